@@ -1,0 +1,99 @@
+# make help lists what there is.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := kmh-pki kmh-bgpcfg kmh-render kmh-push kmh-check
+
+# Debian keeps daemons where an ordinary user does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
+	    printf 'make %-10s %s\n' "$$target" "$$what"; done
+
+.PHONY: toolchain
+toolchain:
+	@command -v $(CARGO) >/dev/null || { echo 'kmh is built by cargo, Rust 1.88 or newer: https://rustup.rs' >&2; exit 1; }
+
+.PHONY: demo
+demo: toolchain ## the article's cluster through all five tools, into out/ (certificates into pki/)
+	@.ci/packages build
+	$(CARGO) build --workspace --bins
+	@PATH="$(abspath $(TARGET))/debug:$$PATH" examples/article/demo
+
+.PHONY: test
+test: toolchain ## every test; installs the Debian packages that the tests ask, where it may
+	@.ci/packages build test
+	$(CARGO) test --workspace --no-fail-fast
+
+.PHONY: bench
+bench: toolchain ## ratios: a 200 MB stream against cat and jq; the whole pipe for 10, 100 and 1,000 nodes
+	@.ci/packages build bench
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) run --release --package kmh-tests --example bench
+
+.PHONY: lint
+lint: toolchain ## clippy, formatting, and licences and advisories where cargo-deny is installed
+	@.ci/packages build
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo 'cargo-deny is not installed: licences, advisories and bans were not checked (cargo install cargo-deny)'; fi
+
+.PHONY: fmt
+fmt: toolchain ## format the sources
+	$(CARGO) fmt --all
+
+.PHONY: gen
+gen: toolchain ## write man pages, completions and JSON Schemas anew
+	@.ci/packages build
+	KMH_UPDATE=1 $(CARGO) test --package kmh-tests --test generated
+
+.PHONY: doc
+doc: toolchain ## the crates' own documentation, into target/doc/
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+
+# One list for install and uninstall: FROM:TO:MODE, TO below PREFIX.
+DOC := share/doc/kmh
+EXAMPLES := $(filter-out %/build,$(wildcard examples/*/*))
+FILES := $(foreach tool,$(TOOLS),\
+             $(TARGET)/release/$(tool):bin/$(tool):755 \
+             completions/bash/$(tool).bash:share/bash-completion/completions/$(tool):644 \
+             completions/zsh/_$(tool):share/zsh/site-functions/_$(tool):644 \
+             completions/fish/$(tool).fish:share/fish/vendor_completions.d/$(tool).fish:644) \
+         $(foreach page,$(wildcard man/*.[157]),$(page):share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)):644) \
+         $(foreach file,$(wildcard docs/*.md) README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT,$(file):$(DOC)/$(file):644) \
+         $(foreach file,$(EXAMPLES),$(file):$(DOC)/$(file):$(if $(filter %/demo,$(file)),755,644))
+
+# cargo knows best what is old; this stamp keeps `sudo make install` after `make build` from building as root.
+STAMP := $(TARGET)/release/.kmh-built
+$(STAMP): Cargo.toml Cargo.lock $(shell find crates -type f -not -name '*.md')
+	@.ci/packages build
+	@command -v $(CARGO) >/dev/null || { echo 'no cargo here: run `make build` as the user who has it, then install' >&2; exit 1; }
+	$(CARGO) build --release --workspace --bins
+	@touch $@
+
+.PHONY: build
+build: $(STAMP) ## the tools as they are installed, into target/release/
+
+.PHONY: install
+install: $(STAMP) ## binaries, man pages, completions, examples below PREFIX (/usr/local); DESTDIR stands before it
+	@set -e; for entry in $(FILES); do \
+	    from=$${entry%%:*}; mode=$${entry##*:}; to=$${entry#*:}; to=$${to%:*}; \
+	    install -D -m "$$mode" "$$from" "$(DESTDIR)$(PREFIX)/$$to"; \
+	done
+	@echo 'installed below $(DESTDIR)$(PREFIX): start with `man kmh`'
+
+.PHONY: uninstall
+uninstall: ## remove what install put there, and nothing else
+	@set -e; for entry in $(FILES); do to=$${entry#*:}; rm -f "$(DESTDIR)$(PREFIX)/$${to%:*}"; done
+	@if [ -d "$(DESTDIR)$(PREFIX)/$(DOC)" ]; then find "$(DESTDIR)$(PREFIX)/$(DOC)" -depth -type d -empty -delete; fi
+
+.PHONY: clean
+clean: ## remove what was built and the demo's out/; pki/ holds keys and stays
+	$(CARGO) clean
+	rm -rf out examples/article/build
+	@if [ -d pki ]; then echo 'pki/ holds the keys of the demo; remove it by hand: rm -r pki'; fi

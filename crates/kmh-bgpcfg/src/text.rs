@@ -1,0 +1,149 @@
+//! The plan for people: one page, 100 columns.
+
+use kmh_cli::table::Table;
+use kmh_cli::text::printable;
+use kmh_doc::network::{FindingLevel, NetworkSpec, PeerKind, Session};
+
+/// Widest line.
+const COLUMNS: usize = 100;
+/// More node sessions than this are only counted.
+const SESSIONS_SHOWN: usize = 40;
+
+/// The whole page. With `all`, every session has its line.
+pub(crate) fn page(spec: &NetworkSpec, all: bool) -> String {
+    let mut out = String::new();
+    section(&mut out, "ROUTERS", &routers(spec));
+    let (sessions, left_out) = sessions(spec, all);
+    section(&mut out, "SESSIONS", &sessions);
+    if left_out > 0 {
+        out.push_str(&format!("{left_out} more with nodes; -v shows them\n"));
+    }
+    if !spec.tunnels.is_empty() {
+        section(&mut out, "TUNNELS", &tunnels(spec));
+    }
+    out.push_str(&format!("\nMTU of pods: {}\n", spec.pod_mtu));
+    if !spec.findings.is_empty() {
+        out.push_str("\nFINDINGS\n");
+        for finding in &spec.findings {
+            let level = match finding.level {
+                FindingLevel::Note => "note",
+                FindingLevel::Warning => "warning",
+                FindingLevel::Error => "error",
+            };
+            wrap(&mut out, &format!("{level}: {} ({}): {}", finding.subject, finding.id, finding.message), "  ");
+            if let Some(hint) = &finding.hint {
+                wrap(&mut out, &format!("hint: {hint}"), "      ");
+            }
+        }
+    }
+    printable(&out)
+}
+
+fn section(out: &mut String, title: &str, table: &Table) {
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out.push_str(title);
+    out.push('\n');
+    for line in table.to_string().lines() {
+        out.push_str("  ");
+        out.push_str(line);
+        out.push('\n');
+    }
+}
+
+/// A cell of at most `width` characters; what is longer ends in an ellipsis.
+fn cell(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn wrap(out: &mut String, text: &str, indent: &str) {
+    let mut line = indent.to_owned();
+    let mut empty = true;
+    for word in text.split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            out.push_str(&line);
+            out.push('\n');
+            line = format!("{indent}  ");
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    out.push_str(&line);
+    out.push('\n');
+}
+
+fn routers(spec: &NetworkSpec) -> Table {
+    let mut table = Table::new(["ROUTER", "SITE", "AS", "ADDRESS", "NODES", "ROUTERS", "ORIGINATES"]);
+    for router in &spec.routers {
+        let count = |kind: PeerKind| router.sessions.iter().filter(|session| session.with == kind).count().to_string();
+        let originates: Vec<String> = router.originate.iter().map(ToString::to_string).collect();
+        table.row([
+            &cell(&router.name, 16),
+            &cell(&router.site, 12),
+            &router.asn.to_string(),
+            &cell(&router.addresses.join(" "), 18),
+            &count(PeerKind::Node),
+            &count(PeerKind::Router),
+            &cell(&originates.join(" "), 28),
+        ]);
+    }
+    table
+}
+
+fn sessions(spec: &NetworkSpec, all: bool) -> (Table, usize) {
+    let mut table = Table::new(["ROUTER", "PEER", "WITH", "FROM", "TO", "PEER AS", "HOLD", "BFD"]);
+    let (mut nodes, mut left_out) = (0, 0);
+    for (router, session) in spec.routers.iter().flat_map(|router| router.sessions.iter().map(move |session| (router, session))) {
+        if session.with == PeerKind::Node {
+            nodes += 1;
+            if nodes > SESSIONS_SHOWN && !all {
+                left_out += 1;
+                continue;
+            }
+        }
+        table.row([
+            &cell(&router.name, 14),
+            &cell(&session.peer, 14),
+            with(session),
+            &cell(&session.local_address.to_string(), 16),
+            &cell(&session.peer_address.to_string(), 16),
+            &session.peer_asn.to_string(),
+            &format!("{} s", session.hold),
+            &session.bfd_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms}x3")),
+        ]);
+    }
+    (table, left_out)
+}
+
+fn with(session: &Session) -> &'static str {
+    match session.with {
+        PeerKind::Node => "node",
+        PeerKind::Router => "router",
+    }
+}
+
+fn tunnels(spec: &NetworkSpec) -> Table {
+    let mut table = Table::new(["NO", "TUNNEL", "NETWORK", "MTU", "INTERFACES", "FROM", "TO"]);
+    for tunnel in &spec.tunnels {
+        let networks: Vec<String> = tunnel.networks.iter().map(ToString::to_string).collect();
+        let end = |index: usize| tunnel.ends[index].remote_address.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([
+            &tunnel.index.to_string(),
+            &cell(&tunnel.name, 18),
+            &cell(&networks.join(" "), 15),
+            &tunnel.mtu.to_string(),
+            &cell(&format!("{} {}", tunnel.ends[0].interface, tunnel.ends[1].interface), 15),
+            &cell(&end(0), 15),
+            &cell(&end(1), 15),
+        ]);
+    }
+    table
+}

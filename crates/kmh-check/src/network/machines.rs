@@ -1,0 +1,118 @@
+//! Whether the plan is about the machines of the inventory, and what the plan itself found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use kmh_doc::network::{FindingLevel, NetworkSpec};
+use kmh_model::Model;
+
+use super::REPLAN;
+use crate::findings::Findings;
+
+/// `network.findings`: what kmh-bgpcfg itself had to say.
+pub(crate) fn findings(network: &NetworkSpec, out: &mut Findings<'_>) {
+    out.look();
+    for finding in &network.findings {
+        let message = format!("{}: {}", finding.id, finding.message);
+        let hint = finding.hint.as_deref().unwrap_or_default();
+        match finding.level {
+            FindingLevel::Error => out.critical(&finding.subject, message, hint),
+            FindingLevel::Warning => out.warning(&finding.subject, message, hint),
+            FindingLevel::Note => {}
+        }
+    }
+}
+
+/// `network.machines`: every router and node of the inventory, with its site, addresses and gateway, and no other.
+pub(crate) fn machines(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>) {
+    let planned: BTreeMap<&str, _> = network.routers.iter().map(|r| (r.name.as_str(), r)).collect();
+    for router in &model.routers {
+        let name = router.name.as_str();
+        if !out.look_at(name) {
+            continue;
+        }
+        let Some(plan) = planned.get(name) else {
+            out.critical(name, "the plan does not have this router", REPLAN);
+            continue;
+        };
+        if plan.kind != router.kind || plan.site != router.site.as_str() {
+            out.critical(name, "its kind or site is not that of the inventory", REPLAN);
+        }
+        same_addresses(name, &plan.addresses, &router.addresses, out);
+    }
+    let planned: BTreeMap<&str, _> = network.nodes.iter().map(|n| (n.name.as_str(), n)).collect();
+    for node in model.nodes.values() {
+        let name = node.name.as_str();
+        if !out.look_at(name) {
+            continue;
+        }
+        let Some(plan) = planned.get(name) else {
+            out.critical(name, "the plan does not have this node", REPLAN);
+            continue;
+        };
+        if plan.site != node.site.as_str() {
+            out.critical(name, format!("the plan has it in site `{}`, the inventory in `{}`", plan.site, node.site), REPLAN);
+        }
+        same_addresses(name, &plan.addresses, &node.addresses, out);
+        let gateways = model.sites.get(node.site.as_str()).map_or(&[][..], |s| s.gateways.as_slice());
+        if plan.gateways != gateways {
+            out.critical(name, "its gateways are not those of its site", REPLAN);
+        }
+    }
+    let routers = network.routers.iter().map(|r| r.name.as_str()).filter(|n| model.router(n).is_none());
+    let nodes = network.nodes.iter().map(|n| n.name.as_str()).filter(|n| !model.nodes.contains_key(*n));
+    for name in routers.chain(nodes) {
+        out.critical(name, "the inventory does not have this machine", REPLAN);
+    }
+}
+
+fn same_addresses(name: &str, plan: &[String], inventory: &[std::net::IpAddr], out: &mut Findings<'_>) {
+    let plan: BTreeSet<_> = plan.iter().filter_map(|a| a.parse::<IpNet>().ok()).map(|net| net.addr()).collect();
+    if plan != inventory.iter().copied().collect() {
+        out.critical(name, "its addresses are not those of the inventory", REPLAN);
+    }
+}
+
+/// `network.as-numbers`: those of the inventory, and every neighbour's is the neighbour's own.
+pub(crate) fn as_numbers(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>) {
+    for plan in &network.routers {
+        if !out.look_at(&plan.name) {
+            continue;
+        }
+        if let Some(asn) = model.router(&plan.name).and_then(|r| r.asn)
+            && asn != plan.asn
+        {
+            out.critical(&plan.name, format!("its AS number is {}, the inventory says {asn}", plan.asn), REPLAN);
+        }
+        if plan.asn == model.node_asn {
+            out.critical(&plan.name, format!("its AS number {} is the nodes'", plan.asn), "give it another in the inventory");
+        }
+    }
+    for plan in &network.nodes {
+        if out.look_at(&plan.name) && plan.asn != model.node_asn {
+            out.critical(&plan.name, format!("its AS number is {}, the inventory says {}", plan.asn, model.node_asn), REPLAN);
+        }
+    }
+}
+
+/// `network.guard`: what must never leave in clear text by the default route has an unreachable route on every router.
+pub(crate) fn guard(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>) {
+    const HINT: &str = "without it, packets for a site behind a cut tunnel go to the Internet in clear text";
+    for plan in &network.routers {
+        if !out.look_at(&plan.name) {
+            continue;
+        }
+        let elsewhere = model.sites.values().filter(|s| s.name.as_str() != plan.site).flat_map(|s| &s.networks);
+        let ranges = model.pods.iter().chain(&model.services).chain(&model.tunnel_ranges).chain(elsewhere);
+        for range in ranges {
+            if !plan.unreachable.iter().any(|u| u.net().contains(range)) {
+                out.critical(&plan.name, format!("it has no unreachable route for {range}"), HINT);
+            }
+        }
+        for range in &plan.unreachable {
+            if range.net().prefix_len() == 0 {
+                out.critical(&plan.name, "everything is unreachable from it", REPLAN);
+            }
+        }
+    }
+}

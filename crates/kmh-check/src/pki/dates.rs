@@ -1,0 +1,68 @@
+//! Whether certificates are valid now, for how long, and not longer than their CA.
+//!
+//! Messages name days, never "in 12 days": a second run on the same day gives the same document.
+
+use time::{Duration, OffsetDateTime};
+
+use super::expect;
+use crate::certificate::{day, rfc3339};
+use crate::documents::Pki;
+use crate::findings::Findings;
+
+/// A leaf is reported when less than a month of its life is left, or a third where that is less.
+const LEAF: Duration = Duration::days(30);
+/// A CA is reported half a year ahead: certificates must not outlive it, so they get shorter and shorter.
+const CA: Duration = Duration::days(180);
+/// Machines without a clock of their own start in the past (a Raspberry Pi): certificates are dated back this much.
+const BACKDATED: Duration = Duration::minutes(5);
+
+/// `pki.dates`: valid now, and not beyond the CA.
+pub(crate) fn dates(pki: &Pki<'_>, now: OffsetDateTime, out: &mut Findings<'_>) {
+    for (entry, facts) in pki.certificates() {
+        if !out.look_at_any(entry.machine.as_deref()) {
+            continue;
+        }
+        let subject = &entry.name;
+        if facts.not_after <= facts.not_before {
+            out.critical(subject, "it ends before it begins", "run `kmh-pki ensure` again");
+        } else if now > facts.not_after {
+            let hint = "run `kmh-pki ensure`, then make the bundle and push it again";
+            out.critical(subject, format!("it expired at {}", rfc3339(facts.not_after)), hint);
+        } else if now < facts.not_before {
+            let hint = "set this machine's clock, or issue it again";
+            out.critical(subject, format!("it is not valid before {}", rfc3339(facts.not_before)), hint);
+        } else if now < facts.not_before + BACKDATED {
+            let hint = "date it back by five minutes: machines whose clock is behind refuse it";
+            out.warning(subject, format!("it is valid only since {}", rfc3339(facts.not_before)), hint);
+        }
+        let issuer = entry.issuer.as_deref().and_then(|name| pki.named(name));
+        if let Some((ca, issuer)) = issuer
+            && facts.not_after > issuer.not_after
+        {
+            let ends = rfc3339(issuer.not_after);
+            out.critical(
+                subject,
+                format!("it ends at {}, after its CA `{}` at {ends}", rfc3339(facts.not_after), ca.name),
+                "issue it again with a shorter life, or renew the CA first",
+            );
+        }
+    }
+}
+
+/// `pki.expiry`: what ends soon.
+pub(crate) fn expiry(pki: &Pki<'_>, now: OffsetDateTime, out: &mut Findings<'_>) {
+    for (entry, facts) in pki.certificates() {
+        if !out.look_at_any(entry.machine.as_deref()) || now > facts.not_after {
+            continue;
+        }
+        let life = facts.not_after - facts.not_before;
+        let ahead = if expect::row(entry.class).is_ca() { CA } else { LEAF }.min(life / 3);
+        if facts.not_after - now < ahead {
+            out.warning(
+                &entry.name,
+                format!("it ends on {}", day(facts.not_after)),
+                "run `kmh-pki ensure`, then make the bundle and push it again",
+            );
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! The table of all checks: name, what it proves, what to do when it says no, what it needs, and the function.
+//!
+//! What a check needs is the type of its function, so no check can run without its documents, and none can forget
+//! to say that it needs one.
+
+use kmh_doc::Kind;
+use kmh_doc::check::{CheckResult, State};
+use kmh_doc::network::NetworkSpec;
+use kmh_doc::push::PushSpec;
+use kmh_model::Model;
+use time::OffsetDateTime;
+
+use crate::bundle::view::Bundle;
+use crate::bundle::{components, etcd, files, flags, kubeconfigs, machines, ranges, references, secrets, units};
+use crate::documents::{Documents, Inventory, Pki};
+use crate::findings::Findings;
+use crate::network::{calico, filters, frr, machines as planned_machines, sessions, tunnels};
+use crate::pki::{chain, complete, dates, document, keys, names, usages};
+use crate::{inventory, push};
+
+/// A check.
+pub struct Check {
+    /// Stable name: group, full stop, kebab case.
+    pub id: &'static str,
+    /// What it proves, as a sentence that is true when it says ok.
+    pub proves: &'static str,
+    /// What to do when it says no.
+    pub advice: &'static str,
+    run: Run,
+}
+
+type Notes<'a, 'f> = &'a mut Findings<'f>;
+
+/// The function of a check, by the documents that it takes.
+enum Run {
+    Inventory(fn(&Inventory<'_>, Notes<'_, '_>)),
+    Pki(fn(&Pki<'_>, Notes<'_, '_>)),
+    PkiNow(fn(&Pki<'_>, OffsetDateTime, Notes<'_, '_>)),
+    ModelPki(fn(&Model, &Pki<'_>, Notes<'_, '_>)),
+    Network(fn(&NetworkSpec, Notes<'_, '_>)),
+    ModelNetwork(fn(&Model, &NetworkSpec, Notes<'_, '_>)),
+    Bundle(fn(&Bundle<'_>, Notes<'_, '_>)),
+    ModelBundle(fn(&Model, &Bundle<'_>, Notes<'_, '_>)),
+    PkiBundle(fn(&Pki<'_>, &Bundle<'_>, Notes<'_, '_>)),
+    NetworkBundle(fn(&NetworkSpec, &Bundle<'_>, Notes<'_, '_>)),
+    Push(fn(&PushSpec, Notes<'_, '_>)),
+    BundlePush(fn(&Bundle<'_>, &PushSpec, Notes<'_, '_>)),
+}
+
+impl Run {
+    fn needs(&self) -> &'static [Kind] {
+        use Kind as K;
+        match self {
+            Self::Inventory(_) => &[K::Inventory],
+            Self::Pki(_) | Self::PkiNow(_) => &[K::Pki],
+            Self::ModelPki(_) => &[K::Inventory, K::Pki],
+            Self::Network(_) => &[K::Network],
+            Self::ModelNetwork(_) => &[K::Inventory, K::Network],
+            Self::Bundle(_) => &[K::Bundle],
+            Self::ModelBundle(_) => &[K::Inventory, K::Bundle],
+            Self::PkiBundle(_) => &[K::Pki, K::Bundle],
+            Self::NetworkBundle(_) => &[K::Network, K::Bundle],
+            Self::Push(_) => &[K::Push],
+            Self::BundlePush(_) => &[K::Bundle, K::Push],
+        }
+    }
+
+    /// Runs it when all that it needs is there.
+    fn call(&self, d: &Documents<'_>, out: Notes<'_, '_>) -> Option<()> {
+        let model = d.inventory.as_ref().map(|i| i.model);
+        match self {
+            Self::Inventory(check) => check(d.inventory.as_ref()?, out),
+            Self::Pki(check) => check(d.pki.as_ref()?, out),
+            Self::PkiNow(check) => check(d.pki.as_ref()?, d.now, out),
+            Self::ModelPki(check) => check(model?, d.pki.as_ref()?, out),
+            Self::Network(check) => check(d.network?, out),
+            Self::ModelNetwork(check) => check(model?, d.network?, out),
+            Self::Bundle(check) => check(d.bundle.as_ref()?, out),
+            Self::ModelBundle(check) => check(model?, d.bundle.as_ref()?, out),
+            Self::PkiBundle(check) => check(d.pki.as_ref()?, d.bundle.as_ref()?, out),
+            Self::NetworkBundle(check) => check(d.network?, d.bundle.as_ref()?, out),
+            Self::Push(check) => check(d.push?, out),
+            Self::BundlePush(check) => check(d.bundle.as_ref()?, d.push?, out),
+        }
+        Some(())
+    }
+}
+
+impl Check {
+    /// The kinds of documents that it needs.
+    pub fn needs(&self) -> &'static [Kind] {
+        self.run.needs()
+    }
+
+    /// Its results; one that says skipped when a document is missing.
+    pub(crate) fn results(&self, documents: &Documents<'_>, chosen: &dyn Fn(&str) -> bool) -> Vec<CheckResult> {
+        let mut out = Findings::new(self.id, chosen);
+        let over = self.needs().last().map_or("stream", |kind| kind.as_str());
+        if self.run.call(documents, &mut out).is_some() {
+            return out.finish(self.proves, over);
+        }
+        let missing: Vec<&Kind> = self.needs().iter().filter(|kind| !documents.has(**kind)).collect();
+        let names: Vec<&str> = missing.iter().map(|kind| kind.as_str()).collect();
+        vec![CheckResult {
+            id: self.id.to_owned(),
+            subject: over.to_owned(),
+            state: State::Skipped,
+            message: format!("no {} in the stream", names.join(" and no ")),
+            hint: missing.first().map(|kind| kind.how().to_owned()),
+        }]
+    }
+}
+
+const fn check(id: &'static str, proves: &'static str, advice: &'static str, run: Run) -> Check {
+    Check { id, proves, advice, run }
+}
+
+const ENSURE: &str = "Run `kmh-pki ensure` with this inventory, then render and push again.";
+const PLAN: &str = "Run `kmh-bgpcfg plan` with this inventory again; a plan that was edited is the usual cause.";
+const RENDER: &str = "Run `kmh-render bundle` again, with documents of one run; a template or document that was edited is the usual cause.";
+const AGAIN: &str = "Run the pipe again without `--dry-run`.";
+
+/// All checks, by name.
+pub const TABLE: &[Check] = &[
+    check(
+        "bundle.artifacts",
+        "every program is built for its machine, in the inventory's version, and comes over HTTPS",
+        "Correct `arch` of the node or `versions` of the cluster, and render again.",
+        Run::ModelBundle(units::artifacts),
+    ),
+    check(
+        "bundle.audit",
+        "an API server with an audit log has a policy, without which nothing is logged",
+        "Set both `audit-log-path` and `audit-policy-file`, or neither.",
+        Run::Bundle(components::audit),
+    ),
+    check(
+        "bundle.certificates",
+        "every certificate and key is on its machine at its place, and is the one of the PKI document",
+        RENDER,
+        Run::PkiBundle(secrets::certificates),
+    ),
+    check(
+        "bundle.cgroups",
+        "kubelet and the container runtime share systemd's cgroups, and none relies on cgroup v1",
+        "Take the deviating setting out of the inventory; boot old machines with cgroup v2.",
+        Run::ModelBundle(components::cgroups),
+    ),
+    check(
+        "bundle.dns",
+        "pods are told the DNS service's own address and domain",
+        "Take `clusterDNS` and `clusterDomain` out of the settings: both follow from the service range.",
+        Run::ModelBundle(ranges::dns),
+    ),
+    check(
+        "bundle.encryption",
+        "Secrets are encrypted in etcd with a key of the store",
+        RENDER,
+        Run::Bundle(components::encryption),
+    ),
+    check(
+        "bundle.etcd",
+        "etcd's members know each other and nobody else, ask for certificates, and are an odd number",
+        "Compare `initial-cluster` with the nodes that have the role `etcd`.",
+        Run::ModelBundle(etcd::etcd),
+    ),
+    check(
+        "bundle.flags",
+        "no component is started with a flag that its version no longer has",
+        "Remove the flag from the settings, or use what replaced it.",
+        Run::ModelBundle(flags::flags),
+    ),
+    check(
+        "bundle.haproxy",
+        "every node's haproxy listens on loopback only and knows every API server",
+        "Correct `api` in the inventory, or render again.",
+        Run::ModelBundle(kubeconfigs::haproxy),
+    ),
+    check(
+        "bundle.kubeconfigs",
+        "every kubeconfig leads to an API server that is certified for that name, with a certificate and its own key",
+        "Make certificates and bundle again, from one inventory.",
+        Run::PkiBundle(kubeconfigs::kubeconfigs_check),
+    ),
+    check(
+        "bundle.machines",
+        "the bundle has the machines of the inventory, as the inventory describes them",
+        RENDER,
+        Run::ModelBundle(machines::machines),
+    ),
+    check(
+        "bundle.modes",
+        "owners and modes are well formed, nobody else may write, secrets are readable by their owner alone",
+        "Set the mode of files with secrets to 0600; no other file needs more than 0755.",
+        Run::Bundle(files::modes),
+    ),
+    check(
+        "bundle.node-name",
+        "kubelet, its certificate and kube-proxy call the node by the inventory's name",
+        "Take `hostname-override` and `hostnameOverride` out of the settings.",
+        Run::PkiBundle(components::node_name),
+    ),
+    check(
+        "bundle.ownership",
+        "a service that does not run as root owns the secrets that it is given",
+        "Give the file to the user of the unit.",
+        Run::Bundle(references::ownership),
+    ),
+    check(
+        "bundle.paths",
+        "every path is absolute and normalised and belongs to one file",
+        RENDER,
+        Run::Bundle(files::paths),
+    ),
+    check(
+        "bundle.plain-secrets",
+        "no private key stands in the document",
+        "Replace that key: whoever has read the document has it. Then find out who wrote it there.",
+        Run::Bundle(files::plain_secrets),
+    ),
+    check(
+        "bundle.planned",
+        "the bundle was made from certificates that exist",
+        AGAIN,
+        Run::Bundle(files::planned),
+    ),
+    check(
+        "bundle.pod-range",
+        "kube-proxy and the controller manager know the inventory's pod range",
+        "Take `clusterCIDR` and `cluster-cidr` out of the settings.",
+        Run::ModelBundle(ranges::pods),
+    ),
+    check(
+        "bundle.programs",
+        "every node starts the programs of its roles, at boot too",
+        RENDER,
+        Run::Bundle(machines::programs),
+    ),
+    check(
+        "bundle.references",
+        "every path that a unit or configuration names is in the bundle or comes with the system",
+        "Correct the path, or have the file rendered; the list of what the system provides is below.",
+        Run::Bundle(references::references),
+    ),
+    check(
+        "bundle.request-header",
+        "only the front proxy's own CA vouches for who may speak for others",
+        "Use separate CAs, and set `requestheader-allowed-names`.",
+        Run::Bundle(components::request_header),
+    ),
+    check(
+        "bundle.resolv-conf",
+        "the resolver file that pods get exists and does not lead to loopback",
+        "Give the site `resolvers` in the inventory.",
+        Run::Bundle(components::resolv_conf),
+    ),
+    check(
+        "bundle.secrets",
+        "every secret is known to the store and only on machines that it is for",
+        RENDER,
+        Run::PkiBundle(secrets::secrets),
+    ),
+    check(
+        "bundle.service-accounts",
+        "API servers and controller managers sign service-account tokens with one key, under one name",
+        RENDER,
+        Run::Bundle(components::service_accounts),
+    ),
+    check(
+        "bundle.service-certificate",
+        "API servers are certified for the first address of the service range that they are started with",
+        "Make certificates and bundle again, from one inventory.",
+        Run::PkiBundle(ranges::service_certificate),
+    ),
+    check(
+        "bundle.service-range",
+        "API server and controller manager are started with the inventory's service range",
+        "Take `service-cluster-ip-range` out of the settings.",
+        Run::ModelBundle(ranges::services),
+    ),
+    check(
+        "bundle.store",
+        "the bundle refers to the store that the certificates are of",
+        RENDER,
+        Run::PkiBundle(secrets::store),
+    ),
+    check(
+        "bundle.units",
+        "every unit that is started or acted on exists",
+        RENDER,
+        Run::Bundle(units::units),
+    ),
+    check(
+        "inventory.warnings",
+        "nothing in the inventory is doubtful",
+        "Change the inventory, or leave it if it is meant.",
+        Run::Inventory(inventory::warnings),
+    ),
+    check(
+        "network.as-numbers",
+        "AS numbers are those of the inventory",
+        PLAN,
+        Run::ModelNetwork(planned_machines::as_numbers),
+    ),
+    check(
+        "network.calico",
+        "Calico has no mesh, announces the service ranges, and leads each node to its own site's routers",
+        PLAN,
+        Run::ModelNetwork(calico::peering),
+    ),
+    check(
+        "network.filters",
+        "every route map, prefix list and AS-path list that is used is defined, and the other way round",
+        PLAN,
+        Run::Network(filters::filters),
+    ),
+    check(
+        "network.findings",
+        "kmh-bgpcfg itself found nothing wrong",
+        "Read the finding; it names the place in the inventory.",
+        Run::Network(planned_machines::findings),
+    ),
+    check(
+        "network.frr",
+        "each router's frr.conf has exactly the plan's sessions, and defines what it refers to",
+        RENDER,
+        Run::NetworkBundle(frr::frr),
+    ),
+    check(
+        "network.guard",
+        "on every router, pods, services, tunnels and other sites' nodes have an unreachable route behind the real one",
+        PLAN,
+        Run::ModelNetwork(planned_machines::guard),
+    ),
+    check(
+        "network.leaks",
+        "no session takes or gives a default route, or everything",
+        PLAN,
+        Run::Network(filters::leaks),
+    ),
+    check(
+        "network.machines",
+        "the plan has the routers and nodes of the inventory, with their addresses and gateways",
+        PLAN,
+        Run::ModelNetwork(planned_machines::machines),
+    ),
+    check("network.mtu", "a pod's packet fits through every tunnel", PLAN, Run::Network(tunnels::mtu)),
+    check(
+        "network.pools",
+        "every site's pod range is a pool of its own, inside the cluster's range, without encapsulation",
+        PLAN,
+        Run::ModelNetwork(calico::pools),
+    ),
+    check(
+        "network.prefix-lists",
+        "every prefix list can match something, and only of its own family",
+        PLAN,
+        Run::Network(filters::prefix_lists),
+    ),
+    check(
+        "network.sessions",
+        "both ends of every BGP session agree about it",
+        PLAN,
+        Run::Network(sessions::sessions),
+    ),
+    check(
+        "network.tunnel-ends",
+        "both ends of every tunnel mirror each other, have an interface of their own and a BGP session over it",
+        PLAN,
+        Run::Network(tunnels::ends),
+    ),
+    check(
+        "network.tunnel-files",
+        "each router's files have its tunnels, with number, interface, addresses and identities",
+        RENDER,
+        Run::NetworkBundle(frr::tunnel_files),
+    ),
+    check(
+        "network.tunnels",
+        "there is a tunnel for each pair of routers that the inventory joins, with the number and network of its ids",
+        PLAN,
+        Run::ModelNetwork(tunnels::numbers),
+    ),
+    check(
+        "pki.chain",
+        "every certificate was signed by the CA of its class",
+        ENSURE,
+        Run::Pki(chain::chain),
+    ),
+    check(
+        "pki.complete",
+        "every machine has every certificate that its roles need, once, and there is none too many",
+        ENSURE,
+        Run::ModelPki(complete::complete),
+    ),
+    check(
+        "pki.constraints",
+        "CAs, and only they, may sign; keys may do what they are for",
+        ENSURE,
+        Run::Pki(usages::constraints),
+    ),
+    check("pki.dates", "every certificate is valid now, and not longer than its CA", ENSURE, Run::PkiNow(dates::dates)),
+    check(
+        "pki.deploy",
+        "private keys go to the machine that they are for and nowhere else; CA keys go nowhere",
+        ENSURE,
+        Run::Pki(complete::deploy),
+    ),
+    check(
+        "pki.document",
+        "the document says of every certificate what the certificate says itself",
+        "Make the document again with `kmh-pki ensure`; it was edited, or is of another run.",
+        Run::Pki(document::fields),
+    ),
+    check(
+        "pki.expiry",
+        "no certificate ends within a month, no CA within half a year",
+        ENSURE,
+        Run::PkiNow(dates::expiry),
+    ),
+    check(
+        "pki.keys",
+        "no two certificates share a key, and every program takes its algorithm",
+        ENSURE,
+        Run::Pki(keys::keys),
+    ),
+    check(
+        "pki.names",
+        "every certificate names exactly whom the inventory says: user, groups, DNS names, addresses",
+        ENSURE,
+        Run::ModelPki(names::names),
+    ),
+    check("pki.planned", "the certificates exist", AGAIN, Run::Pki(document::planned)),
+    check(
+        "pki.readable",
+        "every entry holds one X.509 v3 certificate",
+        ENSURE,
+        Run::Pki(document::readable),
+    ),
+    check(
+        "pki.separate-cas",
+        "no two CAs share a key or a name, the front proxy's and the clients' least of all",
+        "Make the store anew, or replace the CA that is a copy.",
+        Run::Pki(keys::separate_cas),
+    ),
+    check(
+        "pki.serials",
+        "serial numbers are positive, short enough, and each CA's all different",
+        ENSURE,
+        Run::Pki(keys::serials),
+    ),
+    check(
+        "pki.trust",
+        "every machine has the CAs that its programs verify with",
+        ENSURE,
+        Run::ModelPki(complete::trust),
+    ),
+    check(
+        "pki.usages",
+        "every certificate may be used as client or server exactly as its class needs",
+        ENSURE,
+        Run::Pki(usages::usages),
+    ),
+    check(
+        "push.dry-run",
+        "the push was no dry run",
+        "Push again without `--dry-run`.",
+        Run::Push(push::dry_run),
+    ),
+    check(
+        "push.machines",
+        "the push reached every machine of the bundle",
+        "Push again, without `--limit`.",
+        Run::BundlePush(push::machines),
+    ),
+    check(
+        "push.outcome",
+        "the push was not refused and failed nowhere",
+        "Put right what the report says, and push again.",
+        Run::Push(push::outcome),
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_sorted_single_and_say_their_group() {
+        let ids: Vec<&str> = TABLE.iter().map(|c| c.id).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+        for check in TABLE {
+            let group = check.id.split('.').next().unwrap();
+            let named = |k: &Kind| k.as_str() == format!("kmh.{group}/v1");
+            assert!(check.needs().iter().any(named), "{}", check.id);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The frame of every filter verb: read the stream, run, write the stream or the chosen form.
+
+use kmh_doc::{Digest, Kind, Spec};
+use serde::Serialize;
+
+use crate::args::{Common, Format};
+use crate::context::Context;
+use crate::env::Env;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::stream::Stream;
+use crate::text::printable;
+use crate::{file, output, schema};
+
+/// What a filter verb made.
+pub struct Outcome<T> {
+    /// The own document's spec.
+    pub spec: T,
+    /// The kinds it was computed from; their digests are taken from the stream. Empty for reports.
+    pub from: Vec<Kind>,
+    /// Whether something in the world (store, machines) was changed, or with `--dry-run` would be.
+    pub changed: bool,
+    /// Exit code: `Done`, or `No` / `World` with a document that says so.
+    pub exit: Exit,
+    /// One line: what happened.
+    pub message: String,
+    /// What `-o text` prints.
+    pub text: String,
+    /// What changed, for `-o ansible` and `-v`. Secrets masked.
+    pub diff: Vec<Diff>,
+}
+
+/// A change, in the shape that Ansible prints.
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct Diff {
+    /// What it was.
+    pub before: String,
+    /// What it is.
+    pub after: String,
+    /// Name of the old.
+    pub before_header: String,
+    /// Name of the new.
+    pub after_header: String,
+}
+
+/// Runs a filter verb from the parsed command line to the exit code.
+pub fn filter<T: Spec>(
+    env: &mut Env,
+    tool: &'static str,
+    common: &Common,
+    run: impl FnOnce(&Stream, &mut Context<'_>) -> Result<Outcome<T>, Failure>,
+) -> Exit {
+    if let Some(kind) = &common.schema {
+        return schema::answer(env, tool, kind);
+    }
+    let format = format(env, common);
+    let mut context = Context::new(env, common, tool);
+    match attempt(&mut context, format, run) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            context.fail(&failure);
+            if format == Format::Ansible && common.write.is_none() {
+                let line = output::ansible_failure(&failure.summary());
+                output::whole(context.env, tool, &[line.as_bytes()], failure.exit)
+            } else {
+                failure.exit
+            }
+        }
+    }
+}
+
+/// The form of the result: a terminal gets text, all else the stream. A file is no terminal.
+fn format(env: &Env, common: &Common) -> Format {
+    let to_terminal = env.stdout_is_terminal && common.write.is_none();
+    common.output.unwrap_or(if to_terminal { Format::Text } else { Format::Json })
+}
+
+fn attempt<T: Spec>(
+    context: &mut Context<'_>,
+    format: Format,
+    run: impl FnOnce(&Stream, &mut Context<'_>) -> Result<Outcome<T>, Failure>,
+) -> Result<Exit, Failure> {
+    let common = context.common;
+    context.check_selectors()?;
+    if let Some(path) = &common.write {
+        // Before the long work, not after it.
+        file::named(path)?;
+    }
+    let stream = Stream::read(context.env, common, context.tool, Some(T::KIND))?;
+    context.warn_notes(&stream.warnings);
+    if T::KIND != Kind::Check {
+        // A report that says no is what a check is for; every other tool would act on what it was told to distrust.
+        context.refuse_if_strict()?;
+    }
+    let outcome = run(&stream, context)?;
+    let (line, digest) = own_document(&stream, &outcome)?;
+    context.warn_notes(&stream.outdated_by(T::KIND, &digest));
+    context.quiet_progress();
+
+    let mut exit = outcome.exit;
+    if let Err(failure) = context.refuse_if_strict() {
+        // Nothing relies on pipefail: what follows must not find a document that this run calls wrong. A report is
+        // no such document, it says itself what it found.
+        if !T::KIND.is_report() {
+            return Err(failure);
+        }
+        context.fail(&failure);
+        exit = exit.max(failure.exit);
+    }
+    let formatted = match format {
+        Format::Json => String::new(),
+        Format::Text => {
+            let mut text = printable(&outcome.text);
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text
+        }
+        Format::Ansible => ansible(&outcome, exit, &line)?,
+    };
+    let mut pieces = match format {
+        Format::Json if common.only => Vec::new(),
+        Format::Json => stream.passed(T::KIND)?,
+        Format::Text | Format::Ansible => vec![formatted.as_bytes()],
+    };
+    if format == Format::Json {
+        pieces.push(line.as_bytes());
+    }
+    for diff in &outcome.diff {
+        context.detail(&format!("{} -> {}\n{}", diff.before_header, diff.after_header, diff.after));
+    }
+    // A result that is printed says itself why it is no.
+    let silent = format == Format::Json || formatted.is_empty();
+    if exit != Exit::Done && silent {
+        context.say(&outcome.message);
+    } else {
+        context.detail(&outcome.message);
+    }
+    match &common.write {
+        None => Ok(output::whole(context.env, context.tool, &pieces, exit)),
+        // The old file stays when the answer is no: to make, a new one would mean that all is well.
+        Some(_) if exit != Exit::Done => {
+            context.say(outcome.text.trim_end());
+            Ok(exit)
+        }
+        Some(path) => file::write_named(path, &pieces.concat()).map(|_| exit),
+    }
+}
+
+/// The own document on its line, and its digest.
+fn own_document<T: Spec>(stream: &Stream, outcome: &Outcome<T>) -> Result<(String, Digest), Failure> {
+    let wrong = |error: serde_json::Error| {
+        Failure::wrong(format!("cannot write the `{}` document", T::KIND)).because(error)
+    };
+    let mut from = std::collections::BTreeMap::new();
+    for kind in &outcome.from {
+        if let Some(digest) = stream.digest(*kind)? {
+            from.insert(kind.as_str(), digest.to_string());
+        }
+    }
+    let from = serde_json::to_string(&from).map_err(wrong)?;
+    let spec = serde_json::to_string(&outcome.spec).map_err(wrong)?;
+    let digest = Digest::of_json(T::KIND.as_str(), &spec)
+        .map_err(|defect| wrong(serde::de::Error::custom(format!("at spec.{}: {defect}", defect.path))))?;
+    Ok((format!("{{\"kind\":\"{}\",\"from\":{from},\"spec\":{spec}}}\n", T::KIND), digest))
+}
+
+/// The result of a module, as Ansible knows it, and the own document.
+fn ansible<T>(outcome: &Outcome<T>, exit: Exit, document: &str) -> Result<String, Failure> {
+    #[derive(Serialize)]
+    struct Result<'a> {
+        changed: bool,
+        failed: bool,
+        msg: &'a str,
+        diff: &'a [Diff],
+        documents: [&'a serde_json::value::RawValue; 1],
+    }
+    let wrong = |error: serde_json::Error| Failure::wrong("cannot write the result").because(error);
+    let result = Result {
+        changed: outcome.changed,
+        failed: exit != Exit::Done,
+        msg: &outcome.message,
+        diff: &outcome.diff,
+        documents: [serde_json::from_str(document.trim_end()).map_err(wrong)?],
+    };
+    serde_json::to_string(&result).map(|text| text + "\n").map_err(wrong)
+}

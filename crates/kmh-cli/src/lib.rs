@@ -1,0 +1,23 @@
+//! The edges of every tool: command line, stream of documents, files, exit codes, terminal.
+
+pub mod args;
+pub mod context;
+pub mod env;
+pub mod exit;
+pub mod failure;
+pub mod file;
+pub mod filter;
+mod input;
+mod output;
+mod schema;
+pub mod stream;
+pub mod table;
+pub mod text;
+
+pub use args::{Common, parse};
+pub use context::Context;
+pub use env::{Captured, Env, main};
+pub use exit::Exit;
+pub use failure::{Failure, Note};
+pub use filter::{Diff, Outcome, filter};
+pub use stream::{Loaded, Source, Stream};

@@ -1,0 +1,310 @@
+//! `kmh.network/v1`: who peers with whom, what may pass, which tunnels there are, Calico's resources, findings.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::inventory::RouterKind;
+use crate::newtypes::{Asn, Cidr};
+
+/// The network, sorted by name throughout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Every router's part.
+    pub routers: Vec<RouterPlan>,
+    /// Every node's part.
+    pub nodes: Vec<NodePlan>,
+    /// Every tunnel, by index.
+    pub tunnels: Vec<Tunnel>,
+    /// Calico's resources, in the order in which they are applied.
+    pub calico: Vec<Value>,
+    /// The pods' MTU that follows from the tunnels.
+    pub pod_mtu: u16,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+/// One router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouterPlan {
+    /// Its name.
+    pub name: String,
+    /// Its site.
+    pub site: String,
+    /// What it is.
+    pub kind: RouterKind,
+    /// Its AS number.
+    pub asn: Asn,
+    /// BGP identifier.
+    pub router_id: Ipv4Addr,
+    /// Its addresses on the node segment, with the segment's prefix length: `10.10.0.1/24`.
+    pub addresses: Vec<String>,
+    /// Networks that it originates.
+    pub originate: Vec<Cidr>,
+    /// Ranges that it must never send by the default route: unreachable, distance 254, never announced.
+    pub unreachable: Vec<Cidr>,
+    /// Its BGP sessions.
+    pub sessions: Vec<Session>,
+    /// Its prefix lists.
+    pub prefix_lists: Vec<PrefixList>,
+    /// Its route maps.
+    pub route_maps: Vec<RouteMap>,
+    /// AS-path filters: name and the regular expression that is permitted.
+    pub as_paths: Vec<AsPathList>,
+    /// What its packet filter must let through.
+    pub firewall: Vec<FirewallRule>,
+}
+
+/// A BGP session, seen from a router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// With a node or with a router.
+    pub with: PeerKind,
+    /// The peer's name.
+    pub peer: String,
+    /// The tunnel that it runs over, when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<String>,
+    /// Our address.
+    pub local_address: IpAddr,
+    /// The peer's address.
+    pub peer_address: IpAddr,
+    /// The peer's AS number.
+    pub peer_asn: Asn,
+    /// Replace the peer's AS in paths sent to it, so that it accepts its own site's routes.
+    pub as_override: bool,
+    /// Keepalive interval in seconds (RFC 4271, 4.4).
+    pub keepalive: u16,
+    /// Hold time in seconds (RFC 4271, 4.2).
+    pub hold: u16,
+    /// BFD (RFC 5880): transmit interval in milliseconds times 3; none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd_ms: Option<u16>,
+    /// Route map for what is received.
+    pub import: String,
+    /// Route map for what is sent.
+    pub export: String,
+    /// More prefixes than this end the session.
+    pub maximum_prefix: u32,
+}
+
+/// What a session's peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerKind {
+    /// A node of the router's own site.
+    Node,
+    /// A router of another site.
+    Router,
+}
+
+/// A prefix list of one family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixList {
+    /// Its name: letters, digits, `-`.
+    pub name: String,
+    /// Whether it is of IPv6.
+    pub v6: bool,
+    /// What it permits; all else is denied.
+    pub permit: Vec<PrefixRule>,
+}
+
+/// One permitted range of prefixes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixRule {
+    /// The covering prefix.
+    pub prefix: Cidr,
+    /// Shortest length, when longer than the prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ge: Option<u8>,
+    /// Longest length, when longer than the prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub le: Option<u8>,
+}
+
+/// A route map: what no rule permits is denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteMap {
+    /// Its name.
+    pub name: String,
+    /// Its rules, in order, numbered 10, 20, … when rendered.
+    pub rules: Vec<RouteRule>,
+}
+
+/// One rule of a route map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteRule {
+    /// Permit, or deny.
+    pub permit: bool,
+    /// Only what this prefix list permits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_list: Option<String>,
+    /// Only what this AS-path list permits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_path: Option<String>,
+    /// What it is for.
+    pub description: String,
+}
+
+/// An AS-path list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AsPathList {
+    /// Its name.
+    pub name: String,
+    /// The permitted regular expression, such as `^(64512)(_64512)*$`.
+    pub permit: String,
+}
+
+/// Something that a router's packet filter must let through.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FirewallRule {
+    /// Where it enters.
+    pub zone: Zone,
+    /// `tcp`, `udp`, `esp`, `icmp` or `any`.
+    pub protocol: String,
+    /// From where; empty for anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Cidr>,
+    /// To where; empty for the router itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<Cidr>,
+    /// But not to there: parts of `to` that stay closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Cidr>,
+    /// Destination ports; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
+    /// What it is for.
+    pub description: String,
+}
+
+/// Where a packet enters a router.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Zone {
+    /// From the Internet.
+    Wan,
+    /// From the node segment.
+    Nodes,
+    /// Out of a tunnel.
+    Tunnel,
+    /// From another segment, by name.
+    Lan(String),
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodePlan {
+    /// Its name.
+    pub name: String,
+    /// Its site.
+    pub site: String,
+    /// Its AS number.
+    pub asn: Asn,
+    /// Its addresses with the segment's prefix length.
+    pub addresses: Vec<String>,
+    /// Its gateways, one a family.
+    pub gateways: Vec<IpAddr>,
+    /// Routers that it peers with: name and address.
+    pub peers: Vec<NodePeer>,
+    /// Kubernetes labels that the network needs, key and value, sorted.
+    pub labels: Vec<(String, String)>,
+    /// Kubernetes annotations that Calico reads, key and value, sorted.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// A router that a node peers with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodePeer {
+    /// The router.
+    pub router: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its AS number.
+    pub asn: Asn,
+}
+
+/// A tunnel between two routers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tunnel {
+    /// Its name: both routers' names, the one with the lower id first, joined by `--`.
+    pub name: String,
+    /// Number of the pair of router ids i<j: (j-1)(j-2)/2+i. It is also reqid and `if_id`.
+    pub index: u32,
+    /// The point-to-point networks, one a family: /31 (RFC 3021), /127 (RFC 6164) or as the routers need.
+    pub networks: Vec<Cidr>,
+    /// Both ends, the one with the lower id first.
+    pub ends: [TunnelEnd; 2],
+    /// Octets of an inner packet that fit.
+    pub mtu: u16,
+}
+
+/// One end of a tunnel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TunnelEnd {
+    /// The router.
+    pub router: String,
+    /// Its line.
+    pub uplink: String,
+    /// The line's interface.
+    pub uplink_interface: String,
+    /// Where the other end finds it, name or address; none when it can only initiate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_address: Option<String>,
+    /// Interface of the tunnel on this router.
+    pub interface: String,
+    /// Inner addresses, one a family, in the order of `networks`.
+    pub addresses: Vec<IpAddr>,
+    /// IKE identity, equal to a DNS name in its certificate.
+    pub identity: String,
+    /// Whether it initiates.
+    pub initiates: bool,
+}
+
+/// Something that a person should know about the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// Stable name, kebab case.
+    pub id: String,
+    /// How bad.
+    pub level: FindingLevel,
+    /// What it is about: a router, a node, a tunnel.
+    pub subject: String,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FindingLevel {
+    /// Good to know.
+    Note,
+    /// May surprise.
+    Warning,
+    /// Will not work.
+    Error,
+}
+
+impl crate::Spec for NetworkSpec {
+    const KIND: crate::Kind = crate::Kind::Network;
+}

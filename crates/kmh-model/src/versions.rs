@@ -1,0 +1,37 @@
+//! The versions that kmh knows what to write for.
+
+use kmh_doc::inventory::Inventory;
+use kmh_doc::{Code, Problem, Version};
+
+use crate::report::Report;
+
+/// A major version, its first and its last known minor version.
+type Known = (u16, u16, u16);
+
+const KNOWN: &[(&str, &[Known])] = &[
+    ("kubernetes", &[(1, 30, 36)]),
+    ("etcd", &[(3, 5, 6)]),
+    ("containerd", &[(1, 7, 7), (2, 0, 2)]),
+    ("calico", &[(3, 28, 32)]),
+];
+
+pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
+    let versions = &inventory.cluster.versions;
+    let given = [&versions.kubernetes, &versions.etcd, &versions.containerd, &versions.calico];
+    for ((name, known), version) in KNOWN.iter().zip(given) {
+        let Some(version) = version.as_ref().filter(|version| !is_known(version, known)) else { continue };
+        let ranges: Vec<String> = known
+            .iter()
+            .map(|(major, first, last)| if first == last { format!("{major}.{first}") } else { format!("{major}.{first} to {major}.{last}") })
+            .collect();
+        report.add(
+            Problem::error(Code::UnknownVersion, format!("spec.cluster.versions.{name}"), format!("kmh does not know {name} {version}"))
+                .hint(format!("it knows {}", ranges.join(" and "))),
+        );
+    }
+}
+
+fn is_known(version: &Version, known: &[Known]) -> bool {
+    let (major, minor) = version.major_minor();
+    known.iter().any(|(m, first, last)| *m == major && (*first..=*last).contains(&minor))
+}

@@ -1,0 +1,228 @@
+//! What is told of the result: the `kmh.pki/v1` document, the text for people, the differences. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kmh_cli::Diff;
+use kmh_cli::table::Table;
+use kmh_doc::pki::{Certificate, Key, PkiSpec};
+use time::OffsetDateTime;
+
+use crate::cert::{self, date, rfc3339};
+use crate::observed::Observed;
+use crate::plan::{Make, Plan, Step, usages};
+use crate::table::P256;
+use crate::want::{Wanted, WantedKey, Wants};
+
+/// The document: what the store holds, and with a dry run's steps what it would hold.
+///
+/// A planned entry has neither dates nor serial number, because they follow from the moment at which it is made.
+pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -> PkiSpec {
+    let steps: BTreeSet<&str> = planned.iter().map(|step| step.name.as_str()).collect();
+    let certificates = wants
+        .certificates
+        .values()
+        .filter_map(|wanted| {
+            if steps.contains(wanted.name.as_str()) {
+                return Some(planned_entry(wanted));
+            }
+            let pair = observed.pairs.get(&wanted.name)?;
+            Some(entry(wanted, pair.certificate.there()?, pair.key.there().is_some()))
+        })
+        .collect();
+    let keys = wants
+        .keys
+        .iter()
+        .filter_map(|wanted| {
+            let found = observed.keys.get(wanted.name).and_then(|half| half.there());
+            match found {
+                None if !steps.contains(wanted.name) => None,
+                found => Some(key(wanted, found.and_then(|bare| bare.public.clone()))),
+            }
+        })
+        .collect();
+    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys }
+}
+
+/// The reference of a secret: its path below the store.
+fn reference(name: &str) -> String {
+    format!("{name}.key")
+}
+
+fn entry(wanted: &Wanted, found: &cert::Certificate, has_key: bool) -> Certificate {
+    Certificate {
+        common_name: found.common_name.clone(),
+        organizations: found.organizations.clone(),
+        dns_names: found.dns_names.iter().cloned().collect(),
+        addresses: found.addresses.iter().copied().collect(),
+        usages: found.usages.iter().copied().collect(),
+        algorithm: found.algorithm.clone(),
+        not_before: rfc3339(found.not_before),
+        not_after: rfc3339(found.not_after),
+        serial: found.serial.clone(),
+        fingerprint: found.fingerprint(),
+        pem: found.pem.clone(),
+        key: has_key.then(|| reference(&wanted.name)),
+        ..planned_entry(wanted)
+    }
+}
+
+fn planned_entry(wanted: &Wanted) -> Certificate {
+    Certificate {
+        name: wanted.name.clone(),
+        class: wanted.class,
+        machine: wanted.machine.clone(),
+        issuer: wanted.issuer.clone(),
+        common_name: wanted.common_name.clone(),
+        organizations: wanted.organizations.clone(),
+        dns_names: wanted.dns_names.iter().cloned().collect(),
+        addresses: wanted.addresses.iter().copied().collect(),
+        usages: wanted.usages.to_vec(),
+        algorithm: P256.to_owned(),
+        not_before: String::new(),
+        not_after: String::new(),
+        serial: String::new(),
+        fingerprint: String::new(),
+        pem: String::new(),
+        key: Some(reference(&wanted.name)),
+        deploy: wanted.deploy.clone(),
+    }
+}
+
+fn key(wanted: &WantedKey, public: Option<String>) -> Key {
+    Key {
+        name: wanted.name.to_owned(),
+        class: wanted.class,
+        algorithm: wanted.algorithm.to_owned(),
+        secret: reference(wanted.name),
+        public,
+        deploy: wanted.deploy.clone(),
+    }
+}
+
+/// What happened, in one line.
+pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) -> String {
+    let total =
+        format!("{} and {}", count(spec.certificates.len(), "certificate"), count(spec.keys.len(), "key"));
+    let certificates = plan.steps.iter().filter(|step| step.make != Make::Key).count();
+    let mut parts = Vec::new();
+    parts.extend((certificates > 0).then(|| count(certificates, "certificate")));
+    parts.extend((plan.steps.len() > certificates).then(|| count(plan.steps.len() - certificates, "key")));
+    let mut text = match (parts.is_empty(), dry_run) {
+        (true, _) => format!("nothing to do: {total}"),
+        (false, true) => format!("would make {} of {total}", parts.join(" and ")),
+        (false, false) => format!("made {} of {total}", parts.join(" and ")),
+    };
+    // Nothing of them is in the document; removing them is a person's decision.
+    if !observed.leftover.is_empty() {
+        let left = count(observed.leftover.len(), "certificate");
+        text.push_str(&format!("; {left} of machines that left the inventory stay in the store"));
+    }
+    text
+}
+
+fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+/// More neighbours than this that were made for the same reason share a row: a new store, a new node.
+const ROWS: usize = 4;
+
+/// What is there and what was done, for people.
+pub fn text(spec: &PkiSpec, plan: &Plan, message: &str, now: OffsetDateTime, dry_run: bool) -> String {
+    let mut out = String::new();
+    let mut table = Table::new(["CERTIFICATE", "UNTIL", "DAYS", "ON"]);
+    for one in &spec.certificates {
+        let until =
+            OffsetDateTime::parse(&one.not_after, &time::format_description::well_known::Rfc3339).ok();
+        let days = until.map_or_else(|| "-".to_owned(), |until| (until - now).whole_days().to_string());
+        table.row([
+            &one.name,
+            &until.map_or_else(|| "planned".to_owned(), date),
+            &days,
+            &places(&one.deploy, true),
+        ]);
+    }
+    out.push_str(&table.to_string());
+    let mut keys = Table::new(["KEY", "KIND", "ON"]);
+    for one in &spec.keys {
+        keys.row([&one.name, &one.algorithm, &places(&one.deploy, false)]);
+    }
+    out.push('\n');
+    out.push_str(&keys.to_string());
+    let done = if dry_run { "WOULD MAKE" } else { "MADE" };
+    for (heading, steps) in [(done, &plan.steps), ("LEFT ALONE (--limit)", &plan.held)] {
+        if steps.is_empty() {
+            continue;
+        }
+        let mut table = Table::new([heading, "WHY"]);
+        for group in steps.chunk_by(|a, b| a.reasons == b.reasons) {
+            match group {
+                [first, .., last] if group.len() > ROWS => {
+                    let names = format!("{} … {} ({})", first.name, last.name, group.len());
+                    table.row([&names, &first.why()]);
+                }
+                group => group.iter().for_each(|step| table.row([&step.name, &step.why()])),
+            }
+        }
+        out.push('\n');
+        out.push_str(&table.to_string());
+    }
+    out.push('\n');
+    out.push_str(message);
+    out.push('\n');
+    out
+}
+
+fn places(deploy: &[kmh_doc::pki::Deploy], own: bool) -> String {
+    let machines: BTreeSet<&str> = deploy.iter().map(|place| place.machine.as_str()).collect();
+    let paths: BTreeSet<&str> = deploy.iter().filter_map(|place| place.certificate.as_deref()).collect();
+    let paths = paths.into_iter().collect::<Vec<_>>().join(" or ");
+    match (machines.first(), machines.len()) {
+        (None, _) => "the store only".to_owned(),
+        (Some(machine), 1) if own => format!("{machine}:{paths}"),
+        (_, number) => format!("{}: {paths}", count(number, "machine")),
+    }
+}
+
+/// One difference for each step. `before` is what the store held, `after` what the document says.
+pub fn diff(wants: &Wants, before: &Observed, after: &PkiSpec, plan: &Plan) -> Vec<Diff> {
+    let new: BTreeMap<&str, &Certificate> =
+        after.certificates.iter().map(|one| (one.name.as_str(), one)).collect();
+    plan.steps
+        .iter()
+        .map(|step| {
+            let old = wants.certificates.get(&step.name).and_then(|wanted| {
+                Some(entry(wanted, before.pairs.get(&step.name)?.certificate.there()?, true))
+            });
+            let after = match new.get(step.name.as_str()) {
+                Some(one) => describe(one),
+                None => "a new key\n".to_owned(),
+            };
+            Diff {
+                before: old.as_ref().map(describe).unwrap_or_default(),
+                after: format!("{after}why: {}\n", step.why()),
+                before_header: if old.is_some() { step.name.clone() } else { "none".to_owned() },
+                after_header: step.name.clone(),
+            }
+        })
+        .collect()
+}
+
+fn describe(one: &Certificate) -> String {
+    let mut names: Vec<String> = one.dns_names.clone();
+    names.extend(one.addresses.iter().map(ToString::to_string));
+    let rows = [
+        ("common name", one.common_name.clone()),
+        ("organizations", one.organizations.join(", ")),
+        ("names", names.join(", ")),
+        ("usages", if one.usages.is_empty() { String::new() } else { usages(&one.usages) }),
+        ("signed by", one.issuer.clone().unwrap_or_else(|| "itself".to_owned())),
+        ("until", one.not_after.clone()),
+        ("serial", one.serial.clone()),
+    ];
+    let lines = rows
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| [name, ": ", value, "\n"].concat());
+    lines.collect()
+}

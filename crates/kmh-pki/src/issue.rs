@@ -1,0 +1,118 @@
+//! Issuing: the one place that makes keys and signs certificates.
+//!
+//! The profile is RFC 5280 without its liberties: version 3, critical basic constraints and key usage, identifiers of
+//! both keys, a path length of zero on CAs, no key encipherment on ECDSA keys, exact usages, random serial numbers.
+
+use kmh_doc::pki::Usage;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use time::{Duration, OffsetDateTime};
+
+use crate::cert::Certificate;
+use crate::secret::{Key, random};
+use crate::table::Life;
+use crate::want::Wanted;
+
+/// How far the start lies before the time of issue.
+///
+/// A machine without a battery-backed clock (a Raspberry Pi) starts with the time that it saved last, and the
+/// `fake-hwclock` of Debian saves once an hour: until it has the network's time, it lives up to an hour in the past.
+pub const BACKDATE: Duration = Duration::hours(1);
+
+/// A CA that can sign.
+pub struct Authority {
+    key: Key,
+    certificate: Certificate,
+}
+
+impl Authority {
+    /// From its two halves, which belong together.
+    pub fn new(key: Key, certificate: Certificate) -> Self {
+        Self { key, certificate }
+    }
+
+    /// Its certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Issues a certificate for a key.
+    pub fn issue(&self, wanted: &Wanted, key: &KeyPair, now: OffsetDateTime) -> Result<Certificate, String> {
+        let (not_before, not_after) = validity(wanted.life, now, Some(&self.certificate));
+        let mut params = params(wanted, not_before, not_after)?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        // ECDSA keys sign and nothing else (RFC 8813, section 3: keyEncipherment must not be set).
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let der = (&self.certificate.der[..]).into();
+        let issuer = Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?;
+        let issued = params.signed_by(key, &issuer).map_err(|error| error.to_string())?;
+        Certificate::from_der(issued.der()).map_err(ToOwned::to_owned)
+    }
+}
+
+/// Makes the certificate of a CA, signed with its own key.
+pub fn authority(wanted: &Wanted, key: &Key, now: OffsetDateTime) -> Result<Certificate, String> {
+    let (not_before, not_after) = validity(wanted.life, now, None);
+    let mut params = params(wanted, not_before, not_after)?;
+    // No CA below it (RFC 5280, 4.2.1.9).
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let issued = params.self_signed(key.pair()).map_err(|error| error.to_string())?;
+    Certificate::from_der(issued.der()).map_err(ToOwned::to_owned)
+}
+
+/// Start and end of what is issued now; inside the CA's own time.
+pub fn validity(
+    life: Life,
+    now: OffsetDateTime,
+    authority: Option<&Certificate>,
+) -> (OffsetDateTime, OffsetDateTime) {
+    let now = now.to_offset(time::UtcOffset::UTC).replace_nanosecond(0).unwrap_or(now);
+    let (start, end) = (now - BACKDATE, now + life.duration());
+    match authority {
+        Some(ca) => (start.max(ca.not_before), end.min(ca.not_after)),
+        None => (start, end),
+    }
+}
+
+fn params(
+    wanted: &Wanted,
+    not_before: OffsetDateTime,
+    not_after: OffsetDateTime,
+) -> Result<CertificateParams, String> {
+    let mut params = CertificateParams::default();
+    params.not_before = not_before;
+    params.not_after = not_after;
+    params.serial_number = Some(serial()?);
+    params.use_authority_key_identifier_extension = true;
+    let mut subject = DistinguishedName::new();
+    for organization in &wanted.organizations {
+        subject.push(DnType::OrganizationName, organization.as_str());
+    }
+    subject.push(DnType::CommonName, wanted.common_name.as_str());
+    params.distinguished_name = subject;
+    for name in &wanted.dns_names {
+        let name = name.as_str().try_into().map_err(|_| format!("`{name}` is no DNS name"))?;
+        params.subject_alt_names.push(SanType::DnsName(name));
+    }
+    params.subject_alt_names.extend(wanted.addresses.iter().map(|address| SanType::IpAddress(*address)));
+    params.extended_key_usages = wanted
+        .usages
+        .iter()
+        .map(|usage| match usage {
+            Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        })
+        .collect();
+    Ok(params)
+}
+
+/// 20 octets, positive, of which 158 bits are random (RFC 5280, 4.1.2.2).
+fn serial() -> Result<SerialNumber, String> {
+    let mut octets = [0; 20];
+    random(&mut octets)?;
+    octets[0] = octets[0] & 0x3f | 0x40;
+    Ok(SerialNumber::from_slice(&octets))
+}

@@ -1,0 +1,233 @@
+//! `kmh-pki`: the PKI of the cluster and of the tunnels.
+//!
+//! Reads the inventory, looks at the store, decides what is missing, wrong or about to end ([`plan`], pure), makes it
+//! ([`make`]), writes it in one crash-safe step ([`store`]), and says in `kmh.pki/v1` what there is and where it goes:
+//! certificates as PEM, keys as references. Key material never leaves the store.
+
+pub mod cert;
+pub mod document;
+pub mod issue;
+pub mod make;
+pub mod observed;
+pub mod plan;
+pub mod secret;
+pub mod store;
+pub mod table;
+pub mod want;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use kmh_cli::{Common, Context, Env, Exit, Failure, Outcome, Stream};
+use kmh_doc::Kind;
+use kmh_doc::inventory::Role;
+use kmh_doc::pki::PkiSpec;
+use kmh_model::{Model, Need};
+
+use crate::observed::Observed;
+use crate::plan::Plan;
+use crate::store::{Opening, Store};
+use crate::want::{TooLong, Wants};
+
+const TOOL: &str = "kmh-pki";
+
+/// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
+const NEEDS: &[Need] = &[Need::Api, Need::Roles];
+
+/// The PKI of the cluster and of the tunnels, in a crash-safe store
+///
+/// Reads the inventory and makes every certificate and key that it asks for and the store does not hold: three CAs and
+/// their certificates for Kubernetes and etcd, a CA and a certificate for each router's tunnels, the key pair of
+/// service accounts, the encryption key. What is right stays as it is; what is made again is named with the reason.
+/// Adds `kmh.pki/v1` to the stream: certificates, and references to their keys. No key ever leaves the store.
+#[derive(Parser, Debug)]
+#[command(name = TOOL, version, after_long_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    // By hand and not by clap: the environment of a run is `Env`.
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        help = "The store: a directory, never assumed [env: KMH_STORE]"
+    )]
+    store: Option<PathBuf>,
+    /// Make the store when it is missing or empty; harmless when it is there
+    #[arg(long, global = true)]
+    init: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What to do.
+#[derive(Subcommand, Clone, Copy, Debug, Default)]
+enum Verb {
+    /// Make what is missing, wrong or about to end (the default)
+    #[default]
+    Ensure,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  The first time: make the store, and show what is in it:
+    kmh-pki --init --store pki -i cluster.yaml -o text
+
+  What would be made, and why:
+    kmh-pki --store pki --dry-run -i cluster.yaml -o text
+
+  At the head of the pipe:
+    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | kmh-push --store pki --to dir:out
+
+  Which certificates end first:
+    kmh-pki --store pki --only -i cluster.yaml -o json |
+      jq -r '.spec.certificates[] | .not_after + \" \" + .name' | sort
+";
+
+/// The command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The program.
+pub fn run(env: &mut Env) -> Exit {
+    let cli: Cli = match kmh_cli::parse(env) {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    match cli.verb.unwrap_or_default() {
+        Verb::Ensure => {
+            let store = cli.store.or_else(|| env.var("KMH_STORE").map(PathBuf::from));
+            kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
+                ensure(stream, context, store, cli.init)
+            })
+        }
+    }
+}
+
+fn ensure(
+    stream: &Stream,
+    context: &mut Context<'_>,
+    store: Option<PathBuf>,
+    init: bool,
+) -> Result<Outcome<PkiSpec>, Failure> {
+    let (document, source) = stream.inventory()?;
+    let (model, warnings) =
+        kmh_model::load(&document, NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
+    context.warn_all(&source, &warnings);
+    let chosen = chosen(&model, context)?;
+    let wants = want::wants(&model).map_err(|all| too_long(&all))?;
+    let path = store.ok_or_else(|| {
+        Failure::wrong("no store is named")
+            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
+    })?;
+
+    let (now, dry_run) = (context.env.now, context.common.dry_run);
+    let opening = Opening { cluster: model.name.as_str(), init, dry_run };
+    // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
+    context.refuse_if_strict()?;
+    let store = Store::open(&path, opening, &mut |message| context.say(message))?;
+    let mut observed = match &store {
+        Some(store) => store.observe(&wants)?,
+        None => Observed::default(),
+    };
+    let plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
+    report(context, &path, &plan, &observed)?;
+
+    let before = observed.clone();
+    let (id, planned) = match &store {
+        Some(store) if !dry_run => {
+            execute(store, &wants, &plan, &mut observed, now)?;
+            (store.id(), &[][..])
+        }
+        Some(store) => (store.id(), &plan.steps[..]),
+        None => ("", &plan.steps[..]),
+    };
+    let spec = document::spec(id, &wants, &observed, planned);
+    let message = document::message(&spec, &plan, &observed, dry_run);
+    let text = document::text(&spec, &plan, &message, now, dry_run);
+    let diff = document::diff(&wants, &before, &spec, &plan);
+    let changed = !plan.steps.is_empty();
+    Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })
+}
+
+/// Makes and writes what the plan names; leaves nothing of an interrupted run behind.
+fn execute(
+    store: &Store,
+    wants: &Wants,
+    plan: &Plan,
+    observed: &mut Observed,
+    now: time::OffsetDateTime,
+) -> Result<(), Failure> {
+    store.tidy()?;
+    if !plan.steps.is_empty() {
+        let made = make::make(store, wants, plan, observed, now)?;
+        store.commit(&made)?;
+        make::remember(observed, made);
+    } else if !observed.pending.is_empty() {
+        store.forget_pending()?;
+    }
+    Ok(())
+}
+
+/// Says what a person must know; with a refusal nothing is done.
+fn report(
+    context: &mut Context<'_>,
+    path: &std::path::Path,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    for file in &observed.readable {
+        let file = path.join(file);
+        context.warn(&format!("key `{0}` can be read by others: `chmod 600 {0}`", file.display()));
+    }
+    for warning in &plan.warnings {
+        context.warn(warning);
+    }
+    let missing = plan.held.iter().filter(|step| !observed.pairs.contains_key(&step.name)).count();
+    if missing > 0 {
+        context.warn(&format!("{missing} certificates are missing, on machines that `--limit` leaves out"));
+    }
+    let refusals = plan.refusals.iter().map(|refusal| {
+        Failure::world(&refusal.what).at(path.join(&refusal.name).display().to_string()).hint(&refusal.hint)
+    });
+    Failure::all(refusals).map_or(Ok(()), Err)?;
+    context.refuse_if_strict()
+}
+
+/// The machines that `--limit` chooses.
+fn chosen(model: &Model, context: &Context<'_>) -> Result<BTreeSet<String>, Failure> {
+    let nodes = model.nodes.values().map(|node| {
+        let roles: Vec<&str> = node.roles.iter().map(|role| role_name(*role)).collect();
+        (node.name.as_str(), Some(node.site.as_str()), roles)
+    });
+    let routers =
+        model.routers.iter().map(|router| (router.name.as_str(), Some(router.site.as_str()), vec!["router"]));
+    let machines: Vec<_> = nodes.chain(routers).collect();
+    context.check_limit(machines.iter().cloned())?;
+    let chosen = machines.iter().filter(|(name, site, roles)| context.chosen(name, *site, roles));
+    Ok(chosen.map(|(name, ..)| (*name).to_owned()).collect())
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::ControlPlane => "control-plane",
+        Role::Etcd => "etcd",
+        Role::Worker => "worker",
+    }
+}
+
+fn too_long(all: &[TooLong]) -> Failure {
+    let failures = all.iter().map(|one| {
+        Failure::wrong(format!("the common name of certificate `{}` is too long", one.certificate))
+            .because(format!(
+                "`{}` has {} characters, and X.509 takes {} (RFC 5280, appendix A.1)",
+                one.common_name,
+                one.common_name.len(),
+                want::COMMON_NAME_MAX
+            ))
+            .hint("give the machine or the cluster a shorter name")
+    });
+    Failure::all(failures).unwrap_or_else(|| Failure::wrong("a name is too long"))
+}

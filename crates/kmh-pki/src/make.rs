@@ -1,0 +1,119 @@
+//! Doing: the keys and certificates of a plan, made in memory. CAs first, then everything else on all cores.
+
+use std::collections::BTreeMap;
+
+use kmh_cli::Failure;
+use rayon::prelude::*;
+use time::OffsetDateTime;
+
+use crate::issue::{self, Authority};
+use crate::observed::{Bare, Observed};
+use crate::plan::{Make, Plan, Step};
+use crate::secret::{Key, Secret};
+use crate::store::{Made, Public, Store};
+use crate::table::{Life, RANDOM};
+use crate::want::{Wanted, Wants};
+
+/// Octets of the encryption key: what `secretbox` and `aescbc` with AES-256 take.
+const ENCRYPTION_KEY: usize = 32;
+
+/// Makes everything that a plan names. Nothing is written.
+pub fn make(
+    store: &Store,
+    wants: &Wants,
+    plan: &Plan,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Result<BTreeMap<String, Made>, Failure> {
+    let mut made = BTreeMap::new();
+    let mut authorities = BTreeMap::new();
+    let (first, rest): (Vec<_>, Vec<_>) = plan
+        .steps
+        .iter()
+        .filter_map(|step| Some((step, wants.certificates.get(&step.name)?)))
+        .partition(|(_, wanted)| wanted.life == Life::Authority);
+    for (step, wanted) in first {
+        let (one, authority) = make_authority(store, step, wanted, now)?;
+        made.insert(wanted.name.clone(), one);
+        authorities.insert(wanted.name.clone(), authority);
+    }
+    for (_, wanted) in &rest {
+        let Some(name) = wanted.issuer.clone() else { continue };
+        if !authorities.contains_key(&name)
+            && let Some(certificate) = observed.pairs.get(&name).and_then(|pair| pair.certificate.there())
+        {
+            let authority = Authority::new(store.key(&name)?, certificate.clone());
+            authorities.insert(name, authority);
+        }
+    }
+    let leaves: Vec<_> = rest.par_iter().map(|(_, wanted)| make_leaf(wanted, &authorities, now)).collect();
+    for leaf in leaves {
+        let (name, one) = leaf?;
+        made.insert(name, one);
+    }
+    for step in plan.steps.iter().filter(|step| step.make == Make::Key) {
+        if let Some(wanted) = wants.keys.iter().find(|wanted| wanted.name == step.name) {
+            made.insert(step.name.clone(), make_key(wanted.name, wanted.algorithm)?);
+        }
+    }
+    Ok(made)
+}
+
+/// Puts what was made into what was observed.
+pub fn remember(observed: &mut Observed, made: BTreeMap<String, Made>) {
+    for (name, one) in made {
+        match one.public {
+            Public::Certificate(pair) => drop(observed.pairs.insert(name, *pair)),
+            Public::Bare(bare) => drop(observed.keys.insert(name, crate::observed::Half::There(bare))),
+        }
+    }
+}
+
+fn make_authority(
+    store: &Store,
+    step: &Step,
+    wanted: &Wanted,
+    now: OffsetDateTime,
+) -> Result<(Made, Authority), Failure> {
+    // The key of an interrupted first run stays: a CA's key is never replaced.
+    let (key, secret) = match step.make {
+        Make::Certificate => (store.key(&wanted.name)?, None),
+        Make::Pair | Make::Key => {
+            let key = Key::generate().map_err(|why| cannot(&wanted.name, why))?;
+            let secret = Secret::pem_of(key.pair());
+            (key, Some(secret))
+        }
+    };
+    let certificate = issue::authority(wanted, &key, now).map_err(|why| cannot(&wanted.name, why))?;
+    let made = Made { key: secret, public: Public::pair(certificate.clone(), key.public()) };
+    Ok((made, Authority::new(key, certificate)))
+}
+
+fn make_leaf(
+    wanted: &Wanted,
+    authorities: &BTreeMap<String, Authority>,
+    now: OffsetDateTime,
+) -> Result<(String, Made), Failure> {
+    let fail = |why| cannot(&wanted.name, why);
+    let authority = wanted.issuer.as_ref().and_then(|name| authorities.get(name));
+    let authority = authority.ok_or_else(|| fail("its CA is not at hand".to_owned()))?;
+    let key = Key::generate().map_err(fail)?;
+    let certificate = authority.issue(wanted, key.pair(), now).map_err(fail)?;
+    let secret = Secret::pem_of(key.pair());
+    Ok((wanted.name.clone(), Made { key: Some(secret), public: Public::pair(certificate, key.public()) }))
+}
+
+fn make_key(name: &str, algorithm: &str) -> Result<Made, Failure> {
+    let fail = |why| cannot(name, why);
+    if algorithm == RANDOM {
+        let secret = Secret::random(ENCRYPTION_KEY).map_err(fail)?;
+        return Ok(Made { key: Some(secret), public: Public::Bare(Bare { public: None }) });
+    }
+    let key = Key::generate().map_err(fail)?;
+    let bare = Bare { public: Some(key.public_pem()) };
+    Ok(Made { key: Some(Secret::pem_of(key.pair())), public: Public::Bare(bare) })
+}
+
+fn cannot(name: &str, why: String) -> Failure {
+    Failure::world(format!("cannot make `{name}`")).because(why)
+}

@@ -1,0 +1,154 @@
+//! Key material in memory: zeroed when dropped, and no `Debug`, no `Display`, no serialization.
+//!
+//! What stays out of reach: the buffers of the cryptographic library (ring keeps a key's scalar without zeroing it)
+//! and pages that the kernel swapped out. They live as long as the process, which is short.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{KeyPair, PublicKeyData as _};
+use zeroize::Zeroizing;
+
+/// Octets of a private key or a random key.
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----\n";
+const END: &str = "-----END PRIVATE KEY-----\n";
+/// Octets in a line of PEM (RFC 7468, section 2: 64 characters).
+const LINE: usize = 48;
+
+impl Secret {
+    /// Takes ownership of octets that were read.
+    pub fn new(octets: Vec<u8>) -> Self {
+        Self(Zeroizing::new(octets))
+    }
+
+    /// Of that many random octets.
+    pub fn random(length: usize) -> Result<Self, String> {
+        let mut octets = Zeroizing::new(vec![0; length]);
+        random(&mut octets)?;
+        Ok(Self(octets))
+    }
+
+    /// A private key as a PKCS #8 PEM file (RFC 7468, section 10).
+    pub fn pem_of(key: &KeyPair) -> Self {
+        let der = key.serialized_der();
+        // The exact size at once: a growing vector would leave copies behind.
+        let lines = der.len().div_ceil(LINE);
+        let size = BEGIN.len() + der.len().div_ceil(3) * 4 + lines + END.len();
+        let mut out = Zeroizing::new(vec![0; size]);
+        let mut at = 0;
+        let mut put = |bytes: &[u8], at: &mut usize| {
+            out[*at..*at + bytes.len()].copy_from_slice(bytes);
+            *at += bytes.len();
+        };
+        put(BEGIN.as_bytes(), &mut at);
+        for chunk in der.chunks(LINE) {
+            let mut line = Zeroizing::new([0_u8; 65]);
+            let length = STANDARD.encode_slice(chunk, &mut line[..64]).unwrap_or(0);
+            line[length] = b'\n';
+            put(&line[..=length], &mut at);
+        }
+        put(END.as_bytes(), &mut at);
+        Self(out)
+    }
+
+    /// The octets.
+    pub fn octets(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The key pair of a PKCS #8 PEM file, or what is wrong with it, without a word of its content.
+    pub fn key_pair(&self) -> Result<Key, &'static str> {
+        let text = std::str::from_utf8(&self.0).map_err(|_| "it is no PEM file")?.trim();
+        if text.is_empty() {
+            return Err("it is empty");
+        }
+        let Some(rest) = text.strip_prefix(BEGIN.trim_end()) else {
+            let other = text.starts_with("-----BEGIN ") && text.contains(" PRIVATE KEY-----");
+            return Err(if other { "its form is not PKCS #8" } else { "it is no PEM file of a private key" });
+        };
+        let Some(body) = rest.strip_suffix(END.trim_end()) else { return Err("its end is missing") };
+        let mut packed = Zeroizing::new(Vec::with_capacity(body.len()));
+        packed.extend(body.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+        // Room for the whole text, so that nothing is copied on the way.
+        let mut der = Zeroizing::new(vec![0; packed.len()]);
+        let length = STANDARD.decode_slice(&packed[..], &mut der[..]).map_err(|_| "its base64 is broken")?;
+        KeyPair::try_from(&der[..length])
+            .map(|pair| Key(Zeroizing::new(pair)))
+            .map_err(|_| "it holds no private key that kmh can use (ECDSA on P-256 or P-384, RSA, Ed25519)")
+    }
+}
+
+/// A key pair whose encoded form is zeroed when it is dropped.
+pub struct Key(Zeroizing<KeyPair>);
+
+impl Key {
+    /// A new one: ECDSA on P-256.
+    pub fn generate() -> Result<Self, String> {
+        KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
+            .map(|pair| Self(Zeroizing::new(pair)))
+            .map_err(|error| error.to_string())
+    }
+
+    /// The pair.
+    pub fn pair(&self) -> &KeyPair {
+        &self.0
+    }
+
+    /// The public half as `SubjectPublicKeyInfo` in DER.
+    pub fn public(&self) -> Vec<u8> {
+        self.0.subject_public_key_info()
+    }
+
+    /// The public half as PEM.
+    pub fn public_pem(&self) -> String {
+        self.0.public_key_pem()
+    }
+}
+
+/// Fills a buffer from the kernel's generator.
+pub fn random(buffer: &mut [u8]) -> Result<(), String> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let count = rustix::rand::getrandom(&mut buffer[filled..], rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| error.to_string())?;
+        filled += count;
+    }
+    Ok(())
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_file_and_equals_what_the_library_writes() {
+        let key = Key::generate().unwrap();
+        let file = Secret::pem_of(key.pair());
+        assert_eq!(std::str::from_utf8(file.octets()).unwrap(), key.pair().serialize_pem());
+        assert_eq!(file.key_pair().map_err(ToOwned::to_owned).unwrap().public(), key.public());
+    }
+
+    #[test]
+    fn a_broken_file_says_what_is_wrong_and_nothing_of_itself() {
+        let key = Key::generate().unwrap();
+        let file = Secret::pem_of(key.pair()).octets().to_vec();
+        let text = String::from_utf8(file.clone()).unwrap();
+        let why = |bytes: &[u8]| Secret::new(bytes.to_vec()).key_pair().map(|_| ()).unwrap_err();
+        assert_eq!(why(b""), "it is empty");
+        assert_eq!(why(&file[..150]), "its end is missing");
+        assert_eq!(why(text.replace("PRIVATE", "EC PRIVATE").as_bytes()), "its form is not PKCS #8");
+        assert_eq!(why(text.replacen("MI", "M*", 1).as_bytes()), "its base64 is broken");
+        assert!(why(text.replacen("MIG", "MIH", 1).as_bytes()).starts_with("it holds no private key"));
+        assert_eq!(why(&[0xff, 0xfe]), "it is no PEM file");
+    }
+}

@@ -1,0 +1,198 @@
+//! The store: plain files in a directory that may live in git.
+//!
+//! ```text
+//! store.json            format, identity, the cluster that it belongs to
+//! ca/NAME.{crt,key}     cluster, etcd, front-proxy, ipsec
+//! cluster/NAME.{crt,key}, nodes/NODE/NAME.{crt,key}, routers/ROUTER/NAME.{crt,key}
+//! keys/NAME.key         service-account, encryption
+//! pending.json          only while a run writes: the names that it is about to replace
+//! ```
+//!
+//! Directories are 0700, keys 0600, all else 0644, whatever the umask. The lock is on the directory itself, so there
+//! is no lock file, and a run that only looks leaves no trace.
+
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use kmh_cli::{Failure, file};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+pub use write::{Made, Public};
+
+/// An open, locked store.
+pub struct Store {
+    root: PathBuf,
+    dir: OwnedFd,
+    identity: Identity,
+}
+
+/// `store.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {
+    format: u32,
+    id: String,
+    cluster: String,
+}
+
+/// The format that this program writes.
+const FORMAT: u32 = 1;
+const IDENTITY: &str = "store.json";
+const PENDING: &str = "pending.json";
+/// What every unfinished file ends with.
+const UNFINISHED: &str = ".kmh-new";
+/// The directories of a store.
+const FOLDERS: [&str; 5] = ["ca", "cluster", "keys", "nodes", "routers"];
+/// What an empty store may hold, so that it can be a git repository or the root of a file system.
+const NOT_OURS: [&str; 5] = [".git", ".gitignore", ".gitattributes", "README.md", "lost+found"];
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The cluster that it must belong to.
+    pub cluster: &'a str,
+    /// Whether a missing or empty one may be made.
+    pub init: bool,
+    /// Whether nothing may be written.
+    pub dry_run: bool,
+}
+
+impl Store {
+    /// Opens and locks a store; makes it with `init`. None: a dry run that would make it.
+    pub fn open(path: &Path, how: Opening<'_>, say: &mut dyn FnMut(&str)) -> Result<Option<Self>, Failure> {
+        let shown = path.display();
+        let dir = match open_dir(path) {
+            Err(Errno::NOENT) if !how.init => {
+                return Err(Failure::wrong(format!("store `{shown}` does not exist"))
+                    .hint("check the path; `--init` makes a new store, with new CAs"));
+            }
+            Err(Errno::NOENT) if how.dry_run => return Ok(None),
+            Err(Errno::NOENT) => {
+                file::make_dir(path, 0o700)?;
+                open_dir(path).map_err(|error| failed("cannot open store", path, error))?
+            }
+            Err(Errno::NOTDIR) => return Err(Failure::wrong(format!("store `{shown}` is no directory"))),
+            other => other.map_err(|error| failed("cannot open store", path, error))?,
+        };
+        lock(&dir, path, how.dry_run, say)?;
+        let store = match read_identity(path)? {
+            Some(identity) => Self { root: path.to_owned(), dir, identity },
+            None => match Self::begin(path, dir, how)? {
+                Some(store) => store,
+                None => return Ok(None),
+            },
+        };
+        if store.identity.cluster != how.cluster {
+            return Err(Failure::wrong(format!(
+                "store `{shown}` belongs to cluster `{}`, and the inventory is of cluster `{}`",
+                store.identity.cluster, how.cluster
+            ))
+            .hint("name this cluster's own store: a CA is never shared by two clusters"));
+        }
+        Ok(Some(store))
+    }
+
+    /// A directory that is no store yet.
+    fn begin(path: &Path, dir: OwnedFd, how: Opening<'_>) -> Result<Option<Self>, Failure> {
+        let shown = path.display();
+        if let Some(name) = foreign(path)? {
+            return Err(Failure::wrong(format!("directory `{shown}` is no store: it has no {IDENTITY}"))
+                .because(format!("it is not empty: it holds `{}`", name.escape_debug()))
+                .hint("name an empty or a new directory"));
+        }
+        if !how.init {
+            return Err(Failure::wrong(format!("directory `{shown}` is empty: it is no store"))
+                .hint("check the path; `--init` makes a new store, with new CAs"));
+        }
+        if how.dry_run {
+            return Ok(None);
+        }
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o700))
+            .map_err(|error| failed("cannot protect store", path, error))?;
+        let mut id = [0; 16];
+        crate::secret::random(&mut id).map_err(|error| Failure::world("no random numbers").because(error))?;
+        let identity =
+            Identity { format: FORMAT, id: crate::secret::hex(&id), cluster: how.cluster.to_owned() };
+        let store = Self { root: path.to_owned(), dir, identity };
+        store.write_identity()?;
+        Ok(Some(store))
+    }
+
+    /// Its identity: random, made with it.
+    pub fn id(&self) -> &str {
+        &self.identity.id
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A failed system call, with the path that it was about.
+fn failed(what: &str, path: &Path, error: Errno) -> Failure {
+    Failure::world(format!("{what} `{}`", path.display())).because(file::plain(&error.into()))
+}
+
+/// One writer at a time; runs that only look may share. The kernel frees the lock of a killed run.
+fn lock(dir: &OwnedFd, path: &Path, shared: bool, say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+    let (now, wait) = if shared {
+        (FlockOperation::NonBlockingLockShared, FlockOperation::LockShared)
+    } else {
+        (FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive)
+    };
+    let locked = match rustix::fs::flock(dir, now) {
+        Err(Errno::WOULDBLOCK) => {
+            say(&format!("another run works in store `{}`: waiting for it", path.display()));
+            loop {
+                match rustix::fs::flock(dir, wait) {
+                    Err(Errno::INTR) => {}
+                    other => break other,
+                }
+            }
+        }
+        other => other,
+    };
+    locked.map_err(|error| failed("cannot lock store", path, error))
+}
+
+fn read_identity(root: &Path) -> Result<Option<Identity>, Failure> {
+    let path = root.join(IDENTITY);
+    let Some(bytes) = read::bytes(&path).map_err(|error| failed("cannot read", &path, error))? else {
+        return Ok(None);
+    };
+    let damaged = |cause: String| {
+        Failure::world(format!("`{}` is damaged", path.display()))
+            .because(cause)
+            .hint("restore it from a backup")
+    };
+    // The format alone first: what a later one holds is not for this program to judge.
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) => {
+            return Err(Failure::wrong(format!("store `{}` has format {format}", root.display()))
+                .because(format!("this kmh-pki knows format {FORMAT}"))
+                .hint("use the kmh-pki that made it, or a newer one"));
+        }
+        None => return Err(damaged("it has no `format`".to_owned())),
+    }
+    serde_json::from_value(value).map(Some).map_err(|error| damaged(error.to_string()))
+}
+
+/// The first thing in a directory that would not be there if it were empty, or if a run had been killed before it
+/// wrote the store's identity.
+fn foreign(root: &Path) -> Result<Option<String>, Failure> {
+    let names = read::list(root).map_err(|error| failed("cannot list", root, error))?;
+    Ok(names.into_iter().find(|name| !NOT_OURS.contains(&name.as_str()) && !name.ends_with(UNFINISHED)))
+}

@@ -1,0 +1,421 @@
+//! The table of certificates: one row for each [`Class`], and everything that sets one apart from another.
+//!
+//! The model is kubeadm 1.36; each difference is meant, and stands with its reason in `docs/pki.md`.
+
+use kmh_doc::inventory::Role;
+use kmh_doc::pki::{Class, KeyClass, Usage};
+use time::Duration;
+
+/// What a certificate is issued for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// Once, for the whole cluster.
+    Cluster,
+    /// For each node.
+    Node,
+    /// For each node with that role.
+    Role(Role),
+    /// For each router.
+    Router,
+}
+
+/// Where the common name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommonName {
+    /// The same everywhere.
+    Fixed(&'static str),
+    /// The node's name.
+    Node,
+    /// `system:node:` and the node's name, as the node authorizer wants it.
+    SystemNode,
+    /// The router's IKE identity.
+    Router,
+}
+
+/// Where the subject alternative names come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// There are none: clients are known by their subject.
+    None,
+    /// The API server by every name and address that it is called by, the local haproxy's included.
+    Apiserver,
+    /// The machine's name and addresses.
+    Machine,
+    /// The machine's name and addresses, `localhost` and both loopback addresses.
+    MachineAndLoopback,
+    /// The router's IKE identity.
+    Router,
+}
+
+/// How long a certificate lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Ten years: a CA. Nothing renews it by itself.
+    Authority,
+    /// One year, and never longer than the CA.
+    Leaf,
+}
+
+impl Life {
+    /// The time from issue to end.
+    pub fn duration(self) -> Duration {
+        match self {
+            Self::Authority => Duration::days(3650),
+            Self::Leaf => Duration::days(365),
+        }
+    }
+}
+
+/// Where a certificate goes. The first column is the machine, then certificate and key (none: it is not deployed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The machines.
+    pub on: On,
+    /// Path of the certificate; `{}` is the machine's name.
+    pub certificate: &'static str,
+    /// Path of the key.
+    pub key: Option<&'static str>,
+}
+
+/// A set of machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// The one that the certificate is for.
+    Own,
+    /// Every node.
+    Nodes,
+    /// Every node with that role.
+    Role(Role),
+    /// Every Linux router, or the own one when the certificate is for a router.
+    LinuxRouters,
+    /// Every pfSense, or the own one when the certificate is for a router.
+    Pfsenses,
+}
+
+/// A row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The class.
+    pub class: Class,
+    /// Last part of its name in the store.
+    pub stem: &'static str,
+    /// What it is issued for.
+    pub per: Per,
+    /// Common name.
+    pub common_name: CommonName,
+    /// Organizations.
+    pub organizations: &'static [&'static str],
+    /// Subject alternative names.
+    pub names: Names,
+    /// Extended key usages, sorted; none for a CA.
+    pub usages: &'static [Usage],
+    /// The CA that signs it; none for a CA, which signs itself.
+    pub issuer: Option<Class>,
+    /// How long it lives.
+    pub life: Life,
+    /// Where it goes.
+    pub places: &'static [Place],
+}
+
+const CLIENT: &[Usage] = &[Usage::Client];
+const SERVER: &[Usage] = &[Usage::Server];
+const BOTH: &[Usage] = &[Usage::Client, Usage::Server];
+
+/// The certificate and key of a component on the machine that it is for.
+macro_rules! own {
+    ($stem:literal) => {
+        &[Place { on: On::Own, certificate: concat!($stem, ".crt"), key: Some(concat!($stem, ".key")) }]
+    };
+}
+
+const fn authority(class: Class, stem: &'static str, name: &'static str, places: &'static [Place]) -> Row {
+    Row {
+        class,
+        stem,
+        per: Per::Cluster,
+        common_name: CommonName::Fixed(name),
+        organizations: &[],
+        names: Names::None,
+        usages: &[],
+        issuer: None,
+        life: Life::Authority,
+        places,
+    }
+}
+
+/// A client certificate of a control-plane component, signed by the cluster CA.
+const fn client(class: Class, stem: &'static str, name: &'static str, places: &'static [Place]) -> Row {
+    Row {
+        class,
+        stem,
+        per: Per::Role(Role::ControlPlane),
+        common_name: CommonName::Fixed(name),
+        organizations: &[],
+        names: Names::None,
+        usages: CLIENT,
+        issuer: Some(Class::ClusterCa),
+        life: Life::Leaf,
+        places,
+    }
+}
+
+/// A serving certificate of a control-plane component, signed by the cluster CA.
+const fn server(class: Class, stem: &'static str, name: &'static str, places: &'static [Place]) -> Row {
+    Row { usages: SERVER, names: Names::MachineAndLoopback, ..client(class, stem, name, places) }
+}
+
+/// All rows, CAs first.
+pub const TABLE: &[Row] = &[
+    authority(
+        Class::ClusterCa,
+        "cluster",
+        "kubernetes",
+        &[Place { on: On::Nodes, certificate: "/etc/kubernetes/pki/ca.crt", key: None }],
+    ),
+    authority(
+        Class::EtcdCa,
+        "etcd",
+        "etcd-ca",
+        &[
+            Place { on: On::Role(Role::Etcd), certificate: "/etc/kubernetes/pki/etcd/ca.crt", key: None },
+            Place {
+                on: On::Role(Role::ControlPlane),
+                certificate: "/etc/kubernetes/pki/etcd/ca.crt",
+                key: None,
+            },
+        ],
+    ),
+    authority(
+        Class::FrontProxyCa,
+        "front-proxy",
+        "front-proxy-ca",
+        &[Place {
+            on: On::Role(Role::ControlPlane),
+            certificate: "/etc/kubernetes/pki/front-proxy-ca.crt",
+            key: None,
+        }],
+    ),
+    authority(
+        Class::IpsecCa,
+        "ipsec",
+        "kmh-ipsec-ca",
+        &[
+            Place { on: On::LinuxRouters, certificate: "/etc/swanctl/x509ca/kmh-ipsec-ca.crt", key: None },
+            Place { on: On::Pfsenses, certificate: "/usr/local/etc/kmh/ipsec/ca.crt", key: None },
+        ],
+    ),
+    Row {
+        names: Names::Apiserver,
+        ..server(Class::Apiserver, "apiserver", "kube-apiserver", own!("/etc/kubernetes/pki/apiserver"))
+    },
+    client(
+        Class::ApiserverKubeletClient,
+        "apiserver-kubelet-client",
+        "kube-apiserver-kubelet-client",
+        own!("/etc/kubernetes/pki/apiserver-kubelet-client"),
+    ),
+    Row {
+        issuer: Some(Class::EtcdCa),
+        ..client(
+            Class::ApiserverEtcdClient,
+            "apiserver-etcd-client",
+            "kube-apiserver-etcd-client",
+            own!("/etc/kubernetes/pki/apiserver-etcd-client"),
+        )
+    },
+    Row {
+        issuer: Some(Class::FrontProxyCa),
+        ..client(
+            Class::FrontProxyClient,
+            "front-proxy-client",
+            "front-proxy-client",
+            own!("/etc/kubernetes/pki/front-proxy-client"),
+        )
+    },
+    client(
+        Class::ControllerManager,
+        "controller-manager",
+        "system:kube-controller-manager",
+        own!("/etc/kubernetes/pki/controller-manager"),
+    ),
+    server(
+        Class::ControllerManagerServing,
+        "controller-manager-serving",
+        "kube-controller-manager",
+        own!("/etc/kubernetes/pki/controller-manager-serving"),
+    ),
+    client(Class::Scheduler, "scheduler", "system:kube-scheduler", own!("/etc/kubernetes/pki/scheduler")),
+    server(
+        Class::SchedulerServing,
+        "scheduler-serving",
+        "kube-scheduler",
+        own!("/etc/kubernetes/pki/scheduler-serving"),
+    ),
+    Row {
+        organizations: &["kubeadm:cluster-admins"],
+        ..client(Class::Admin, "admin", "kubernetes-admin", own!("/etc/kubernetes/pki/admin"))
+    },
+    Row {
+        per: Per::Cluster,
+        // Bound inside the API server, not by RBAC: it cannot be revoked, so it stays in the store.
+        organizations: &["system:masters"],
+        ..client(Class::BreakGlassAdmin, "break-glass-admin", "kubernetes-super-admin", &[])
+    },
+    Row {
+        per: Per::Role(Role::Etcd),
+        common_name: CommonName::Node,
+        names: Names::MachineAndLoopback,
+        // etcd's gRPC gateway calls its own server with this certificate (etcd#9785).
+        usages: BOTH,
+        issuer: Some(Class::EtcdCa),
+        ..client(Class::EtcdServer, "etcd-server", "", own!("/etc/kubernetes/pki/etcd/server"))
+    },
+    Row {
+        per: Per::Role(Role::Etcd),
+        common_name: CommonName::Node,
+        names: Names::MachineAndLoopback,
+        usages: BOTH,
+        issuer: Some(Class::EtcdCa),
+        ..client(Class::EtcdPeer, "etcd-peer", "", own!("/etc/kubernetes/pki/etcd/peer"))
+    },
+    Row {
+        per: Per::Role(Role::Etcd),
+        issuer: Some(Class::EtcdCa),
+        ..client(
+            Class::EtcdHealthcheckClient,
+            "etcd-healthcheck-client",
+            "kube-etcd-healthcheck-client",
+            own!("/etc/kubernetes/pki/etcd/healthcheck-client"),
+        )
+    },
+    Row {
+        per: Per::Node,
+        common_name: CommonName::SystemNode,
+        organizations: &["system:nodes"],
+        ..client(Class::KubeletClient, "kubelet-client", "", own!("/var/lib/kubelet/pki/kubelet-client"))
+    },
+    Row {
+        per: Per::Node,
+        common_name: CommonName::SystemNode,
+        organizations: &["system:nodes"],
+        names: Names::Machine,
+        ..server(Class::KubeletServing, "kubelet-serving", "", own!("/var/lib/kubelet/pki/kubelet-serving"))
+    },
+    Row {
+        per: Per::Node,
+        organizations: &["system:node-proxier"],
+        ..client(Class::KubeProxy, "kube-proxy", "system:kube-proxy", own!("/etc/kubernetes/pki/kube-proxy"))
+    },
+    Row {
+        per: Per::Router,
+        common_name: CommonName::Router,
+        names: Names::Router,
+        usages: BOTH,
+        issuer: Some(Class::IpsecCa),
+        ..client(
+            Class::IpsecRouter,
+            "ipsec",
+            "",
+            &[
+                Place {
+                    on: On::LinuxRouters,
+                    certificate: "/etc/swanctl/x509/{}.crt",
+                    key: Some("/etc/swanctl/private/{}.key"),
+                },
+                Place {
+                    on: On::Pfsenses,
+                    certificate: "/usr/local/etc/kmh/ipsec/router.crt",
+                    key: Some("/usr/local/etc/kmh/ipsec/router.key"),
+                },
+            ],
+        )
+    },
+];
+
+/// The row of a class.
+pub fn row(class: Class) -> &'static Row {
+    // The table is in the order of the enum; `the_table_is_in_order` holds it.
+    &TABLE[class as usize]
+}
+
+/// A row of the table of keys without a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The class.
+    pub class: KeyClass,
+    /// Its name in the store.
+    pub name: &'static str,
+    /// What it is.
+    pub algorithm: &'static str,
+    /// Where it goes.
+    pub places: &'static [Place],
+}
+
+/// An ECDSA key on P-256.
+pub const P256: &str = "ecdsa-p256";
+/// 32 random octets.
+pub const RANDOM: &str = "random-256";
+
+/// All keys without a certificate, by name.
+pub const KEYS: &[KeyRow] = &[
+    // Not deployed as it is: the encryption configuration holds it.
+    KeyRow { class: KeyClass::Encryption, name: "keys/encryption", algorithm: RANDOM, places: &[] },
+    KeyRow {
+        class: KeyClass::ServiceAccount,
+        name: "keys/service-account",
+        // kube-apiserver takes RSA and ECDSA keys only, no Ed25519.
+        algorithm: P256,
+        places: &[Place {
+            on: On::Role(Role::ControlPlane),
+            certificate: "/etc/kubernetes/pki/sa.pub",
+            key: Some("/etc/kubernetes/pki/sa.key"),
+        }],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_table_is_in_order() {
+        assert_eq!(TABLE.len(), Class::IpsecRouter as usize + 1);
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.class as usize, index, "{:?}", row.class);
+        }
+    }
+
+    #[test]
+    fn leaves_have_an_issuer_usages_and_a_year() {
+        for row in TABLE {
+            let authority = row.life == Life::Authority;
+            assert_eq!(row.issuer.is_none(), authority, "{:?}", row.class);
+            assert_eq!(row.usages.is_empty(), authority, "{:?}", row.class);
+            assert!(row.usages.is_sorted(), "{:?}", row.class);
+            if let Some(issuer) = row.issuer {
+                assert_eq!(super::row(issuer).life, Life::Authority);
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_rows_share_a_name_or_a_place() {
+        let mut names = BTreeSet::new();
+        let mut places = BTreeSet::new();
+        for row in TABLE {
+            assert!(names.insert((row.life == Life::Authority, row.stem)), "{}", row.stem);
+            for place in row.places {
+                let fresh = places.insert((format!("{:?}", place.on), place.certificate));
+                assert!(fresh, "{}", place.certificate);
+            }
+        }
+    }
+
+    #[test]
+    fn servers_have_names_and_pure_clients_have_none() {
+        for row in TABLE.iter().filter(|row| row.life == Life::Leaf) {
+            assert_eq!(row.names != Names::None, row.usages.contains(&Usage::Server), "{:?}", row.class);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What must exist: the table of certificates applied to a cluster. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use kmh_doc::inventory::RouterKind;
+use kmh_doc::pki::{Class, Deploy, KeyClass, Usage};
+use kmh_model::{Model, Node, Router};
+
+use crate::table::{self, CommonName, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
+
+/// A certificate that must exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name, also its path in the store without ending.
+    pub name: String,
+    /// Its class.
+    pub class: Class,
+    /// The machine that it is for.
+    pub machine: Option<String>,
+    /// Name of the CA that signs it.
+    pub issuer: Option<String>,
+    /// Common name.
+    pub common_name: String,
+    /// Organizations.
+    pub organizations: Vec<String>,
+    /// DNS names, sorted.
+    pub dns_names: BTreeSet<String>,
+    /// IP addresses, sorted.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Usages, sorted.
+    pub usages: &'static [Usage],
+    /// How long it lives.
+    pub life: Life,
+    /// Where it goes, sorted.
+    pub deploy: Vec<Deploy>,
+}
+
+/// A key without certificate that must exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedKey {
+    /// Its name, also its path in the store without ending.
+    pub name: &'static str,
+    /// Its class.
+    pub class: KeyClass,
+    /// What it is.
+    pub algorithm: &'static str,
+    /// Where it goes, sorted.
+    pub deploy: Vec<Deploy>,
+}
+
+/// Everything that must exist for a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Certificates by name.
+    pub certificates: BTreeMap<String, Wanted>,
+    /// Keys without certificate, by name.
+    pub keys: Vec<WantedKey>,
+}
+
+/// A subject that no certificate can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// The certificate.
+    pub certificate: String,
+    /// The common name.
+    pub common_name: String,
+}
+
+/// The upper bound of a common name (RFC 5280, appendix A.1: `ub-common-name`).
+pub const COMMON_NAME_MAX: usize = 64;
+
+/// The machine that a certificate is for.
+#[derive(Clone, Copy)]
+enum Machine<'a> {
+    None,
+    Node(&'a Node),
+    Router(&'a Router),
+}
+
+impl Machine<'_> {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Node(node) => Some(node.name.as_str()),
+            Self::Router(router) => Some(router.name.as_str()),
+        }
+    }
+
+    fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::None => &[],
+            Self::Node(node) => &node.addresses,
+            Self::Router(router) => &router.addresses,
+        }
+    }
+}
+
+/// The IKE identity of a router: a name that never resolves and never leaves the tunnels' configuration.
+pub fn router_identity(router: &str, cluster: &str) -> String {
+    format!("{router}.{cluster}.ipsec.internal")
+}
+
+/// Name of the certificate of a class, for a machine or for the cluster.
+pub fn name(row: &Row, machine: Option<&str>) -> String {
+    match (row.life, row.per, machine) {
+        (Life::Authority, ..) => format!("ca/{}", row.stem),
+        (_, Per::Router, Some(machine)) => format!("routers/{machine}/{}", row.stem),
+        (_, _, Some(machine)) => format!("nodes/{machine}/{}", row.stem),
+        (_, _, None) => format!("cluster/{}", row.stem),
+    }
+}
+
+/// Everything that must exist, or the subjects that cannot.
+pub fn wants(model: &Model) -> Result<Wants, Vec<TooLong>> {
+    let mut certificates = BTreeMap::new();
+    for row in TABLE {
+        // Without routers there is nothing that the CA of the tunnels would sign.
+        if row.class == Class::IpsecCa && model.routers.is_empty() {
+            continue;
+        }
+        for machine in machines(model, row.per) {
+            let wanted = wanted(model, row, machine);
+            certificates.insert(wanted.name.clone(), wanted);
+        }
+    }
+    let too_long: Vec<_> = certificates
+        .values()
+        .filter(|wanted| wanted.common_name.len() > COMMON_NAME_MAX)
+        .map(|wanted| TooLong { certificate: wanted.name.clone(), common_name: wanted.common_name.clone() })
+        .collect();
+    if too_long.is_empty() {
+        Ok(Wants { certificates, keys: KEYS.iter().map(|row| wanted_key(model, row)).collect() })
+    } else {
+        Err(too_long)
+    }
+}
+
+fn machines(model: &Model, per: Per) -> Vec<Machine<'_>> {
+    match per {
+        Per::Cluster => vec![Machine::None],
+        Per::Node => model.nodes.values().map(Machine::Node).collect(),
+        Per::Role(role) => model.nodes_with(role).map(Machine::Node).collect(),
+        Per::Router => model.routers.iter().map(Machine::Router).collect(),
+    }
+}
+
+fn wanted(model: &Model, row: &Row, machine: Machine<'_>) -> Wanted {
+    let own = machine.name().unwrap_or_default();
+    let (dns_names, addresses) = names(model, row.names, machine);
+    Wanted {
+        name: name(row, machine.name()),
+        class: row.class,
+        machine: machine.name().map(ToOwned::to_owned),
+        issuer: row.issuer.map(|class| name(table::row(class), None)),
+        common_name: match row.common_name {
+            CommonName::Fixed(text) => text.to_owned(),
+            CommonName::Node => own.to_owned(),
+            CommonName::SystemNode => format!("system:node:{own}"),
+            CommonName::Router => router_identity(own, model.name.as_str()),
+        },
+        organizations: row.organizations.iter().map(ToString::to_string).collect(),
+        dns_names,
+        addresses,
+        usages: row.usages,
+        life: row.life,
+        deploy: deploy(model, row.places, machine),
+    }
+}
+
+fn wanted_key(model: &Model, row: &KeyRow) -> WantedKey {
+    WantedKey {
+        name: row.name,
+        class: row.class,
+        algorithm: row.algorithm,
+        deploy: deploy(model, row.places, Machine::None),
+    }
+}
+
+fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>, BTreeSet<IpAddr>) {
+    const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let own = machine.name().unwrap_or_default();
+    let mut dns = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    match rule {
+        Names::None => return (dns, addresses),
+        Names::Router => {
+            dns.insert(router_identity(own, model.name.as_str()));
+            return (dns, addresses);
+        }
+        Names::Machine | Names::MachineAndLoopback | Names::Apiserver => {
+            dns.insert(own.to_owned());
+            addresses.extend(machine.addresses());
+        }
+    }
+    if matches!(rule, Names::MachineAndLoopback | Names::Apiserver) {
+        dns.insert("localhost".to_owned());
+        addresses.extend(LOOPBACK);
+    }
+    if rule == Names::Apiserver {
+        dns.extend(["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(ToOwned::to_owned));
+        dns.insert(format!("kubernetes.default.svc.{}", model.domain));
+        addresses.extend(model.api_service_addresses());
+        if let Some(api) = &model.api {
+            match api.host.ip() {
+                Some(address) => drop(addresses.insert(address)),
+                None => drop(dns.insert(api.host.to_string())),
+            }
+        }
+    }
+    (dns, addresses)
+}
+
+fn deploy(model: &Model, places: &[Place], own: Machine<'_>) -> Vec<Deploy> {
+    let mut found = BTreeSet::new();
+    for place in places {
+        for machine in targets(model, place.on, own) {
+            let path = |template: &str| template.replace("{}", machine);
+            found.insert(Deploy {
+                machine: machine.to_owned(),
+                certificate: Some(path(place.certificate)),
+                key: place.key.map(path),
+            });
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn targets<'a>(model: &'a Model, on: On, own: Machine<'a>) -> Vec<&'a str> {
+    let routers = |kind: RouterKind| {
+        model
+            .routers
+            .iter()
+            .filter(|router| router.kind == kind)
+            .map(|router| router.name.as_str())
+            .filter(|name| matches!(own, Machine::None) || own.name() == Some(name))
+            .collect()
+    };
+    match on {
+        On::Own => match own {
+            Machine::None => vec![],
+            Machine::Node(node) => vec![node.name.as_str()],
+            Machine::Router(router) => vec![router.name.as_str()],
+        },
+        On::Nodes => model.nodes.keys().map(kmh_doc::Label::as_str).collect(),
+        On::Role(role) => model.nodes_with(role).map(|node| node.name.as_str()).collect(),
+        On::LinuxRouters => routers(RouterKind::Linux),
+        On::Pfsenses => routers(RouterKind::Pfsense),
+    }
+}

@@ -1,0 +1,174 @@
+//! The program as people call it: options, forms of the result, exit codes.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{Place, SMALL, certificate};
+use serde_json::Value;
+
+#[test]
+fn help_shows_examples_that_work() {
+    let place = Place::new();
+    let ran = place.pki(&["--help"], "").exits(0);
+    for text in ["EXAMPLES", "--store", "KMH_STORE", "--init", "ensure"] {
+        assert!(ran.stdout.contains(text), "{text}:\n{}", ran.stdout);
+    }
+    std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    // A line that ends with a bar goes on in the next.
+    let lines = ran.stdout.replace("|\n", "| ");
+    let lines = lines.lines().map(str::trim);
+    let examples: Vec<_> = lines.filter(|line| line.starts_with("kmh-pki ") && line.contains("-i")).collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for line in examples {
+        place.sh(&line.replacen("kmh-pki", "$PKI", 1), "").exits(0);
+    }
+}
+
+#[test]
+fn the_document_names_its_inventory_and_holds_references_only() {
+    let place = Place::with_store(SMALL);
+    let ran = place.pki(&["ensure", "--store", "store"], SMALL).exits(0);
+    let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["kind"], "kmh.inventory/v1");
+    assert_eq!(lines[1]["kind"], "kmh.pki/v1");
+    assert!(lines[1]["from"]["kmh.inventory/v1"].as_str().unwrap().starts_with("sha256:"));
+    assert!(lines[1]["spec"].get("planned").is_none());
+    let apiserver = certificate(&lines[1], "nodes/cp-1/apiserver");
+    assert_eq!(apiserver["key"], "nodes/cp-1/apiserver.key");
+    assert!(place.store().join("nodes/cp-1/apiserver.key").exists());
+    assert_eq!(apiserver["issuer"], "ca/cluster");
+    let service_account = &lines[1]["spec"]["keys"][1];
+    assert_eq!(service_account["secret"], "keys/service-account.key");
+    assert!(service_account["public"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    assert!(!ran.stdout.contains("PRIVATE KEY"));
+}
+
+#[test]
+fn the_store_is_named_and_never_assumed() {
+    let place = Place::new();
+    place.pki(&[], SMALL).exits(2).says("no store is named").says("--store DIR");
+    let mut command = place.command(&["--init"]);
+    command.env("KMH_STORE", "by-variable");
+    common::Ran::of(command, SMALL).exits(0);
+    assert!(place.path().join("by-variable/store.json").exists());
+    let mut command = place.command(&["--store", "by-option", "--init"]);
+    command.env("KMH_STORE", "by-variable");
+    common::Ran::of(command, SMALL).exits(0);
+    assert!(place.path().join("by-option/store.json").exists());
+}
+
+#[test]
+fn text_says_what_there_is_what_was_done_and_why() {
+    let place = Place::new();
+    let first = place.pki(&["--store", "store", "--init", "-o", "text"], SMALL).exits(0).stdout;
+    assert!(first.contains("CERTIFICATE") && first.contains("cp-1:/etc/kubernetes/pki/apiserver.crt"), "{first}");
+    assert!(first.contains("ca/cluster … keys/service-account (29)"), "{first}");
+    assert!(first.ends_with("made 27 certificates and 2 keys of 27 certificates and 2 keys\n"), "{first}");
+    let again = place.pki(&["--store", "store", "-o", "text"], SMALL).exits(0).stdout;
+    assert!(!again.contains("MADE"), "{again}");
+    assert!(again.ends_with("nothing to do: 27 certificates and 2 keys\n"), "{again}");
+}
+
+#[test]
+fn a_dry_run_touches_nothing_and_its_document_has_no_dates() {
+    let place = Place::new();
+    let planned = place.pki(&["--store", "store", "--init", "--dry-run", "--only"], SMALL).exits(0);
+    assert!(!place.store().exists());
+    let document: Value = serde_json::from_str(&planned.stdout).unwrap();
+    assert_eq!(document["spec"]["planned"], true);
+    assert_eq!(document["spec"]["store"], "");
+    let one = certificate(&document, "nodes/w-1/kubelet-serving");
+    for field in ["pem", "fingerprint", "serial", "not_before", "not_after"] {
+        assert_eq!(one[field], "", "{field}");
+    }
+    assert_eq!(one["deploy"][0]["key"], "/var/lib/kubelet/pki/kubelet-serving.key");
+    // Same input, same bytes.
+    let again = place.pki(&["--store", "store", "--init", "--dry-run", "--only"], SMALL).exits(0);
+    assert_eq!(again.stdout, planned.stdout);
+
+    // Where nothing is to be done it is the document of a real run, and no lock or other file is left.
+    place.pki(&["--store", "store", "--init"], SMALL).exits(0);
+    let before = place.snapshot();
+    let real = place.pki(&["--store", "store"], SMALL).exits(0);
+    let dry = place.pki(&["--store", "store", "--dry-run"], SMALL).exits(0);
+    assert_eq!(dry.stdout, real.stdout);
+    assert_eq!(place.snapshot(), before);
+
+    // Where something is, only that is planned.
+    let moved = SMALL.replace("10.10.0.22", "10.10.0.33");
+    let dry = place.pki(&["--store", "store", "--dry-run", "--only"], &moved).exits(0);
+    let document: Value = serde_json::from_str(&dry.stdout).unwrap();
+    assert_eq!(document["spec"]["planned"], true);
+    let all = document["spec"]["certificates"].as_array().unwrap();
+    let planned: Vec<_> = all.iter().filter(|one| one["pem"] == "").map(|one| one["name"].clone()).collect();
+    assert_eq!(planned, ["nodes/w-2/kubelet-serving"]);
+    assert_eq!(place.snapshot(), before);
+}
+
+#[test]
+fn ansible_is_told_what_changed_and_why() {
+    let place = Place::with_store(SMALL);
+    let moved = SMALL.replace("10.10.0.22", "10.10.0.33");
+    let result = |args: &[&str]| -> Value {
+        let ran = place.pki(&[&["--store", "store", "-o", "ansible"], args].concat(), &moved).exits(0);
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let check = result(&["--check"]);
+    let done = result(&[]);
+    for value in [&check, &done] {
+        assert_eq!(value["changed"], true);
+        let diff = value["diff"].as_array().unwrap();
+        assert_eq!(diff.len(), 1);
+        assert!(diff[0]["before"].as_str().unwrap().contains("10.10.0.22"));
+        let after = diff[0]["after"].as_str().unwrap();
+        assert!(after.contains("why: names differ: + 10.10.0.33, - 10.10.0.22"), "{after}");
+    }
+    assert_eq!(check["msg"], "would make 1 certificate of 27 certificates and 2 keys");
+    assert_eq!(done["msg"], "made 1 certificate of 27 certificates and 2 keys");
+    assert_eq!(result(&[])["changed"], false);
+}
+
+#[test]
+fn limit_leaves_other_machines_alone() {
+    let place = Place::with_store(SMALL);
+    let moved = SMALL.replace("10.10.0.22", "10.10.0.33").replace("10.10.0.21", "10.10.0.32");
+    let before = place.files();
+    let ran = place.pki(&["--store", "store", "--limit", "w-2", "-o", "text"], &moved).exits(0);
+    assert!(ran.stdout.contains("LEFT ALONE (--limit)"), "{}", ran.stdout);
+    let after = place.files();
+    let changed: Vec<_> = after.iter().filter(|(name, bytes)| before.get(*name) != Some(bytes)).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(changed, ["nodes/w-2/kubelet-serving.crt", "nodes/w-2/kubelet-serving.key"]);
+    place.pki(&["--store", "store", "--limit", "w-9"], &moved).exits(2).says("w-9");
+}
+
+#[test]
+fn a_name_that_fits_in_no_certificate_is_refused_before_anything_is_made() {
+    let place = Place::new();
+    let long = "a".repeat(60);
+    let inventory = SMALL.replace("name: gw", &format!("name: {long}"));
+    place
+        .pki(&["--store", "store", "--init"], &inventory)
+        .exits(2)
+        .says("the common name of certificate `routers/aaa")
+        .says(&format!("`{long}.small.ipsec.internal` has 81 characters, and X.509 takes 64"))
+        .says("hint:");
+    assert!(!place.store().exists());
+}
+
+#[test]
+fn what_the_inventory_lacks_is_said_before_a_store_is_made() {
+    let place = Place::new();
+    let without = SMALL.replace("    api: {host: k8s.example.net}\n", "");
+    place.pki(&["--store", "store", "--init"], &without).exits(2).says("spec.cluster.api");
+    assert!(!place.store().exists());
+}
+
+#[test]
+fn strictness_speaks_before_anything_is_made() {
+    // Two members of etcd are a warning.
+    let even = SMALL.replace("fd00:10::21']", "fd00:10::21'], roles: [etcd]");
+    let place = Place::new();
+    place.pki(&["--store", "store", "--init", "--strict"], &even).exits(1).says("even");
+    assert!(!place.store().exists());
+    place.pki(&["--store", "store", "--init"], &even).exits(0).says("warning:");
+}

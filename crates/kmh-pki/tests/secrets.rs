@@ -1,0 +1,101 @@
+//! The bytes of every key, in every form, are nowhere in what the program says.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::{Place, SMALL};
+
+/// The secret octets of a file: of a PKCS #8 file those that differ from key to key, the public half left out. None
+/// when this test damaged it.
+fn secret(file: &[u8]) -> Option<Vec<u8>> {
+    match std::str::from_utf8(file) {
+        Ok(text) if text.starts_with("-----BEGIN") => {
+            let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+            // The scalar of a P-256 key stands at octet 36 of the structure that ring writes.
+            let der = STANDARD.decode(body).ok()?;
+            (der.starts_with(&[0x30, 0x81]) && der.len() > 68).then(|| der[36..68].to_vec())
+        }
+        _ => Some(file.to_vec()),
+    }
+}
+
+/// Raw, hexadecimal, base64 at each alignment, and the lines of the file.
+fn forms(file: &[u8]) -> Vec<Vec<u8>> {
+    let raw = secret(file).unwrap();
+    let hex: String = raw.iter().map(|octet| format!("{octet:02x}")).collect();
+    let mut forms = vec![raw.clone(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
+    for skip in 0..3_usize {
+        let encoded = STANDARD.encode([vec![0; skip], raw.clone()].concat());
+        forms.push(encoded.as_bytes()[(skip * 8).div_ceil(6)..(skip + raw.len()) * 8 / 6].to_vec());
+    }
+    if let Ok(text) = std::str::from_utf8(file) {
+        let lines = text.lines().filter(|line| line.len() > 20 && !line.starts_with('-'));
+        forms.extend(lines.take(2).map(|line| line.as_bytes().to_vec()));
+    }
+    forms
+}
+
+fn holds(hay: &[u8], needle: &[u8]) -> bool {
+    hay.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn no_form_of_any_key_is_in_any_output() {
+    let place = Place::new();
+    let moved = SMALL.replace("10.10.0.22", "10.10.0.33");
+    let mut said = Vec::new();
+    let mut keys: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut run = |args: &[&str], inventory: &str| {
+        let ran = place.pki(&[&["--store", "store", "-vv"], args].concat(), inventory);
+        said.push(ran.stdout.into_bytes());
+        said.push(ran.stderr.into_bytes());
+        for (name, bytes) in place.files().into_iter().filter(|(name, _)| name.ends_with(".key")) {
+            keys.insert(format!("{name} {}", keys.len()), bytes);
+        }
+    };
+    run(&["--init"], SMALL);
+    for form in ["json", "text", "ansible"] {
+        run(&["-o", form, "--dry-run"], &moved);
+        run(&["-o", form], if form == "text" { SMALL } else { &moved });
+    }
+    // Damaged in every way that a file can be: the error text.
+    let store = place.store();
+    let key = std::fs::read(store.join("nodes/w-1/kube-proxy.key")).unwrap();
+    let text = String::from_utf8(key.clone()).unwrap();
+    for damage in [
+        key[..150].to_vec(),
+        text.replacen("MI", "M*", 1).into_bytes(),
+        text.replace("PRIVATE", "EC PRIVATE").into_bytes(),
+        text.replacen("MIG", "MIH", 1).into_bytes(),
+        std::fs::read(store.join("nodes/w-2/kube-proxy.key")).unwrap(),
+    ] {
+        std::fs::write(store.join("nodes/w-1/kube-proxy.key"), damage).unwrap();
+        run(&[], SMALL);
+    }
+    // A key where a certificate belongs, and where the identity belongs.
+    std::fs::write(store.join("nodes/w-1/kube-proxy.crt"), &key).unwrap();
+    run(&[], SMALL);
+    std::fs::write(store.join("store.json"), &key).unwrap();
+    run(&[], SMALL);
+    std::fs::write(store.join("store.json"), std::fs::read(store.join("keys/encryption.key")).unwrap()).unwrap();
+    run(&[], SMALL);
+
+    keys.retain(|_, bytes| secret(bytes).is_some_and(|octets| octets.len() == 32));
+    let distinct: std::collections::BTreeSet<_> = keys.values().collect();
+    assert!(distinct.len() > 29, "{}", distinct.len());
+    let all = said.concat();
+    assert!(all.len() > 100_000, "{}", all.len());
+    for key in distinct {
+        for form in forms(key) {
+            assert!(!holds(&all, &form), "{}", String::from_utf8_lossy(&form));
+        }
+    }
+    // The search finds what is there.
+    let certificate = std::fs::read_to_string(place.store().join("nodes/w-2/kube-proxy.crt")).unwrap();
+    let line = certificate.lines().nth(1).unwrap();
+    assert!(holds(&all, line.as_bytes()));
+}

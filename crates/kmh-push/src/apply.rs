@@ -1,0 +1,269 @@
+//! `kmh-push apply`: everything is checked, then all machines at once, those that carry the admins last.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Mutex, mpsc};
+
+use kmh_cli::args::Format;
+use kmh_cli::failure::Note;
+use kmh_cli::{Context, Exit, Failure, Outcome, Stream};
+use kmh_doc::Kind;
+use kmh_doc::bundle::{BundleSpec, MachineKind};
+use kmh_doc::check::CheckSpec;
+use kmh_doc::inventory::Inventory;
+use kmh_doc::push::{self, PushSpec};
+
+use crate::args::{Apply, To};
+use crate::deploy::{Done, Mode, deploy};
+use crate::dir::{self, DirTarget};
+use crate::report;
+use crate::ssh::{KnownHosts, Setup, SshTarget};
+use crate::store::{self, Secrets};
+use crate::target::{Target, Trouble};
+use crate::wanted::{self, Wanted, note};
+
+/// Where all files go, made ready.
+enum Place {
+    Dir(PathBuf),
+    Ssh { setup: Setup, root: String },
+}
+
+/// Runs the verb.
+pub(crate) fn apply(
+    options: &Apply,
+    stream: &Stream,
+    ctx: &mut Context<'_>,
+) -> Result<Outcome<PushSpec>, Failure> {
+    let Some(to) = &options.to else {
+        return Err(Failure::wrong("where to push is not said")
+            .hint("say `--to dir:out` for a folder, or `--to ssh` for the machines"));
+    };
+    if let Some(check) = stream.find::<CheckSpec>()?
+        && !check.spec.ok
+    {
+        return Ok(report::refused(&check.spec, ctx.common.dry_run));
+    }
+    let bundle = stream.need::<BundleSpec>()?;
+    let at = format!("{} ({}, document {})", Kind::Bundle, bundle.source.name, bundle.source.index);
+    if bundle.spec.planned && !ctx.common.dry_run {
+        return Err(Failure::wrong(
+            "the bundle was rendered from planned certificates, which nobody has made yet",
+        )
+        .at(at)
+        .hint("run kmh-pki without --dry-run and render again, or look at the plan with --dry-run"));
+    }
+    let mut notes: Vec<Note> = Vec::new();
+    let (store_id, planned) = (bundle.spec.store.clone(), bundle.spec.planned);
+    let mut machines = wanted::machines(bundle.spec, &mut notes);
+    for note in &mut notes {
+        note.at.push(at.clone());
+    }
+    machines.retain(|machine| ctx.chosen(&machine.name, machine.site.as_deref(), &machine.roles));
+    if machines.is_empty() {
+        notes.push(note(
+            "no machine of the bundle is chosen".to_owned(),
+            "",
+            Some("look at what --limit says"),
+        ));
+    }
+    if *to == To::Ssh {
+        for machine in machines.iter().filter(|machine| machine.host().is_none()) {
+            let hint = "give it `ssh: {host: …}` in the inventory";
+            notes.push(note(
+                format!("machine `{}` has no address to log in at", machine.name),
+                &at,
+                Some(hint),
+            ));
+        }
+    }
+    let root = root(options, to, &mut notes);
+    let secrets =
+        if planned { Secrets::default() } else { secrets(options, &store_id, &machines, &mut notes) };
+    if !notes.is_empty() {
+        return Err(Failure { exit: Exit::Wrong, notes });
+    }
+    let place = match to {
+        To::Dir(path) => {
+            dir::prepare(path, ctx.common.dry_run)?;
+            Place::Dir(path.clone())
+        }
+        To::Ssh => Place::Ssh { setup: setup(options, ctx)?, root },
+    };
+    let operator = match stream.find::<Inventory>()? {
+        Some(inventory) => inventory.spec.operator.map(|operator| operator.site.to_string()),
+        None => None,
+    };
+    let mode = Mode {
+        dry_run: ctx.common.dry_run,
+        diff: ctx.common.dry_run || ctx.common.verbose > 0 || ctx.common.output == Some(Format::Ansible),
+    };
+    for machine in machines.iter().filter(|machine| machine.artifacts > 0) {
+        ctx.detail(&format!(
+            "{}: {} programs are listed in the bundle; kmh-push does not install them",
+            machine.name, machine.artifacts
+        ));
+    }
+    let mut done = Vec::new();
+    for wave in waves(&machines, operator.as_deref()) {
+        done.extend(run_wave(&wave, &secrets, &place, options.jobs, mode, ctx));
+    }
+    done.sort_by(|a, b| a.report.name.cmp(&b.report.name));
+    say_what_was_left(&done, &machines, &place, ctx);
+    Ok(report::outcome(done, mode.dry_run))
+}
+
+/// The remote root, without its final slash.
+fn root(options: &Apply, to: &To, notes: &mut Vec<Note>) -> String {
+    let only_ssh = [
+        ("--root", options.root.is_some()),
+        ("--known-hosts", options.known_hosts.is_some()),
+        ("--identity", options.identity.is_some()),
+    ];
+    if *to != To::Ssh {
+        for (name, _) in only_ssh.iter().filter(|(_, given)| *given) {
+            notes.push(note(format!("`{name}` goes with `--to ssh` only"), "", None));
+        }
+    }
+    let root = options.root.as_deref().map_or("", |root| root.trim_end_matches('/'));
+    if !root.is_empty()
+        && let Some(why) = wanted::bad_path(root)
+    {
+        notes.push(note(format!("--root `{}` {why}", kmh_cli::text::printable(root)), "", None));
+    }
+    root.to_owned()
+}
+
+fn secrets(options: &Apply, id: &str, machines: &[Wanted], notes: &mut Vec<Note>) -> Secrets {
+    let references: BTreeSet<&str> =
+        machines.iter().flat_map(|machine| &machine.files).flat_map(wanted::WantedFile::references).collect();
+    match (&options.store, references.is_empty()) {
+        (_, true) => Secrets::default(),
+        (Some(dir), false) => store::read(dir, id, &references, notes),
+        (None, false) => {
+            let hint = "name the store with --store DIR or KMH_STORE";
+            notes.push(note(
+                format!("the bundle refers to {} secrets, and no store is named", references.len()),
+                "",
+                Some(hint),
+            ));
+            Secrets::default()
+        }
+    }
+}
+
+fn setup(options: &Apply, ctx: &Context<'_>) -> Result<Setup, Failure> {
+    let var = |name: &str| {
+        ctx.env.vars.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    };
+    let home = var("HOME");
+    let mut known = KnownHosts::default();
+    let file =
+        options.known_hosts.clone().or_else(|| home.as_ref().map(|home| home.join(".ssh/known_hosts")));
+    let known_name =
+        file.as_ref().map_or_else(|| "a known-hosts file".to_owned(), |file| file.display().to_string());
+    if let Some(file) = &file {
+        match std::fs::read(file) {
+            Ok(bytes) => known.read(&String::from_utf8_lossy(&bytes), &known_name),
+            // Without one of their own, machines can still be pinned in the inventory.
+            Err(error) if options.known_hosts.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(
+                    Failure::wrong(format!("known-hosts file `{known_name}` cannot be read")).because(error)
+                );
+            }
+        }
+    }
+    Ok(Setup { known, known_name, identity: options.identity.clone(), agent: var("SSH_AUTH_SOCK"), home })
+}
+
+/// Machines in the order in which they are pushed: nodes and far routers together, then the cluster's manifests, which
+/// need the API, then the routers that the admins' own way leads through. Who they are is in the inventory; when it is
+/// not in the stream, every router comes last.
+fn waves<'a>(machines: &'a [Wanted], operator: Option<&str>) -> [Vec<&'a Wanted>; 3] {
+    let mut waves = [vec![], vec![], vec![]];
+    for machine in machines {
+        let near = operator.is_none_or(|site| machine.site.as_deref() == Some(site));
+        let wave = match machine.kind {
+            MachineKind::Node => 0,
+            MachineKind::Cluster => 1,
+            MachineKind::LinuxRouter | MachineKind::Pfsense => 2 * usize::from(near),
+        };
+        waves[wave].push(machine);
+    }
+    waves
+}
+
+/// Works on some machines at a time. A machine that fails, or whose thread dies, is a line in the report.
+fn run_wave(
+    wave: &[&Wanted],
+    secrets: &Secrets,
+    place: &Place,
+    jobs: u16,
+    mode: Mode,
+    ctx: &mut Context<'_>,
+) -> Vec<Done> {
+    let queue: Mutex<VecDeque<&Wanted>> = Mutex::new(wave.iter().copied().collect());
+    let (sender, receiver) = mpsc::channel();
+    let mut all = Vec::with_capacity(wave.len());
+    std::thread::scope(|scope| {
+        for _ in 0..usize::from(jobs).min(wave.len()) {
+            let (queue, sender) = (&queue, sender.clone());
+            scope.spawn(move || {
+                while let Some(machine) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
+                    let one = || with_target(machine, place, |target| deploy(machine, secrets, target, mode));
+                    let done = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {
+                        Done::failed(machine, Trouble::failed("kmh-push itself failed; this is a defect"))
+                    });
+                    if sender.send(done).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for done in receiver {
+            report::progress(&done, ctx);
+            all.push(done);
+        }
+    });
+    all
+}
+
+fn with_target(machine: &Wanted, place: &Place, run: impl FnOnce(&mut dyn Target) -> Done) -> Done {
+    match place {
+        Place::Dir(path) => run(&mut DirTarget::new(path, &machine.name)),
+        Place::Ssh { setup, root } => run(&mut SshTarget::new(setup, machine, root)),
+    }
+}
+
+/// Units that were left alone are not left unsaid.
+fn say_what_was_left(done: &[Done], machines: &[Wanted], place: &Place, ctx: &mut Context<'_>) {
+    let left: Vec<&str> =
+        done.iter().filter(|done| done.units_left).map(|done| done.report.name.as_str()).collect();
+    if left.is_empty() {
+        return;
+    }
+    match place {
+        Place::Dir(_) => ctx.detail("files went to a folder: no unit was touched"),
+        Place::Ssh { root, .. } if !root.is_empty() => {
+            ctx.say(&format!("files went below `{root}`: no unit was touched on {}", left.join(", ")));
+        }
+        Place::Ssh { .. } => {
+            let pfsense =
+                |name: &&&str| machines.iter().any(|m| m.name == **name && m.kind == MachineKind::Pfsense);
+            let names: Vec<&str> = left.iter().filter(pfsense).copied().collect();
+            if !names.is_empty() {
+                ctx.say(&format!(
+                    "kmh-push does not act on services of pfSense yet; restart them on {}",
+                    names.join(", ")
+                ));
+            }
+        }
+    }
+}
+
+/// Whether anything in the report failed.
+pub(crate) fn failed(outcome: push::Outcome) -> bool {
+    matches!(outcome, push::Outcome::Failed | push::Outcome::Unreachable)
+}

@@ -1,0 +1,207 @@
+//! One machine from the first look to the last unit.
+
+use kmh_cli::Diff;
+use kmh_doc::push::{FileReport, MachineReport, Outcome, UnitReport};
+
+use crate::content::{Before, Content, Sum, assemble, diff};
+use crate::plan::{Found, Plan, Seen, plan};
+use crate::store::Secrets;
+use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble};
+use crate::wanted::Wanted;
+
+/// What is wanted of every machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Mode {
+    pub(crate) dry_run: bool,
+    /// Whether changes are shown.
+    pub(crate) diff: bool,
+}
+
+/// What became of a machine.
+pub(crate) struct Done {
+    pub(crate) report: MachineReport,
+    pub(crate) diff: Vec<Diff>,
+    /// How to go on when it failed.
+    pub(crate) hint: Option<String>,
+    /// Whether units were left alone that would have had to be acted on.
+    pub(crate) units_left: bool,
+}
+
+impl Done {
+    /// Nothing became of it.
+    pub(crate) fn failed(machine: &Wanted, trouble: Trouble) -> Self {
+        let mut done = Self { report: blank(machine), diff: vec![], hint: None, units_left: false };
+        done.fail(trouble);
+        done
+    }
+
+    fn fail(&mut self, trouble: Trouble) {
+        self.report.outcome = if trouble.unreachable { Outcome::Unreachable } else { Outcome::Failed };
+        self.report.error = Some(kmh_cli::text::printable(&trouble.message).replace(['\n', '\t'], " "));
+        self.hint = trouble.hint;
+    }
+}
+
+fn blank(machine: &Wanted) -> MachineReport {
+    MachineReport {
+        name: machine.name.clone(),
+        outcome: Outcome::Unchanged,
+        error: None,
+        written: vec![],
+        unchanged: 0,
+        units: vec![],
+    }
+}
+
+/// Looks, plans, and, unless it is a dry run, does.
+pub(crate) fn deploy(machine: &Wanted, secrets: &Secrets, target: &mut dyn Target, mode: Mode) -> Done {
+    let contents: Vec<Option<Content>> = machine.files.iter().map(|file| assemble(file, secrets)).collect();
+    let sums: Vec<Option<Sum>> =
+        contents.iter().map(|content| content.as_ref().map(|content| content.sum)).collect();
+    let seen = match target.observe(machine) {
+        Ok(seen) => seen,
+        Err(trouble) => return Done::failed(machine, trouble),
+    };
+    let plan = match plan(machine, &sums, &seen, target.rules()) {
+        Ok(plan) => plan,
+        Err(message) => return Done::failed(machine, refused(machine, message)),
+    };
+    let mut done = Done { report: blank(machine), diff: vec![], hint: None, units_left: false };
+    done.report.unchanged = plan.unchanged;
+    done.units_left = !target.rules().units && !plan.steps.is_empty();
+    if mode.diff && !plan.writes.is_empty() {
+        match show(machine, target, &plan, &seen) {
+            Ok(diff) => done.diff = diff,
+            Err(trouble) => {
+                done.fail(trouble);
+                return done;
+            }
+        }
+    }
+    let changes = !plan.writes.is_empty() || (target.rules().units && !plan.steps.is_empty());
+    if mode.dry_run {
+        done.report.outcome = if changes { Outcome::WouldChange } else { Outcome::Unchanged };
+        done.report.written = reports(machine, &plan, |_| true);
+        done.report.units = plan.steps.iter().map(|step| unit(step, None)).collect();
+        return done;
+    }
+    if let Err(trouble) = carry_out(machine, &contents, &seen, &plan, target, &mut done.report) {
+        done.fail(trouble);
+    } else if changes {
+        done.report.outcome = Outcome::Changed;
+    }
+    done
+}
+
+fn refused(machine: &Wanted, message: String) -> Trouble {
+    let login = message.contains("login is not root");
+    let trouble = Trouble::failed(message);
+    if login {
+        return trouble
+            .hint(format!("set `ssh: {{become: sudo}}` for `{}`, or log in as root", machine.name));
+    }
+    trouble
+}
+
+/// Writes, reads back, acts on units; the report says how far it came.
+fn carry_out(
+    machine: &Wanted,
+    contents: &[Option<Content>],
+    seen: &Seen,
+    plan: &Plan,
+    target: &mut dyn Target,
+    report: &mut MachineReport,
+) -> Result<(), Trouble> {
+    let act = target.rules().units;
+    if !plan.writes.is_empty() || seen.leftovers > 0 {
+        let mut items = Vec::with_capacity(plan.writes.len());
+        for (index, _) in &plan.writes {
+            let (Some(file), Some(Some(content))) = (machine.files.get(*index), contents.get(*index)) else {
+                return Err(Trouble::failed("a secret of it is only planned"));
+            };
+            items.push(Item { file, content });
+        }
+        let steps = if act { plan.steps.as_slice() } else { &[] };
+        let set = Set { items, owners: plan.owners, steps, folders: machine.folders() };
+        let written = target.write(&set);
+        report.written = reports(machine, plan, |path| written.paths.contains(path));
+        if let Some(trouble) = written.trouble {
+            return Err(trouble);
+        }
+        // Not what was sent counts, but what is there.
+        for item in &set.items {
+            let path = &item.file.path;
+            let right = match written.after.get(path) {
+                Some(Found::File { sum, mode, owner }) => {
+                    *sum == item.content.sum
+                        && *mode == item.file.mode
+                        && (!plan.owners || owner.as_ref().is_none_or(|owner| *owner == item.file.owner))
+                }
+                _ => false,
+            };
+            if !right || !written.paths.contains(path) {
+                return Err(Trouble::failed(format!("`{path}` was written and is not what was written")));
+            }
+        }
+    }
+    if !act {
+        report.units = plan.steps.iter().map(|step| unit(step, None)).collect();
+        return Ok(());
+    }
+    if plan.steps.is_empty() {
+        return Ok(());
+    }
+    let Acted { results, trouble } = target.act(&plan.steps);
+    let result = |index: usize| results.get(index).copied();
+    report.units = plan.steps.iter().enumerate().map(|(index, step)| unit(step, result(index))).collect();
+    match trouble {
+        Some(trouble) => Err(trouble),
+        None if results.len() == plan.steps.len() && results.iter().all(|good| *good) => Ok(()),
+        None => Err(Trouble::failed("the machine did not say what became of its units")),
+    }
+}
+
+fn reports(machine: &Wanted, plan: &Plan, which: impl Fn(&str) -> bool) -> Vec<FileReport> {
+    let mut reports: Vec<FileReport> = plan
+        .writes
+        .iter()
+        .filter_map(|(index, reason)| machine.files.get(*index).map(|file| (file, *reason)))
+        .filter(|(file, _)| which(&file.path))
+        .map(|(file, reason)| FileReport { path: file.path.clone(), reason })
+        .collect();
+    reports.sort_by(|a, b| a.path.cmp(&b.path));
+    reports
+}
+
+fn unit(step: &crate::plan::Step, ok: Option<bool>) -> UnitReport {
+    UnitReport { name: step.unit.clone(), action: step.action, ok }
+}
+
+/// The changes, for people: of files with secrets only the new text with their names, and what the machine has only
+/// where it can hold none.
+fn show(machine: &Wanted, target: &mut dyn Target, plan: &Plan, seen: &Seen) -> Result<Vec<Diff>, Trouble> {
+    let files: Vec<_> = plan.writes.iter().filter_map(|(index, _)| machine.files.get(*index)).collect();
+    let there = |path: &str| match seen.files.get(path) {
+        Some(Found::File { mode, .. }) => Some(*mode),
+        _ => None,
+    };
+    let paths: Vec<&str> = files
+        .iter()
+        .filter(|file| !file.is_secret() && there(&file.path).is_some())
+        .map(|file| file.path.as_str())
+        .collect();
+    let fetched = if paths.is_empty() { std::collections::BTreeMap::new() } else { target.fetch(&paths)? };
+    Ok(files
+        .into_iter()
+        .map(|file| {
+            let before = match (there(&file.path), fetched.get(&file.path)) {
+                (None, _) => Before::Missing,
+                (Some(mode), Some(bytes)) if bytes.len() < SHOWN => {
+                    Before::Text { bytes, guarded: mode & 0o004 == 0 }
+                }
+                (Some(_), _) => Before::Hidden,
+            };
+            diff(&machine.name, file, &before)
+        })
+        .collect())
+}

@@ -1,0 +1,39 @@
+//! `kmh-push`: the bundle onto nodes, routers and into folders.
+//!
+//! What is wanted (`wanted`) and what is seen on a target (`target`, `dir`, `ssh`) give a plan (`plan`, pure), which
+//! `deploy` carries out for one machine and `apply` for all. Secrets come from the store (`store`) at that moment, and
+//! are put into files (`content`) that exist only in memory until they are written.
+
+mod apply;
+mod args;
+mod content;
+mod deploy;
+mod dir;
+mod folder;
+mod plan;
+mod report;
+mod ssh;
+mod store;
+mod target;
+mod wanted;
+
+use clap::CommandFactory as _;
+use kmh_cli::{Env, Exit};
+
+/// Runs the program.
+pub fn run(env: &mut Env) -> Exit {
+    let cli: args::Cli = match kmh_cli::parse(env) {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    match cli.verb.unwrap_or(args::Verb::Apply) {
+        args::Verb::Apply => {
+            kmh_cli::filter(env, "kmh-push", &cli.common, |stream, ctx| apply::apply(&cli.apply, stream, ctx))
+        }
+    }
+}
+
+/// The command line, for the man page and completions.
+pub fn command() -> clap::Command {
+    args::Cli::command()
+}

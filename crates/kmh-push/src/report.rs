@@ -1,0 +1,162 @@
+//! The report: a document, a table, lines of progress.
+
+use std::fmt::Write as _;
+
+use kmh_cli::table::Table;
+use kmh_cli::{Context, Exit, Outcome};
+use kmh_doc::Kind;
+use kmh_doc::check::CheckSpec;
+use kmh_doc::push::{self, MachineReport, PushSpec, UnitStep};
+
+use crate::apply::failed;
+use crate::content::unified;
+use crate::deploy::Done;
+
+/// Nothing was tried: a check said no.
+pub(crate) fn refused(check: &CheckSpec, dry_run: bool) -> Outcome<PushSpec> {
+    let summary = check.summary;
+    let why = format!(
+        "the check in the stream says no: {} critical, {} unknown, {} warning",
+        summary.critical, summary.unknown, summary.warning
+    );
+    Outcome {
+        text: format!("refused: {why}\n"),
+        message: why.clone(),
+        spec: PushSpec { changed: false, failed: true, refused: Some(why), dry_run, machines: vec![] },
+        from: vec![Kind::Bundle],
+        changed: false,
+        exit: Exit::No,
+        diff: vec![],
+    }
+}
+
+/// What became of all machines, which are sorted by name.
+pub(crate) fn outcome(done: Vec<Done>, dry_run: bool) -> Outcome<PushSpec> {
+    let text = text(&done, dry_run);
+    let mut machines = Vec::with_capacity(done.len());
+    let mut diff = Vec::new();
+    for one in done {
+        diff.extend(one.diff);
+        machines.push(one.report);
+    }
+    let any = |wanted: &[push::Outcome]| machines.iter().filter(|m| wanted.contains(&m.outcome)).count();
+    let (bad, unreachable) = (any(&[push::Outcome::Failed]), any(&[push::Outcome::Unreachable]));
+    let files: usize = machines.iter().map(|machine| machine.written.len()).sum();
+    let touched = |machine: &MachineReport| {
+        !machine.written.is_empty()
+            || matches!(machine.outcome, push::Outcome::Changed | push::Outcome::WouldChange)
+            || machine.units.iter().any(|unit| unit.ok == Some(true))
+    };
+    let changed = machines.iter().any(touched);
+    let number = machines.len();
+    let verb = if dry_run { "would be written" } else { "written" };
+    let mut message =
+        format!("{number} {}, {files} {} {verb}", plural(number, "machine"), plural(files, "file"));
+    for (count, what) in [(bad, "failed"), (unreachable, "unreachable")] {
+        if count > 0 {
+            let _ = write!(message, ", {count} {what}");
+        }
+    }
+    let spec = PushSpec { changed, failed: bad + unreachable > 0, refused: None, dry_run, machines };
+    let exit = if spec.failed { Exit::World } else { Exit::Done };
+    Outcome {
+        from: vec![Kind::Bundle],
+        changed,
+        exit,
+        text: format!("{text}{message}\n"),
+        message,
+        diff,
+        spec,
+    }
+}
+
+fn plural(number: usize, word: &str) -> String {
+    if number == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+fn text(done: &[Done], dry_run: bool) -> String {
+    let mut table = Table::new([
+        "MACHINE",
+        "OUTCOME",
+        if dry_run { "TO WRITE" } else { "WRITTEN" },
+        "UNCHANGED",
+        "UNITS",
+    ]);
+    for one in done {
+        let report = &one.report;
+        let (written, unchanged) = (report.written.len().to_string(), report.unchanged.to_string());
+        table.row([&report.name, name(report.outcome), &written, &unchanged, &units(report)]);
+    }
+    let mut text = table.to_string();
+    for one in done {
+        if let Some(error) = &one.report.error {
+            let _ = writeln!(text, "\n{}: {error}", one.report.name);
+            if let Some(hint) = &one.hint {
+                let _ = writeln!(text, "  hint: {hint}");
+            }
+        }
+    }
+    if dry_run {
+        for diff in done.iter().flat_map(|one| &one.diff) {
+            let _ = write!(text, "\n{}", kmh_cli::text::printable(&unified(diff)));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// Units in few words: `restart etcd.service, kubelet.service (not touched)`.
+fn units(report: &MachineReport) -> String {
+    let mut words = Vec::new();
+    let mut last = None;
+    for unit in &report.units {
+        let verb = match unit.action {
+            UnitStep::DaemonReload => "daemon-reload",
+            UnitStep::Enable => "enable",
+            UnitStep::Reload => "reload",
+            UnitStep::Restart => "restart",
+        };
+        let failed = if unit.ok == Some(false) { " (failed)" } else { "" };
+        let name = if unit.action == UnitStep::DaemonReload { "" } else { unit.name.as_str() };
+        let word =
+            if last == Some(verb) { format!("{name}{failed}") } else { format!("{verb} {name}{failed}") };
+        words.push(word.trim_end().to_owned());
+        last = Some(verb);
+    }
+    let mut text = words.join(", ");
+    if !text.is_empty()
+        && report.units.iter().all(|unit| unit.ok.is_none())
+        && !matches!(report.outcome, push::Outcome::WouldChange)
+    {
+        text.push_str(" (not touched)");
+    }
+    text
+}
+
+fn name(outcome: push::Outcome) -> &'static str {
+    match outcome {
+        push::Outcome::Unchanged => "unchanged",
+        push::Outcome::Changed => "changed",
+        push::Outcome::WouldChange => "would-change",
+        push::Outcome::Failed => "failed",
+        push::Outcome::Unreachable => "unreachable",
+    }
+}
+
+/// Says what became of a machine as soon as it is known: failures always, the rest with `-v`.
+pub(crate) fn progress(done: &Done, ctx: &mut Context<'_>) {
+    let report = &done.report;
+    let line = format!("{}: {}", report.name, name(report.outcome));
+    if !failed(report.outcome) {
+        ctx.detail(&format!("{line}, {} written, {} unchanged", report.written.len(), report.unchanged));
+        for file in &report.written {
+            ctx.detail(&format!("  {}", file.path));
+        }
+        return;
+    }
+    let error = report.error.as_deref().unwrap_or("");
+    ctx.say(&format!("{line}: {error}"));
+    if let Some(hint) = &done.hint {
+        ctx.say(&format!("  hint: {hint}"));
+    }
+}

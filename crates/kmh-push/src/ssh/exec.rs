@@ -1,0 +1,240 @@
+//! One remote command, proven to have ended.
+//!
+//! libssh2 gives exit status 0 also when none arrived: the shell was killed, sshd closed the channel on a timeout. So the
+//! status is not read. The script ends its output with a line of a random nonce and its code; without that line the
+//! command has failed, whatever else was said.
+//!
+//! The command is constant. It reads the size of the script, the nonce and the script itself from stdin, so that no
+//! login shell (csh on pfSense) ever parses anything variable, and no argument list or environment holds anything.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::time::Duration;
+
+use kmh_doc::inventory::Become;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ssh2::{BlockDirections, ErrorCode, ExtendedData};
+use zeroize::Zeroizing;
+
+use super::session::Login;
+use crate::target::Trouble;
+
+/// The whole of what runs remotely; see its own head.
+const SCRIPT: &str = include_str!("remote.sh");
+
+/// Not more output than this is taken from a machine.
+const OUTPUT: usize = 16 << 20;
+
+/// One command a way to become root. `read` takes single octets, and `dd` with blocks of one, so that what follows the
+/// script is still there for it.
+fn command(r#become: Option<Become>) -> &'static str {
+    macro_rules! command {
+        ($prefix:literal) => {
+            concat!(
+                "exec ",
+                $prefix,
+                "/bin/sh -c 'read -r size nonce && eval \"$(dd bs=1 count=$size 2>/dev/null)\"'"
+            )
+        };
+    }
+    match r#become {
+        None => command!(""),
+        Some(Become::Sudo) => command!("sudo -n "),
+        Some(Become::Doas) => command!("doas -n "),
+    }
+}
+
+/// What a command said.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Lines of the protocol, without the nonce.
+    pub(crate) lines: Vec<String>,
+    /// Why it failed; none when it proved its end with code 0.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// Runs the script with a request; `idle` is how long it may say nothing.
+pub(crate) fn run(
+    login: &Login,
+    r#become: Option<Become>,
+    nonce: &str,
+    request: &[u8],
+    idle: Duration,
+) -> Output {
+    let script: String = SCRIPT
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(|line| [line.trim_start(), "\n"])
+        .collect();
+    let head = format!("{} {nonce}\n{script}", script.len());
+    // One buffer of the right size from the start: a grown one leaves secrets behind.
+    let mut payload = Zeroizing::new(Vec::with_capacity(head.len() + request.len()));
+    payload.extend_from_slice(head.as_bytes());
+    payload.extend_from_slice(request);
+    let mut said = Vec::new();
+    let ended = converse(login, command(r#become), &payload, idle, &mut said);
+    judge(&said, nonce, ended.err())
+}
+
+/// Sends and receives until the other side has said its last. Reading goes on while writing, or a full disk on the
+/// other side would end in both waiting for each other.
+fn converse(
+    login: &Login,
+    command: &str,
+    payload: &[u8],
+    idle: Duration,
+    said: &mut Vec<u8>,
+) -> Result<(), String> {
+    let session = &login.session;
+    session.set_blocking(true);
+    session.set_timeout(u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
+    let mut channel = session.channel_session().map_err(|error| error.to_string())?;
+    channel.handle_extended_data(ExtendedData::Merge).map_err(|error| error.to_string())?;
+    channel.exec(command).map_err(|error| error.to_string())?;
+    session.set_blocking(false);
+    let mut sent = 0;
+    let mut ended = false;
+    let mut buffer = [0; 1 << 15];
+    let result = loop {
+        let mut moved = false;
+        match channel.read(&mut buffer) {
+            Ok(0) if channel.eof() => break Ok(()),
+            Ok(0) => {}
+            Ok(n) => {
+                moved = true;
+                said.extend_from_slice(&buffer[..n]);
+                if said.len() > OUTPUT {
+                    break Err(format!("it said more than {OUTPUT} octets"));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => break Err(error.to_string()),
+        }
+        if sent < payload.len() {
+            let chunk = &payload[sent..payload.len().min(sent + buffer.len())];
+            match channel.write(chunk) {
+                Ok(n) => {
+                    moved |= n > 0;
+                    sent += n;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // The other side is gone, or its script has stopped: what it said last is read above.
+                Err(_) if channel.eof() => sent = payload.len(),
+                Err(error) => break Err(error.to_string()),
+            }
+        } else if !ended {
+            match channel.send_eof() {
+                // LIBSSH2_ERROR_EAGAIN
+                Err(error) if error.code() == ErrorCode::Session(-37) => {}
+                _ => ended = true,
+            }
+        }
+        if !moved && !wait(login, idle) {
+            break Err(format!("it said nothing for {} s", idle.as_secs()));
+        }
+    };
+    // Politeness, bounded: the channel's number is given back.
+    session.set_blocking(true);
+    session.set_timeout(2000);
+    let _ = channel.close();
+    result
+}
+
+/// Waits for the socket; false when the time is over.
+fn wait(login: &Login, idle: Duration) -> bool {
+    let mut flags = PollFlags::IN;
+    if matches!(login.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both) {
+        flags |= PollFlags::OUT;
+    }
+    let limit = Timespec { tv_sec: i64::try_from(idle.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
+    loop {
+        match poll(&mut [PollFd::new(&login.socket, flags)], Some(&limit)) {
+            Ok(0) => return false,
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return true,
+        }
+    }
+}
+
+/// Finds the protocol in what was said, and the proof at its end.
+fn judge(said: &[u8], nonce: &str, broken: Option<String>) -> Output {
+    let text = String::from_utf8_lossy(said);
+    let mut output = Output::default();
+    let mut other: Vec<&str> = Vec::new();
+    let mut problem = None;
+    let mut code = None;
+    for line in text.split('\n') {
+        code = code.filter(|_| line.is_empty()); // the proof is the last line
+        match line.strip_prefix(nonce).and_then(|rest| rest.strip_prefix(' ')) {
+            None if line.trim().is_empty() => {}
+            None => other.push(line),
+            Some(rest) => match rest.split_once(' ') {
+                Some(("end", number)) => code = number.parse::<u8>().ok(),
+                Some(("problem", why)) => problem = Some(why.to_owned()),
+                _ => output.lines.push(rest.to_owned()),
+            },
+        }
+    }
+    if code == Some(0) && broken.is_none() {
+        return output;
+    }
+    let mut message = match (problem, code, broken) {
+        (Some(problem), ..) => problem,
+        (None, Some(code), None) => format!("the remote script ended with code {code}"),
+        (None, _, Some(broken)) => format!("the remote script did not prove its end: {broken}"),
+        (None, None, None) => {
+            "the remote script did not prove its end: the connection or the shell was cut off".to_owned()
+        }
+    };
+    let tail: Vec<&str> = other.iter().rev().take(3).rev().map(|line| line.trim()).collect();
+    if !tail.is_empty() {
+        message.push_str(" (");
+        message.extend(kmh_cli::text::printable(&tail.join("; ")).chars().take(600));
+        message.push(')');
+    }
+    output.trouble = Some(Trouble::failed(message));
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(said: &str, broken: Option<&str>) -> String {
+        judge(said.as_bytes(), "abc", broken.map(str::to_owned))
+            .trouble
+            .map_or_else(String::new, |trouble| trouble.message)
+    }
+
+    #[test]
+    fn only_the_last_line_proves_the_end() {
+        assert_eq!(trouble("abc uid 0\n\nabc end 0\n", None), "");
+        for (said, why) in [
+            ("", "did not prove its end"),
+            ("abc uid 0\n", "did not prove its end"),
+            ("abd end 0\n", "did not prove its end"),
+            ("abc end 0\nKilled\n", "did not prove its end"),
+            ("abc end 0\nabc uid 0\n", "did not prove its end"),
+            ("abc end\n", "did not prove its end"),
+            ("abc end 98\n", "code 98"),
+            ("abc problem no space\nmv: x\n\nabc end 1\n", "no space (mv: x)"),
+        ] {
+            let said = trouble(said, None);
+            assert!(said.contains(why), "{said:?} lacks {why:?}");
+        }
+        assert!(trouble("abc end 0\n", Some("reset")).contains("reset"));
+    }
+
+    #[test]
+    fn the_command_is_constant_and_plain_to_every_shell() {
+        for r#become in [None, Some(Become::Sudo), Some(Become::Doas)] {
+            let command = command(r#become);
+            // csh expands `!` also in single quotes and ends them at a newline; fish reads backslashes in them.
+            assert!(!command.contains(['!', '\n', '\\']) && command.matches('\'').count() == 2, "{command}");
+        }
+    }
+
+    #[test]
+    fn text_from_a_machine_cannot_steer_a_terminal() {
+        assert!(!trouble("\x1b[2J\n", None).contains('\x1b'));
+    }
+}

@@ -1,0 +1,334 @@
+//! SSH targets: the same few things as for a folder, each as one remote command.
+
+mod exec;
+mod known_hosts;
+mod session;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kmh_doc::bundle::MachineKind;
+use kmh_doc::push::UnitStep;
+use zeroize::Zeroizing;
+
+pub(crate) use known_hosts::KnownHosts;
+pub(crate) use session::Setup;
+
+use crate::content::{hex, unhex};
+use crate::plan::{Found, Owners, Rules, Seen, Step};
+use crate::target::{Acted, SHOWN, Set, Target, Trouble, Written, nonce};
+use crate::wanted::{Wanted, WantedFile, octal};
+use session::{Address, Login};
+
+/// How long a machine may say nothing while it looks and writes.
+const IDLE: Duration = Duration::from_secs(60);
+/// The same while units start: systemd's own limit is 90 s each.
+const STARTING: Duration = Duration::from_secs(300);
+
+/// A machine behind SSH.
+pub(crate) struct SshTarget<'a> {
+    setup: &'a Setup,
+    machine: &'a Wanted,
+    /// Put before every path; empty for the real root.
+    root: &'a str,
+    login: Option<Login>,
+}
+
+impl<'a> SshTarget<'a> {
+    /// Not connected yet.
+    pub(crate) fn new(setup: &'a Setup, machine: &'a Wanted, root: &'a str) -> Self {
+        Self { setup, machine, root, login: None }
+    }
+
+    fn run(&mut self, request: &[u8], idle: Duration) -> exec::Output {
+        let trouble = |trouble| exec::Output { lines: vec![], trouble: Some(trouble) };
+        let nonce = match nonce() {
+            Ok(nonce) => nonce,
+            Err(error) => return trouble(error),
+        };
+        let login = match &self.login {
+            Some(login) => login,
+            None => {
+                let ssh = &self.machine.ssh;
+                let Some(host) = self.machine.host() else {
+                    return trouble(Trouble::failed("it has no address"));
+                };
+                let address = Address {
+                    host,
+                    port: ssh.port.unwrap_or(22),
+                    user: ssh.user.as_ref().map_or("root", AsRef::as_ref),
+                    pins: ssh.host_keys.iter().map(AsRef::as_ref).collect(),
+                    identity: ssh.identity.as_ref().map(AsRef::as_ref),
+                };
+                match session::login(self.setup, &address) {
+                    Ok(login) => self.login.insert(login),
+                    Err(error) => return trouble(error),
+                }
+            }
+        };
+        let output = exec::run(login, self.machine.ssh.r#become, &nonce, request, idle);
+        if output.trouble.is_some() {
+            // After a failure nothing is known of the connection's state.
+            self.login = None;
+        }
+        output
+    }
+
+    /// Where steps are remembered until they are done; one file a machine of the bundle, for `cluster` shares a host.
+    fn pending(&self) -> Option<String> {
+        self.rules().units.then(|| format!("/var/lib/kmh/push/{}.pending", self.machine.name))
+    }
+
+    fn request<'b>(&self, folders: impl IntoIterator<Item = &'b str>) -> String {
+        let mut request = format!("root {}\n", self.root);
+        for folder in folders {
+            line(&mut request, &["folder", folder]);
+        }
+        if let Some(pending) = self.pending() {
+            line(&mut request, &["pending", &pending]);
+        }
+        request
+    }
+}
+
+fn line(request: &mut String, words: &[&str]) {
+    request.push_str(&words.join(" "));
+    request.push('\n');
+}
+
+fn verb(action: UnitStep) -> &'static str {
+    match action {
+        UnitStep::DaemonReload => "daemon-reload",
+        UnitStep::Enable => "enable",
+        UnitStep::Reload => "reload",
+        UnitStep::Restart => "restart",
+    }
+}
+
+fn step(text: &str) -> Option<Step> {
+    let (word, unit) = text.split_once(' ')?;
+    let action = [UnitStep::DaemonReload, UnitStep::Enable, UnitStep::Reload, UnitStep::Restart]
+        .into_iter()
+        .find(|action| verb(*action) == word)?;
+    Some(Step { unit: unit.to_owned(), action })
+}
+
+fn todo(request: &mut String, steps: &[Step]) {
+    for step in steps {
+        line(request, &["todo", verb(step.action), &step.unit]);
+    }
+}
+
+/// Reads the lines that say what stands at each path.
+fn files(lines: &[String]) -> BTreeMap<String, Found> {
+    let mut sums = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for line in lines {
+        let mut words = line.split(' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("missing"), Some(path), None, _) => drop(found.insert(path.to_owned(), Found::Missing)),
+            (Some("folder"), Some(path), None, _) => drop(found.insert(path.to_owned(), Found::Folder)),
+            (Some("link"), Some(path), None, _) => drop(found.insert(path.to_owned(), Found::Link)),
+            (Some("other"), Some(path), None, _) => drop(found.insert(path.to_owned(), Found::Other)),
+            (Some("sum"), Some(sum), Some(path), None) => drop(sums.insert(path.to_owned(), unhex(sum))),
+            // The mode with its type in front: 100644.
+            (Some("mode"), Some(mode), Some(owner), Some(path)) if mode.len() >= 4 => {
+                if let Some(mode) = octal(&mode[mode.len() - 4..]) {
+                    // A file that cannot be read has no sum: whatever it holds, it is replaced.
+                    let sum = sums.get(path).copied().flatten().unwrap_or([0; 32]);
+                    found.insert(path.to_owned(), Found::File { sum, mode, owner: Some(owner.to_owned()) });
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Reads what was seen on a machine.
+fn seen(lines: &[String]) -> Seen {
+    let mut seen = Seen { files: files(lines), ..Seen::default() };
+    let mut unit = None;
+    for line in lines {
+        match line.split_once(' ') {
+            Some(("uid", uid)) => seen.root = uid == "0",
+            Some(("systemd", _)) => seen.systemd = true,
+            Some(("leftovers", number)) => seen.leftovers = number.parse().unwrap_or(0),
+            Some(("pending", text)) => seen.pending.extend(step(text)),
+            Some(("unit", text)) => match text.split_once('=') {
+                Some(("Id", name)) => unit = Some(name.to_owned()),
+                Some(("UnitFileState", state)) => {
+                    if let Some(unit) = unit.take() {
+                        seen.units.insert(unit, state.to_owned());
+                    }
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    seen
+}
+
+impl Target for SshTarget<'_> {
+    fn rules(&self) -> Rules {
+        let real = self.root.is_empty();
+        Rules {
+            owners: if real { Owners::Needed } else { Owners::Possible },
+            units: real && self.machine.kind != MachineKind::Pfsense,
+        }
+    }
+
+    fn observe(&mut self, machine: &Wanted) -> Result<Seen, Trouble> {
+        let mut request = self.request(machine.folders());
+        if self.rules().units {
+            for unit in machine.units.iter().filter(|unit| unit.enable) {
+                line(&mut request, &["unit", &unit.name]);
+            }
+        }
+        for file in &machine.files {
+            line(&mut request, &["path", &file.path]);
+        }
+        request.push_str("go observe\n");
+        let output = self.run(request.as_bytes(), IDLE);
+        match output.trouble {
+            Some(trouble) => Err(trouble),
+            None => Ok(seen(&output.lines)),
+        }
+    }
+
+    fn fetch(&mut self, paths: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, Trouble> {
+        let mut request = self.request(paths.iter().map(|path| crate::wanted::folder(path)));
+        for path in paths {
+            line(&mut request, &["path", path]);
+        }
+        line(&mut request, &["limit", &SHOWN.to_string()]);
+        request.push_str("go fetch\n");
+        let output = self.run(request.as_bytes(), IDLE);
+        if let Some(trouble) = output.trouble {
+            return Err(trouble);
+        }
+        let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut path = String::new();
+        for line in &output.lines {
+            match line.split_once(' ') {
+                Some(("content", name)) => {
+                    name.clone_into(&mut path);
+                    found.insert(path.clone(), Vec::new());
+                }
+                Some((kind @ ("line" | "tail"), text)) => {
+                    let bytes = found.entry(path.clone()).or_default();
+                    bytes.extend_from_slice(text.as_bytes());
+                    if kind == "line" {
+                        bytes.push(b'\n');
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn write(&mut self, set: &Set<'_>) -> Written {
+        let mut head = self.request(set.folders.iter().copied());
+        todo(&mut head, set.steps);
+        for item in &set.items {
+            line(&mut head, &["path", &item.file.path]);
+        }
+        head.push_str("go write\n");
+        let tail = "commit\n";
+        let frame = |file: &WantedFile, size: usize, sum: &str| {
+            let owner = if set.owners { file.owner.as_str() } else { "-" };
+            format!("file {} {:04o} {owner} {size} {sum}\n", file.path, file.mode)
+        };
+        let frames: Vec<String> = set
+            .items
+            .iter()
+            .map(|item| frame(item.file, item.content.bytes.len(), &hex(&item.content.sum)))
+            .collect();
+        let size: usize =
+            frames.iter().zip(&set.items).map(|(frame, item)| frame.len() + item.content.bytes.len()).sum();
+        let mut request = Zeroizing::new(Vec::with_capacity(head.len() + size + tail.len()));
+        request.extend_from_slice(head.as_bytes());
+        for (frame, item) in frames.iter().zip(&set.items) {
+            request.extend_from_slice(frame.as_bytes());
+            request.extend_from_slice(&item.content.bytes);
+        }
+        request.extend_from_slice(tail.as_bytes());
+        let output = self.run(&request, IDLE);
+        let paths =
+            output.lines.iter().filter_map(|line| line.strip_prefix("written ")).map(str::to_owned).collect();
+        Written { paths, after: files(&output.lines), trouble: output.trouble }
+    }
+
+    fn act(&mut self, steps: &[Step]) -> Acted {
+        let mut request = self.request([]);
+        todo(&mut request, steps);
+        request.push_str("go act\n");
+        let output = self.run(request.as_bytes(), STARTING);
+        let results = output
+            .lines
+            .iter()
+            .filter_map(|line| match line.split_once(' ') {
+                Some(("good", _)) => Some(true),
+                Some(("bad", _)) => Some(false),
+                _ => None,
+            })
+            .collect();
+        Acted { results, trouble: output.trouble }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_machine_says_is_read() {
+        let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let lines = [
+            "system Linux",
+            "uid 0",
+            "systemd yes",
+            "leftovers 2",
+            "pending restart etcd.service",
+            "pending nonsense etcd.service",
+            "unit Id=etcd.service",
+            "unit UnitFileState=enabled",
+            "unit ",
+            "unit Id=new.service",
+            "unit UnitFileState=",
+            "missing /a",
+            "link /b",
+            &format!("sum {sum} /c"),
+            "mode 100640 root:etcd /c",
+            "mode 100000 root:root /d",
+        ]
+        .map(str::to_owned);
+        let seen = seen(&lines);
+        assert!(seen.root && seen.systemd);
+        assert_eq!((seen.leftovers, seen.pending.len()), (2, 1));
+        assert_eq!(seen.units["etcd.service"], "enabled");
+        assert_eq!(seen.units["new.service"], "");
+        assert_eq!(seen.files["/a"], Found::Missing);
+        assert_eq!(seen.files["/b"], Found::Link);
+        let owner = Some("root:etcd".to_owned());
+        assert_eq!(seen.files["/c"], Found::File { sum: unhex(sum).unwrap(), mode: 0o640, owner });
+        assert_eq!(
+            seen.files["/d"],
+            Found::File { sum: [0; 32], mode: 0, owner: Some("root:root".to_owned()) }
+        );
+    }
+
+    #[test]
+    fn steps_go_both_ways() {
+        let mut request = String::new();
+        todo(&mut request, &[Step { unit: "etcd.service".into(), action: UnitStep::Restart }]);
+        assert_eq!(request, "todo restart etcd.service\n");
+        assert_eq!(
+            step("reload a.service"),
+            Some(Step { unit: "a.service".into(), action: UnitStep::Reload })
+        );
+        assert_eq!(step("stop a.service"), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! The store, read at the moment of the push: only what the chosen machines need, into memory that is cleared.
+//!
+//! Its layout is `kmh-pki`'s: `store.json` holds the store's id, and a reference is the path of a file below it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use kmh_cli::failure::Note;
+use rustix::io::Errno;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::folder::Folder;
+use crate::wanted::note;
+
+/// No key is this long.
+const LIMIT: usize = 1 << 20;
+
+/// Secrets by reference. Never printed.
+#[derive(Default)]
+pub(crate) struct Secrets(BTreeMap<String, Zeroizing<Vec<u8>>>);
+
+impl Secrets {
+    /// The secret of that reference.
+    pub(crate) fn get(&self, reference: &str) -> Option<&[u8]> {
+        self.0.get(reference).map(|bytes| bytes.as_slice())
+    }
+}
+
+/// The part of `store.json` that matters here.
+#[derive(Deserialize)]
+struct Marker {
+    id: String,
+}
+
+/// Reads the secrets; adds to `notes` what is wrong: another store, a missing secret.
+pub(crate) fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mut Vec<Note>) -> Secrets {
+    let shown = kmh_cli::text::printable(&dir.display().to_string());
+    let mut wrong = |message: String, cause: Option<String>, hint: &str| {
+        let mut note = note(message, "", Some(hint));
+        note.causes.extend(cause);
+        notes.push(note);
+    };
+    let folder = match Folder::open(dir) {
+        Ok(folder) => folder,
+        Err(error) => {
+            wrong(
+                format!("store `{shown}` cannot be opened"),
+                Some(error.to_string()),
+                "name the store that kmh-pki made",
+            );
+            return Secrets::default();
+        }
+    };
+    let marker = match folder.read("store.json", LIMIT) {
+        Ok(bytes) => serde_json::from_slice::<Marker>(&bytes).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match marker {
+        Ok(marker) if marker.id == id => {}
+        Ok(marker) => {
+            let message = format!("store `{shown}` is another one than the bundle was rendered for");
+            let cause =
+                format!("its id is `{}`, the bundle says `{id}`", kmh_cli::text::printable(&marker.id));
+            wrong(message, Some(cause), "name the store that the pki document came from, or render again");
+            return Secrets::default();
+        }
+        Err(cause) => {
+            let cause = format!("store.json: {cause}");
+            wrong(format!("`{shown}` is no store"), Some(cause), "name the store that kmh-pki made");
+            return Secrets::default();
+        }
+    }
+    let mut found = BTreeMap::new();
+    for reference in references {
+        match secret(&folder, reference) {
+            Ok(bytes) if bytes.is_empty() => {
+                wrong(
+                    format!("secret `{reference}` in store `{shown}` is empty"),
+                    None,
+                    "run kmh-pki on it again",
+                );
+            }
+            Ok(bytes) => {
+                found.insert((*reference).to_owned(), bytes);
+            }
+            Err(cause) => {
+                let message = format!("secret `{reference}` is not in store `{shown}`");
+                wrong(message, Some(cause), "run kmh-pki again, and render from what it prints");
+            }
+        }
+    }
+    Secrets(found)
+}
+
+fn secret(store: &Folder, reference: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    let (folder, name) = reference.rsplit_once('/').unwrap_or(("", reference));
+    let folder = store.below(folder).map_err(|(part, error)| format!("{part}: {}", explain(error)))?;
+    let folder = folder.ok_or("there is no such folder")?;
+    folder.read(name, LIMIT).map_err(explain)
+}
+
+/// The two answers of the system that say "a link" when links are not followed.
+pub(crate) fn explain(error: Errno) -> String {
+    match error {
+        Errno::LOOP | Errno::MLINK => "is a symbolic link, which is not followed".to_owned(),
+        Errno::NOTDIR => "is no folder, or a symbolic link, which is not followed".to_owned(),
+        error => error.to_string(),
+    }
+}

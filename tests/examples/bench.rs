@@ -1,0 +1,155 @@
+//! `make bench`: what kmh costs, as ratios measured in one run on one machine.
+//!
+//! First a stream of 200 MB through a tool that uses none of it, against `cat` and `jq -c .`; then the whole pipe for
+//! 10, 100 and 1,000 nodes on five sites: time and peak memory of each tool, and how they grow. Time and memory are
+//! those that GNU time gives for each process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a measurement, not a tool"
+)]
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use kmh_tests::generate::inventory;
+use kmh_tests::sandbox::tool_dir;
+use serde_json::{Value, json};
+
+const MEGABYTE: f64 = 1e6;
+
+/// What a process cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    seconds: f64,
+    megabytes: f64,
+}
+
+fn main() {
+    let dir = tempfile::Builder::new().prefix("kmh-bench-").tempdir().expect("a temporary folder");
+    stream(dir.path());
+    pipe(dir.path());
+}
+
+/// Runs a command line with a file as standard input and a file as standard output, that many times; the quickest counts.
+fn cost(dir: &Path, times: usize, command: &[&str], input: &str, output: &str) -> Cost {
+    let path = format!("{}:{}", tool_dir().display(), std::env::var("PATH").unwrap_or_default());
+    let run = |_| {
+        let status = Command::new("/usr/bin/time")
+            .args(["--quiet", "--format=%e %M", "--output=cost", "--"])
+            .args(command)
+            .current_dir(dir)
+            .env("PATH", &path)
+            .stdin(File::open(dir.join(input)).unwrap())
+            .stdout(File::create(dir.join(output)).unwrap())
+            .status()
+            .expect("GNU time: apt-get install time");
+        assert!(status.success(), "{command:?} failed");
+        let text = std::fs::read_to_string(dir.join("cost")).unwrap();
+        let (seconds, kilobytes) = text.trim().split_once(' ').unwrap();
+        // GNU time counts hundredths.
+        let seconds = seconds.parse::<f64>().unwrap().max(0.01);
+        Cost { seconds, megabytes: kilobytes.parse::<f64>().unwrap() * 1024.0 / MEGABYTE }
+    };
+    (0..times).map(run).min_by(|a, b| a.seconds.total_cmp(&b.seconds)).unwrap()
+}
+
+/// A document as large as wanted, of lines such as bundles have.
+fn document(kind: &str, megabytes: usize) -> Value {
+    let text = "net.ipv4.conf.all.rp_filter = 0\n# \"quoted\", as configuration often is\n".repeat(12);
+    let file = json!({"path": "/etc/kubernetes/some.conf", "owner": "root:root", "mode": "0644", "content": [{"text": text}]});
+    let files = megabytes * 1_000_000 / file.to_string().len();
+    json!({"kind": kind, "from": {}, "spec": {"store": "none", "files": vec![file; files]}})
+}
+
+/// 200 MB past a tool that needs none of it.
+fn stream(dir: &Path) {
+    let mut file = File::create(dir.join("stream.json")).unwrap();
+    let network = Command::new(tool_dir().join("kmh-bgpcfg")).stdin(write(dir, "small.yaml", &inventory(3, 3))).output().unwrap();
+    assert!(network.status.success(), "kmh-bgpcfg failed");
+    file.write_all(&network.stdout).unwrap();
+    for _ in 0..20 {
+        // Foreign documents, all the same but for their kinds: none is left out as a repetition.
+        let index = file.metadata().unwrap().len();
+        writeln!(file, "{}", document(&format!("example.net/v{index}"), 10)).unwrap();
+    }
+    let size = file.metadata().unwrap().len() as f64 / MEGABYTE;
+    let rows = [
+        ("cat", cost(dir, 3, &["cat"], "stream.json", "copy.json")),
+        ("kmh-bgpcfg", cost(dir, 3, &["kmh-bgpcfg"], "stream.json", "copy.json")),
+        ("jq -c .", cost(dir, 3, &["jq", "-c", "."], "stream.json", "copy.json")),
+    ];
+    println!("a stream of {size:.0} MB, of which the tool needs {:.3} MB\n", network.stdout.len() as f64 / MEGABYTE);
+    println!("{:<12} {:>9} {:>9} {:>12} {:>10}", "", "seconds", "MB/s", "peak MB", "jq takes");
+    for (name, cost) in rows {
+        println!(
+            "{name:<12} {:>9.2} {:>9.0} {:>12.0} {:>9.1}x",
+            cost.seconds,
+            size / cost.seconds,
+            cost.megabytes,
+            rows[2].1.seconds / cost.seconds
+        );
+    }
+    println!();
+}
+
+/// The whole pipe in three sizes.
+fn pipe(dir: &Path) {
+    const SIZES: [usize; 3] = [10, 100, 1000];
+    // What it is called, how often it runs, which of the streams it reads and writes, and the command.
+    const STEPS: [(&str, usize, usize, usize, &[&str]); 7] = [
+        ("kmh-pki, first", 1, 0, 1, &["kmh-pki", "--init", "--store", "STORE"]),
+        ("kmh-pki", 3, 0, 1, &["kmh-pki", "--store", "STORE"]),
+        ("kmh-bgpcfg", 3, 1, 2, &["kmh-bgpcfg"]),
+        ("kmh-render", 3, 2, 3, &["kmh-render"]),
+        ("kmh-push, first", 1, 3, 4, &["kmh-push", "--store", "STORE", "--to", "dir:OUT"]),
+        ("kmh-push", 3, 3, 4, &["kmh-push", "--store", "STORE", "--to", "dir:OUT"]),
+        ("kmh-check", 3, 4, 5, &["kmh-check", "-o", "json"]),
+    ];
+    println!("the whole pipe, five sites; seconds (peak MB)\n");
+    let mut table: Vec<Vec<Cost>> = vec![vec![]; STEPS.len()];
+    let mut sizes = vec![];
+    for nodes in SIZES {
+        let _ = write(dir, "0.json", &inventory(nodes, 5));
+        let (store, out) = (format!("pki-{nodes}"), format!("out-{nodes}"));
+        for (costs, (_, times, from, to, command)) in table.iter_mut().zip(STEPS) {
+            let command: Vec<String> =
+                command.iter().map(|word| word.replace("STORE", &store).replace("OUT", &out)).collect();
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            costs.push(cost(dir, times, &command, &format!("{from}.json"), &format!("{to}.json")));
+        }
+        sizes.push(std::fs::metadata(dir.join("5.json")).unwrap().len() as f64 / MEGABYTE);
+    }
+    println!("{:<16} {:>14} {:>14} {:>14}   a node more, 1,000 : 100", "", "10 nodes", "100 nodes", "1,000 nodes");
+    let line = |name: &str, costs: &[Cost]| {
+        let cells: Vec<String> = costs.iter().map(|c| format!("{:.2} ({:.0})", c.seconds, c.megabytes)).collect();
+        // 1.0 is linear: what the next node costs in the large cluster against the small one.
+        let slope = |a: Cost, b: Cost, nodes: usize| (b.seconds - a.seconds) / nodes as f64;
+        let (early, late) = (slope(costs[0], costs[1], 90), slope(costs[1], costs[2], 900));
+        let growth = if early > 0.0002 { format!("{:.1}x", late / early) } else { format!("{:.2} ms a node", late * 1e3) };
+        println!("{name:<16} {:>14} {:>14} {:>14}   {growth}", cells[0], cells[1], cells[2]);
+    };
+    for ((name, ..), costs) in STEPS.iter().zip(&table) {
+        line(name, costs);
+    }
+    // A pipe as it runs every day, nothing made for the first time.
+    let daily = |size: usize| STEPS.iter().zip(&table).filter(|(step, _)| step.1 > 1).map(move |(_, costs)| costs[size]);
+    let sum = |size: usize| Cost {
+        seconds: daily(size).map(|cost| cost.seconds).sum(),
+        megabytes: daily(size).map(|cost| cost.megabytes).fold(0.0, f64::max),
+    };
+    line("daily pipe", &[sum(0), sum(1), sum(2)]);
+    println!("{:<16} {:>11.1} MB {:>11.1} MB {:>11.1} MB", "the stream", sizes[0], sizes[1], sizes[2]);
+}
+
+/// Writes a file and opens it for reading.
+fn write(dir: &Path, name: &str, text: &str) -> File {
+    std::fs::write(dir.join(name), text).unwrap();
+    File::open(dir.join(name)).unwrap()
+}

@@ -1,0 +1,16 @@
+//! What the tests of the whole share: a folder with the tools on its PATH, namespaces, generated inventories.
+//! Pipelines, oracles, architecture and generated files are in `tests/`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on stops, and writes files as it likes"
+)]
+
+pub mod console;
+pub mod generate;
+pub mod netns;
+pub mod sandbox;
+pub mod wan;
