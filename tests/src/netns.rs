@@ -107,6 +107,12 @@ impl Netns {
         self.daemons.push((format!("{space}/{name}"), child));
     }
 
+    /// Starts any program that stays in the foreground; its output goes into the log `NAME-SPACE`.
+    pub fn start(&mut self, space: &str, name: &str, program: &str, args: &[&str]) {
+        let log = self.dir.path().join(format!("{name}-{space}"));
+        self.spawn(space, name, &log, program, args);
+    }
+
     /// Kills a daemon without a word to it.
     pub fn kill(&mut self, space: &str, name: &str) {
         let wanted = format!("{space}/{name}");
@@ -181,7 +187,7 @@ impl Netns {
     pub fn log(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        lines[lines.len().saturating_sub(200)..].join("\n")
     }
 }
 

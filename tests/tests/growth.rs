@@ -89,7 +89,7 @@ fn a_new_site_keeps_every_number() {
     let after = derived(
         &sandbox,
         ".spec.sites|=([{\"name\":\"aaa\",\"network\":\"10.40.0.0/24\",\"pod_cidrs\":\"10.200.192.0/18\",\"routers\":[{\"name\":\"aa-gw\",\
-         \"id\":4,\"kind\":\"linux\",\"bgp\":\"frr\",\"asn\":65040,\"address\":\"10.40.0.1\",\"uplinks\":[{\"name\":\"eth0\",\
+         \"id\":4,\"kind\":\"linux\",\"bgp\":\"frr\",\"asn\":65040,\"address\":\"10.40.0.1\",\"interface\":\"eth1\",\"uplinks\":[{\"name\":\"eth0\",\
          \"address\":\"203.0.113.40\"}]}]}]+.) | .spec.nodes|=([{\"name\":\"aa-1\",\"site\":\"aaa\",\"address\":\"10.40.0.11\"}]+.)",
     );
     let tunnels = |spec: &Value| -> BTreeMap<String, Value> {

@@ -108,14 +108,15 @@ fn key_material_is_in_the_store_and_on_the_machine_that_needs_it_and_nowhere_els
         "for f in text ansible; do kmh-pki -o $f --store pki <cluster.yaml; kmh-render -o $f <2.json; \
          kmh-push -o $f --dry-run --store pki --to dir:new <3.json; done >7.txt 2>7.err",
         // Every file there, but different: the diff shows what changes, and no secret.
-        "cp -r out old; find old -type f -exec sh -c 'for f; do printf changed >$f; done' sh {} +; \
+        "cp -r out old; find old -mindepth 2 -type f -exec sh -c 'for f; do printf changed >$f; done' sh {} +; \
          for f in text ansible json; do kmh-push -vv -o $f --dry-run --store pki --to dir:old <3.json; done >8.txt 2>8.err",
         // A key that is broken, and one that is somebody else's: the error text.
-        "cp -r pki bad; k=$(find bad -name '*.key' | grep -v /ca/ | sort | head -n 1); head -c 150 $k >x; cat x >$k; \
+        "cp -r pki bad; k=$(find bad -name '*.key' | grep -v /ca/ | sort | head -n 1); head -c 150 $k >x; cp x $k; \
          kmh-pki --store bad <cluster.yaml >9.txt 2>9.err; true",
     ];
     for step in steps {
-        sandbox.sh(step).exits(0);
+        let ran = sandbox.sh(step);
+        assert_eq!(ran.code, 0, "{step}\n{}", sandbox.sh("cat *.err").stdout);
     }
     stop.store(true, Ordering::Relaxed);
     let watched = watched.join().unwrap();

@@ -118,7 +118,8 @@ fn at_site(site: &str) -> String {
 }
 
 fn resource(kind: &str, name: &str, spec: Value) -> Value {
-    let mut resource = json!({"apiVersion": "crd.projectcalico.org/v1", "kind": kind, "metadata": {"name": name}});
+    let mut resource =
+        json!({"apiVersion": "crd.projectcalico.org/v1", "kind": kind, "metadata": {"name": name}});
     resource["spec"] = spec;
     resource
 }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use kmh_doc::inventory::{Nat, RouterKind};
+use kmh_doc::inventory::Nat;
 use kmh_doc::network::{Finding, FindingLevel, Tunnel};
 use kmh_model::{Model, Router};
 
 use crate::PlanError;
-use crate::plan::ZONE_LABEL;
 use crate::tunnels::{ETHERNET, is_translated, line, outer_is_v4, outer_is_v6};
 
 /// The smallest MTU of a link that carries IPv6 (RFC 8200, 5).
@@ -31,7 +30,6 @@ pub(crate) fn findings(model: &Model, tunnels: &[Tunnel], pod_mtu: u16) -> Resul
         ));
     }
     cut_sites(model, &mut all);
-    labels(model, &mut all);
     asns(model, &mut all);
     all.sort_by(|a, b| (b.level, &a.id, &a.subject).cmp(&(a.level, &b.id, &b.subject)));
     Ok(all)
@@ -71,7 +69,8 @@ fn sites(model: &Model, all: &mut Vec<Finding>) {
             ));
         }
         for router in routers {
-            let ends = model.tunnels.iter().flat_map(|tunnel| &tunnel.ends).filter(|end| end.router == router.name);
+            let ends =
+                model.tunnels.iter().flat_map(|tunnel| &tunnel.ends).filter(|end| end.router == router.name);
             let used: BTreeSet<usize> = ends.map(|end| end.uplink).collect();
             let lines = router.uplinks.iter().enumerate().filter(|(index, _)| !used.contains(index));
             let spare: Vec<&str> = lines.map(|(_, line)| line.name.as_str()).collect();
@@ -79,7 +78,10 @@ fn sites(model: &Model, all: &mut Vec<Finding>) {
                 all.push(note(
                     "spare-line",
                     router.name.as_str(),
-                    format!("no tunnel uses `{}`: each takes the first line by which both ends can meet", spare.join("`, `")),
+                    format!(
+                        "no tunnel uses `{}`: each takes the first line by which both ends can meet",
+                        spare.join("`, `")
+                    ),
                     "the order of `uplinks` chooses; a line's failure is not yet answered by another line",
                 ));
             }
@@ -87,13 +89,21 @@ fn sites(model: &Model, all: &mut Vec<Finding>) {
     }
 }
 
-fn of_tunnel(model: &Model, tunnel: &kmh_model::Tunnel, plan: &Tunnel, all: &mut Vec<Finding>) -> Result<(), PlanError> {
+fn of_tunnel(
+    model: &Model,
+    tunnel: &kmh_model::Tunnel,
+    plan: &Tunnel,
+    all: &mut Vec<Finding>,
+) -> Result<(), PlanError> {
     let (first, first_line) = line(model, &tunnel.ends[0])?;
     let (second, second_line) = line(model, &tunnel.ends[1])?;
     let name = plan.name.as_str();
     if is_translated(first_line, second_line) {
-        let behind: Vec<&str> =
-            [(first, first_line), (second, second_line)].iter().filter(|(_, l)| l.nat != Nat::None).map(|(r, _)| r.name.as_str()).collect();
+        let behind: Vec<&str> = [(first, first_line), (second, second_line)]
+            .iter()
+            .filter(|(_, l)| l.nat != Nat::None)
+            .map(|(r, _)| r.name.as_str())
+            .collect();
         all.push(note(
             "tunnel-through-nat",
             name,
@@ -118,18 +128,6 @@ fn of_tunnel(model: &Model, tunnel: &kmh_model::Tunnel, plan: &Tunnel, all: &mut
             "both addresses change; when both do at once, the tunnel waits for DNS".to_owned(),
             "keep the names' TTL at a minute; traffic goes by another site meanwhile, if there is one",
         ));
-    }
-    // pfSense refuses a VTI without the other end's address or name.
-    for (ours, router) in [first, second].into_iter().enumerate() {
-        let other = &plan.ends[1 - ours];
-        if router.kind == RouterKind::Pfsense && other.remote_address.is_none() {
-            all.push(error(
-                "pfsense-needs-address",
-                name,
-                format!("pfSense on `{}` cannot wait for `{}`, which has no address to be reached by", router.name, other.router),
-                "join that site to a Linux router, as with `tunnels: {shape: hub, hub: SITE}`",
-            ));
-        }
     }
     if !outer_is_v4(first_line, second_line) && !outer_is_v6(first_line, second_line) {
         all.push(note(
@@ -156,7 +154,9 @@ fn cut_sites(model: &Model, all: &mut Vec<Finding>) {
     let joins: BTreeSet<(&str, &str)> = model
         .tunnels
         .iter()
-        .filter_map(|tunnel| Some((place(tunnel.ends[0].router.as_str())?, place(tunnel.ends[1].router.as_str())?)))
+        .filter_map(|tunnel| {
+            Some((place(tunnel.ends[0].router.as_str())?, place(tunnel.ends[1].router.as_str())?))
+        })
         .collect();
     let reach = |start: &str, without: Option<&str>| -> BTreeSet<String> {
         let mut found = BTreeSet::from([start.to_owned()]);
@@ -173,7 +173,10 @@ fn cut_sites(model: &Model, all: &mut Vec<Finding>) {
         found
     };
     for site in model.sites.keys() {
-        let Some(start) = joins.iter().flat_map(|(a, b)| [*a, *b]).find(|other| *other != site.as_str()) else { continue };
+        let Some(start) = joins.iter().flat_map(|(a, b)| [*a, *b]).find(|other| *other != site.as_str())
+        else {
+            continue;
+        };
         let mut whole = reach(start, None);
         if !whole.remove(site.as_str()) {
             continue;
@@ -189,23 +192,12 @@ fn cut_sites(model: &Model, all: &mut Vec<Finding>) {
     }
 }
 
-fn labels(model: &Model, all: &mut Vec<Finding>) {
-    for node in model.nodes.values() {
-        let written = node.labels.iter().find(|(key, _)| key.as_str() == ZONE_LABEL).map(|(_, value)| value.as_str());
-        if let Some(written) = written.filter(|written| *written != node.site.as_str()) {
-            all.push(error(
-                "zone-label",
-                node.name.as_str(),
-                format!("label `{ZONE_LABEL}` says `{written}` and the node stands at `{}`: it would peer with the wrong router", node.site),
-                "leave the label out; it follows from `site`",
-            ));
-        }
-    }
-}
-
 fn asns(model: &Model, all: &mut Vec<Finding>) {
     let routers = model.routers.iter().filter_map(|router| Some((router.name.as_str(), router.asn?)));
-    for (subject, asn) in routers.chain([(model.name.as_str(), model.node_asn)]).filter(|(_, asn)| asn.get() > LARGEST_CALICO_ASN) {
+    for (subject, asn) in routers
+        .chain([(model.name.as_str(), model.node_asn)])
+        .filter(|(_, asn)| asn.get() > LARGEST_CALICO_ASN)
+    {
         all.push(error(
             "asn-too-large",
             subject,

@@ -2,9 +2,9 @@
 //! connection that a rule let in and need no rule of their own.
 
 use ipnet::IpNet;
+use kmh_doc::Cidr;
 use kmh_doc::inventory::{Nat, Reach};
 use kmh_doc::network::{FirewallRule, Tunnel, Zone};
-use kmh_doc::Cidr;
 use kmh_model::{Model, Router, Site};
 
 use crate::ranges::{Family, cidrs, families, reaching_lans};
@@ -21,7 +21,10 @@ pub(crate) fn firewall(model: &Model, site: &Site, router: &Router, tunnels: &[T
     let mut rules = Vec::new();
     wan(model, router, &mut rules);
     nodes(model, site, &mut rules);
-    let own: Vec<&Tunnel> = tunnels.iter().filter(|tunnel| tunnel.ends.iter().any(|end| end.router == router.name.as_str())).collect();
+    let own: Vec<&Tunnel> = tunnels
+        .iter()
+        .filter(|tunnel| tunnel.ends.iter().any(|end| end.router == router.name.as_str()))
+        .collect();
     if !own.is_empty() {
         tunnel(model, site, &own, &mut rules);
     }
@@ -56,20 +59,28 @@ fn wan(model: &Model, router: &Router, rules: &mut Vec<FirewallRule>) {
     let (mut from, mut open, mut ike, mut esp) = (Vec::new(), false, false, false);
     for tunnel in &model.tunnels {
         let Some(ours) = tunnel.ends.iter().position(|end| end.router == router.name) else { continue };
-        let (Ok((_, here)), Ok((_, there))) = (line(model, &tunnel.ends[ours]), line(model, &tunnel.ends[1 - ours])) else { continue };
+        let (Ok((_, here)), Ok((_, there))) =
+            (line(model, &tunnel.ends[ours]), line(model, &tunnel.ends[1 - ours]))
+        else {
+            continue;
+        };
         if here.nat == Nat::Carrier {
             continue; // nothing comes in unasked
         }
         ike = true;
         esp |= !is_translated(here, there);
-        match there.address.as_ref().and_then(|address| address.ip()) {
+        match there.address.as_ref().and_then(kmh_doc::HostName::ip) {
             Some(ip) if !there.dynamic && there.nat == Nat::None => from.push(IpNet::from(ip)),
             _ => open = true,
         }
     }
     let from = if open { Vec::new() } else { cidrs(from) };
     if ike {
-        rules.push(FirewallRule { from: from.clone(), ports: IKE.to_vec(), ..rule("udp", "IKE, and ESP inside UDP") });
+        rules.push(FirewallRule {
+            from: from.clone(),
+            ports: IKE.to_vec(),
+            ..rule("udp", "IKE, and ESP inside UDP")
+        });
     }
     if esp {
         rules.push(FirewallRule { from, ..rule("esp", "tunnels without NAT between") });
@@ -78,14 +89,22 @@ fn wan(model: &Model, router: &Router, rules: &mut Vec<FirewallRule>) {
 
 fn nodes(model: &Model, site: &Site, rules: &mut Vec<FirewallRule>) {
     let segment = cidrs(site.networks.iter().copied());
-    let here = |protocol: &str, description: &str| FirewallRule { zone: Zone::Nodes, ..rule(protocol, description) };
+    let here =
+        |protocol: &str, description: &str| FirewallRule { zone: Zone::Nodes, ..rule(protocol, description) };
     rules.push(FirewallRule { from: segment.clone(), ports: vec![BGP], ..here("tcp", "BGP with the nodes") });
     // From anywhere, because IPv6 neighbour discovery comes from link-local addresses and from none (RFC 4861, 4862).
     rules.push(here("icmp", "ping, neighbour discovery, packet too big"));
-    let is_resolver = |router: &Router| router.addresses.iter().any(|address| site.resolvers.contains(address));
-    if model.routers_of(site.name.as_str()).any(is_resolver) || site.gateways.iter().any(|gateway| site.resolvers.contains(gateway)) {
+    let is_resolver =
+        |router: &Router| router.addresses.iter().any(|address| site.resolvers.contains(address));
+    if model.routers_of(site.name.as_str()).any(is_resolver)
+        || site.gateways.iter().any(|gateway| site.resolvers.contains(gateway))
+    {
         for protocol in ["tcp", "udp"] {
-            rules.push(FirewallRule { from: segment.clone(), ports: vec![DNS], ..here(protocol, "the nodes' name server") });
+            rules.push(FirewallRule {
+                from: segment.clone(),
+                ports: vec![DNS],
+                ..here(protocol, "the nodes' name server")
+            });
         }
     }
     rules.push(FirewallRule {
@@ -105,7 +124,10 @@ fn nodes(model: &Model, site: &Site, rules: &mut Vec<FirewallRule>) {
 }
 
 fn tunnel(model: &Model, site: &Site, own: &[&Tunnel], rules: &mut Vec<FirewallRule>) {
-    let here = |protocol: &str, description: &str| FirewallRule { zone: Zone::Tunnel, ..rule(protocol, description) };
+    let here = |protocol: &str, description: &str| FirewallRule {
+        zone: Zone::Tunnel,
+        ..rule(protocol, description)
+    };
     let ends = cidrs(own.iter().flat_map(|tunnel| tunnel.networks.iter().map(|net| net.net())));
     rules.push(FirewallRule { from: ends.clone(), ports: vec![BGP], ..here("tcp", "BGP between routers") });
     rules.push(FirewallRule { from: ends, ports: vec![BFD], ..here("udp", "BFD between routers") });

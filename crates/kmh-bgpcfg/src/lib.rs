@@ -79,8 +79,8 @@ pub fn run(env: &mut Env) -> Exit {
 
 fn run_plan(stream: &Stream, context: &mut Context<'_>) -> Result<Outcome<NetworkSpec>, Failure> {
     let (tree, source) = stream.inventory()?;
-    let (model, warnings) =
-        kmh_model::load(&tree, &[Need::Asn, Need::Tunnels]).map_err(|problems| Failure::problems(&source, &problems))?;
+    let (model, warnings) = kmh_model::load(&tree, &[Need::Asn, Need::Tunnels])
+        .map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let spec = plan(&model).map_err(|error| Failure::wrong(error.to_string()))?;
     for finding in spec.findings.iter().filter(|finding| finding.level > FindingLevel::Note) {

@@ -50,7 +50,14 @@ pub fn plan(model: &Model) -> Result<NetworkSpec, PlanError> {
     }
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     let pod_mtu = pod_mtu(&tunnels);
-    Ok(NetworkSpec { calico: calico(model)?, findings: findings(model, &tunnels, pod_mtu)?, routers, nodes, tunnels, pod_mtu })
+    Ok(NetworkSpec {
+        calico: calico(model)?,
+        findings: findings(model, &tunnels, pod_mtu)?,
+        routers,
+        nodes,
+        tunnels,
+        pod_mtu,
+    })
 }
 
 fn router_plan(model: &Model, router: &Router, tunnels: &[Tunnel]) -> Result<RouterPlan, PlanError> {
@@ -86,11 +93,14 @@ fn unreachable(model: &Model, site: &Site) -> Vec<Cidr> {
 }
 
 fn node_plan(model: &Model, node: &Node) -> Result<NodePlan, PlanError> {
-    let site = model.sites.get(node.site.as_str()).ok_or_else(|| PlanError::NoSuchSite(node.site.to_string()))?;
+    let site =
+        model.sites.get(node.site.as_str()).ok_or_else(|| PlanError::NoSuchSite(node.site.to_string()))?;
     let mut peers = Vec::new();
     for router in model.routers_of(site.name.as_str()) {
         for family in Family::ALL {
-            let (Some(address), Some(_)) = (address_of(&router.addresses, family), address_of(&node.addresses, family)) else {
+            let (Some(address), Some(_)) =
+                (address_of(&router.addresses, family), address_of(&node.addresses, family))
+            else {
                 continue;
             };
             peers.push(NodePeer { router: router.name.to_string(), address, asn: asn(router)? });
@@ -115,8 +125,11 @@ fn annotations(node: &Node, networks: &[IpNet]) -> Vec<(String, String)> {
         Family::V4 => "projectcalico.org/IPv4Address",
         Family::V6 => "projectcalico.org/IPv6Address",
     };
-    let mut all: Vec<(String, String)> =
-        node.addresses.iter().map(|address| (key(address).to_owned(), on_segment(*address, networks))).collect();
+    let mut all: Vec<(String, String)> = node
+        .addresses
+        .iter()
+        .map(|address| (key(address).to_owned(), on_segment(*address, networks)))
+        .collect();
     all.sort();
     all
 }

@@ -104,10 +104,34 @@ const RULES: &[Rule] = &[
         own_nodes_only: false,
         why: "services on other sites, second to this site's own",
     },
-    Rule { with: PeerKind::Router, direction: Direction::Out, list: OWN_SEGMENTS, own_nodes_only: false, why: "this site's segments" },
-    Rule { with: PeerKind::Router, direction: Direction::Out, list: OWN_PODS, own_nodes_only: false, why: "this site's blocks" },
-    Rule { with: PeerKind::Router, direction: Direction::Out, list: SERVICES, own_nodes_only: false, why: "services" },
-    Rule { with: PeerKind::Router, direction: Direction::Out, list: REMOTE, own_nodes_only: false, why: "transit between other sites" },
+    Rule {
+        with: PeerKind::Router,
+        direction: Direction::Out,
+        list: OWN_SEGMENTS,
+        own_nodes_only: false,
+        why: "this site's segments",
+    },
+    Rule {
+        with: PeerKind::Router,
+        direction: Direction::Out,
+        list: OWN_PODS,
+        own_nodes_only: false,
+        why: "this site's blocks",
+    },
+    Rule {
+        with: PeerKind::Router,
+        direction: Direction::Out,
+        list: SERVICES,
+        own_nodes_only: false,
+        why: "services",
+    },
+    Rule {
+        with: PeerKind::Router,
+        direction: Direction::Out,
+        list: REMOTE,
+        own_nodes_only: false,
+        why: "transit between other sites",
+    },
 ];
 
 /// The policy of a router of `site`, which has peers of the kinds `peers`.
@@ -139,7 +163,9 @@ pub(crate) fn policy(model: &Model, site: &Site, peers: &[PeerKind]) -> Policy {
                         as_path: rule.own_nodes_only.then(|| NODES_PATH.to_owned()),
                         description: rule.why.to_owned(),
                     })
-                    .filter(|rule| prefix_lists.iter().any(|list| Some(&list.name) == rule.prefix_list.as_ref()))
+                    .filter(|rule| {
+                        prefix_lists.iter().any(|list| Some(&list.name) == rule.prefix_list.as_ref())
+                    })
                     .collect();
                 route_maps.push(RouteMap { name: map_name(with, direction, *family), rules });
             }
@@ -159,12 +185,16 @@ fn nodes_path(model: &Model) -> AsPathList {
 /// What a prefix list permits on the routers of `site`.
 fn members(model: &Model, site: &Site, list: &str, family: Family) -> Vec<PrefixRule> {
     let others = || model.sites.values().filter(|other| other.name != site.name);
-    let segments = |site: &Site| -> Vec<IpNet> { site.networks.iter().copied().chain(reaching_lans(site)).collect() };
+    let segments =
+        |site: &Site| -> Vec<IpNet> { site.networks.iter().copied().chain(reaching_lans(site)).collect() };
     let of = |nets: Vec<IpNet>| of_family(&nets, family).collect::<Vec<_>>();
     let mut rules: Vec<PrefixRule> = match list {
         OWN_PODS => of_family(&site.pods, family).map(pool).collect(),
         OWN_SEGMENTS => of(segments(site)).into_iter().map(exactly).collect(),
-        SERVICES => of_family(&model.services, family).chain(of_family(&model.load_balancers, family)).flat_map(aggregate).collect(),
+        SERVICES => of_family(&model.services, family)
+            .chain(of_family(&model.load_balancers, family))
+            .flat_map(aggregate)
+            .collect(),
         _ => others()
             .flat_map(|other| {
                 let segments = of(segments(other)).into_iter().map(exactly);

@@ -74,14 +74,21 @@ pub(crate) fn families(model: &Model) -> Vec<Family> {
 
 /// Segments behind a site's routers that may reach something in the cluster, so that replies need a route.
 pub(crate) fn reaching_lans(site: &Site) -> impl Iterator<Item = IpNet> {
-    site.lans.iter().filter(|lan| !lan.reach.is_empty()).flat_map(|lan| lan.network.iter().map(|net| net.net()))
+    site.lans
+        .iter()
+        .filter(|lan| !lan.reach.is_empty())
+        .flat_map(|lan| lan.network.iter().map(|net| net.net()))
 }
 
 /// Every prefix of `shortest` to `longest` inside `net`. FRR wants prefix length < ge <= le, so that a bound which
 /// says nothing is left out.
 pub(crate) fn within(net: IpNet, shortest: u8, longest: u8) -> PrefixRule {
     let own = net.prefix_len();
-    PrefixRule { prefix: Cidr::new(net), ge: (shortest > own).then_some(shortest), le: (longest > own).then_some(longest) }
+    PrefixRule {
+        prefix: Cidr::new(net),
+        ge: (shortest > own).then_some(shortest),
+        le: (longest > own).then_some(longest),
+    }
 }
 
 /// A pool's blocks, and single addresses that a node borrowed out of another's block.

@@ -20,7 +20,9 @@ pub(crate) fn sessions(model: &Model, site: &Site, router: &Router) -> Result<Ve
     let mut sessions = Vec::new();
     for node in model.nodes_of(site.name.as_str()) {
         for family in Family::ALL {
-            let (Some(local), Some(peer)) = (address_of(&router.addresses, family), address_of(&node.addresses, family)) else {
+            let (Some(local), Some(peer)) =
+                (address_of(&router.addresses, family), address_of(&node.addresses, family))
+            else {
                 continue;
             };
             sessions.push(Session {
@@ -44,9 +46,13 @@ pub(crate) fn sessions(model: &Model, site: &Site, router: &Router) -> Result<Ve
     for tunnel in &model.tunnels {
         let Some(ours) = tunnel.ends.iter().position(|end| end.router == router.name) else { continue };
         let (local, remote) = (&tunnel.ends[ours], &tunnel.ends[1 - ours]);
-        let peer = model.router(remote.router.as_str()).ok_or_else(|| PlanError::NoSuchRouter(remote.router.to_string()))?;
+        let peer = model
+            .router(remote.router.as_str())
+            .ok_or_else(|| PlanError::NoSuchRouter(remote.router.to_string()))?;
         for family in Family::ALL {
-            let (Some(local), Some(remote)) = (address_of(&local.addresses, family), address_of(&remote.addresses, family)) else {
+            let (Some(local), Some(remote)) =
+                (address_of(&local.addresses, family), address_of(&remote.addresses, family))
+            else {
                 continue;
             };
             between.push(Session {

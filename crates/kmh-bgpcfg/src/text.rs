@@ -1,5 +1,7 @@
 //! The plan for people: one page, 100 columns.
 
+use std::fmt::Write as _;
+
 use kmh_cli::table::Table;
 use kmh_cli::text::printable;
 use kmh_doc::network::{FindingLevel, NetworkSpec, PeerKind, Session};
@@ -16,12 +18,12 @@ pub(crate) fn page(spec: &NetworkSpec, all: bool) -> String {
     let (sessions, left_out) = sessions(spec, all);
     section(&mut out, "SESSIONS", &sessions);
     if left_out > 0 {
-        out.push_str(&format!("{left_out} more with nodes; -v shows them\n"));
+        let _ = writeln!(out, "{left_out} more with nodes; -v shows them");
     }
     if !spec.tunnels.is_empty() {
         section(&mut out, "TUNNELS", &tunnels(spec));
     }
-    out.push_str(&format!("\nMTU of pods: {}\n", spec.pod_mtu));
+    let _ = writeln!(out, "\nMTU of pods: {}", spec.pod_mtu);
     if !spec.findings.is_empty() {
         out.push_str("\nFINDINGS\n");
         for finding in &spec.findings {
@@ -30,7 +32,11 @@ pub(crate) fn page(spec: &NetworkSpec, all: bool) -> String {
                 FindingLevel::Warning => "warning",
                 FindingLevel::Error => "error",
             };
-            wrap(&mut out, &format!("{level}: {} ({}): {}", finding.subject, finding.id, finding.message), "  ");
+            wrap(
+                &mut out,
+                &format!("{level}: {} ({}): {}", finding.subject, finding.id, finding.message),
+                "  ",
+            );
             if let Some(hint) = &finding.hint {
                 wrap(&mut out, &format!("hint: {hint}"), "      ");
             }
@@ -83,7 +89,9 @@ fn wrap(out: &mut String, text: &str, indent: &str) {
 fn routers(spec: &NetworkSpec) -> Table {
     let mut table = Table::new(["ROUTER", "SITE", "AS", "ADDRESS", "NODES", "ROUTERS", "ORIGINATES"]);
     for router in &spec.routers {
-        let count = |kind: PeerKind| router.sessions.iter().filter(|session| session.with == kind).count().to_string();
+        let count = |kind: PeerKind| {
+            router.sessions.iter().filter(|session| session.with == kind).count().to_string()
+        };
         let originates: Vec<String> = router.originate.iter().map(ToString::to_string).collect();
         table.row([
             &cell(&router.name, 16),
@@ -101,7 +109,9 @@ fn routers(spec: &NetworkSpec) -> Table {
 fn sessions(spec: &NetworkSpec, all: bool) -> (Table, usize) {
     let mut table = Table::new(["ROUTER", "PEER", "WITH", "FROM", "TO", "PEER AS", "HOLD", "BFD"]);
     let (mut nodes, mut left_out) = (0, 0);
-    for (router, session) in spec.routers.iter().flat_map(|router| router.sessions.iter().map(move |session| (router, session))) {
+    for (router, session) in
+        spec.routers.iter().flat_map(|router| router.sessions.iter().map(move |session| (router, session)))
+    {
         if session.with == PeerKind::Node {
             nodes += 1;
             if nodes > SESSIONS_SHOWN && !all {

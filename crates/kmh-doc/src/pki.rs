@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PkiSpec {
-    /// Identity of the store that the references point into: random, made with the store.
+    /// Identity of the store that the references point into: random, made with the store; empty when the store itself is
+    /// only planned.
     pub store: String,
     /// Whether entries are only planned (`--dry-run`); such a document is accepted by a dry run only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -50,11 +51,11 @@ pub struct Certificate {
     pub usages: Vec<Usage>,
     /// Key algorithm, such as `ecdsa-p256`.
     pub algorithm: String,
-    /// Start, RFC 3339 in UTC.
+    /// Start, RFC 3339 in UTC; empty when planned.
     pub not_before: String,
-    /// End, RFC 3339 in UTC.
+    /// End, RFC 3339 in UTC; empty when planned.
     pub not_after: String,
-    /// Serial number, lower-case hexadecimal.
+    /// Serial number, lower-case hexadecimal; empty when planned.
     pub serial: String,
     /// SHA-256 of the DER form, lower-case hexadecimal; empty when planned.
     pub fingerprint: String,

@@ -243,3 +243,104 @@ fn is_endless(text: &str) -> bool {
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
     matches!(text, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(text: &str) -> serde_json::Value {
+        parse(text).unwrap_or_else(|problems| panic!("{text:?}: {problems:?}")).to_json()
+    }
+
+    fn refused(text: &str) -> (Code, u32, u32, String) {
+        let problems = match parse(text) {
+            Ok(tree) => panic!("{text:?} was read as {tree:?}"),
+            Err(problems) => problems,
+        };
+        let problem = problems.iter().next().unwrap().clone();
+        let place = problem.place.unwrap();
+        (problem.code, place.line, place.column, problem.message)
+    }
+
+    #[test]
+    fn the_core_schema_and_no_more() {
+        let rows = [
+            ("no", json!("no")),
+            ("on", json!("on")),
+            ("12:30", json!("12:30")),
+            ("1_000", json!("1_000")),
+            ("2026-01-01", json!("2026-01-01")),
+            ("1.36.2", json!("1.36.2")),
+            ("=", json!("=")),
+            ("True", json!(true)),
+            ("~", json!(null)),
+            ("NULL", json!(null)),
+            ("0o17", json!(15)),
+            ("0x1F", json!(31)),
+            ("010", json!(10)),
+            ("+5", json!(5)),
+            ("1.30", json!(1.3)),
+            ("1.", json!(1.0)),
+            (".5", json!(0.5)),
+            ("1e3", json!(1000.0)),
+            ("0o9", json!("0o9")),
+            ("'1'", json!("1")),
+            ("\"null\"", json!("null")),
+            ("!!str 1.30", json!("1.30")),
+            ("! 1.30", json!("1.30")),
+            ("!!int 7", json!(7)),
+            ("|\n   two\n   lines\n", json!("two\nlines\n")),
+        ];
+        for (text, value) in rows {
+            assert_eq!(read(&format!("a: {text}")), json!({"a": value}), "{text}");
+        }
+        assert_eq!(read("\u{feff}a: 1\r\nb: 2\r\n"), json!({"a": 1, "b": 2}));
+        assert_eq!(read("---\n1: a\nno: b\n...\n"), json!({"1": "a", "no": "b"}));
+    }
+
+    #[test]
+    fn anchors_are_copied_and_lead_to_their_place() {
+        let tree = parse("a: &x\n  b: [1, 2]\nc: *x\n").unwrap();
+        assert_eq!(tree.to_json(), json!({"a": {"b": [1, 2]}, "c": {"b": [1, 2]}}));
+        assert_eq!(tree.get("c").unwrap().place, Place { line: 3, column: 4 });
+        assert_eq!(tree.nearest("c.b[1]").place, Place { line: 2, column: 10 });
+    }
+
+    #[test]
+    fn what_is_not_taken_is_refused_at_its_place() {
+        let rows = [
+            ("a: 1\n---\nb: 2\n", Code::Syntax, 2, 1, "a second YAML document begins here"),
+            ("a:\n  <<: {b: 1}\n", Code::Syntax, 2, 3, "the merge key `<<` is no part of YAML 1.2"),
+            ("a: !vault 1\n", Code::Syntax, 1, 4, "the tag `!vault` has no meaning here"),
+            ("a: !!binary AAAA\n", Code::Syntax, 1, 4, "the tag `!!binary` has no meaning here"),
+            ("a: !!int x\n", Code::Syntax, 1, 4, "the tag `!!int` has no meaning here"),
+            ("? [a, b]\n: 1\n", Code::Syntax, 1, 3, "a key must be text"),
+            ("a: .inf\n", Code::OutOfRange, 1, 4, "`.inf` is no number that JSON can hold"),
+            ("a: 18446744073709551616\n", Code::OutOfRange, 1, 4, "the number `18446744073709551616` is too large to be read exactly"),
+            ("a: x\u{0}y\n", Code::Syntax, 1, 5, "the control character U+0000 cannot stand in YAML"),
+            ("a: 1\nb: \u{1b}[1m\n", Code::Syntax, 2, 4, "the control character U+001B cannot stand in YAML"),
+            ("", Code::Syntax, 1, 1, "the input holds no YAML document"),
+            ("# only a comment\n", Code::Syntax, 1, 1, "the input holds no YAML document"),
+            ("a: &x [*x]\n", Code::Syntax, 1, 8, "an alias stands inside of what it names"),
+            ("a:\n\t- b\n", Code::Syntax, 2, 1, "this is no valid YAML"),
+            ("a: *nobody\n", Code::Syntax, 1, 4, "this is no valid YAML"),
+        ];
+        for (text, code, line, column, message) in rows {
+            assert_eq!(refused(text), (code, line, column, message.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_grows_beyond_measure() {
+        let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert_eq!(refused(&deep(100)).0, Code::TooLarge);
+        assert!(matches!(refused(&deep(100_000)).0, Code::TooLarge | Code::Syntax));
+        assert_eq!(refused(&format!("a: {}", "x".repeat(MAX_LINE))).0, Code::TooLarge);
+        assert_eq!(refused(&"- 1\n".repeat(MAX_NODES + 1)).0, Code::TooLarge);
+        assert_eq!(refused(&"#\n".repeat(MAX_BYTES)).0, Code::TooLarge);
+        let text = "y".repeat(100_000);
+        assert_eq!(refused(&format!("a: &a {text}\nb: [{}]", ["*a"; 20].join(", "))).0, Code::TooLarge);
+    }
+}

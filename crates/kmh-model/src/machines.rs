@@ -65,7 +65,7 @@ fn addresses(list: &OneOrMany<IpAddr>, site: Option<&Site>, what: &str, path: &s
             );
             continue;
         };
-        if let Some(why) = ranges::unusable(net, *address) {
+        if let Some(why) = ranges::unusable(*net, *address) {
             report.error(Code::UnusableAddress, &path, format!("`{address}`, {what}, is the {why} of `{net}`"));
         }
     }

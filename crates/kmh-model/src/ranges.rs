@@ -143,7 +143,7 @@ fn pool_sizes(inventory: &Inventory, report: &mut Report<'_>) {
 /// The rule of kube-apiserver: at most 2^20 addresses, because they were kept in one object of etcd. Since 1.34
 /// (`DisableAllocatorDualWrite` on by default) each has its own, and only IPv6 has a limit: /64.
 fn services(inventory: &Inventory, report: &mut Report<'_>) {
-    let minor = inventory.cluster.versions.kubernetes.as_ref().map(|version| version.major_minor());
+    let minor = inventory.cluster.versions.kubernetes.as_ref().map(kmh_doc::Version::major_minor);
     for (i, cidr) in inventory.cluster.service_cidrs.iter().enumerate() {
         let net = cidr.net();
         let shortest = match (cidr.is_v6(), minor.is_some_and(|version| version < (1, 34))) {
@@ -213,14 +213,14 @@ fn families(inventory: &Inventory, report: &mut Report<'_>) {
 }
 
 /// First and last address that no machine may have: in IPv4 both, in IPv6 the first (RFC 4291, 2.6.1).
-pub(crate) fn unusable(net: &IpNet, address: std::net::IpAddr) -> Option<&'static str> {
+pub(crate) fn unusable(net: IpNet, address: std::net::IpAddr) -> Option<&'static str> {
     match net {
         IpNet::V4(net) => unusable_v4(net, address),
         IpNet::V6(net) => unusable_v6(net, address),
     }
 }
 
-fn unusable_v4(net: &Ipv4Net, address: std::net::IpAddr) -> Option<&'static str> {
+fn unusable_v4(net: Ipv4Net, address: std::net::IpAddr) -> Option<&'static str> {
     if net.prefix_len() >= 31 {
         return None; // RFC 3021
     }
@@ -233,6 +233,6 @@ fn unusable_v4(net: &Ipv4Net, address: std::net::IpAddr) -> Option<&'static str>
     }
 }
 
-fn unusable_v6(net: &Ipv6Net, address: std::net::IpAddr) -> Option<&'static str> {
+fn unusable_v6(net: Ipv6Net, address: std::net::IpAddr) -> Option<&'static str> {
     (net.prefix_len() < 127 && address == net.network()).then_some("address of all routers")
 }

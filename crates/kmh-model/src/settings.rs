@@ -123,7 +123,7 @@ impl Checked<'_> {
         let component = self.component.as_str();
         if let Some([_, _, gone]) = rows(REMOVED).find(|[owner, removed, _]| *owner == component && *removed == name) {
             report.add(
-                Problem::error(Code::UnknownSetting, path, format!("{component} has no `{name}`")).because(format!("Kubernetes {gone} removed it")).hint("remove it"),
+                Problem::error(Code::UnknownSetting, path, format!("{component} has no `{name}`")).because(format!("{component} {gone} no longer has it")).hint("remove it"),
             );
             return;
         }
@@ -268,7 +268,8 @@ mod tests {
                 assert!(!from.is_empty());
             }
             for [_, name, gone] in rows(REMOVED).filter(|[owner, _, _]| *owner == component.as_str()) {
-                assert!(!names.contains_key(name) && gone.starts_with("1."), "{name}");
+                let major = if component == Component::Etcd { "3." } else { "1." };
+                assert!((component == Component::Etcd || !names.contains_key(name)) && gone.starts_with(major), "{name}");
             }
             for (name, kind) in names {
                 let kinds = ["any", "bool", "int", "float", "quantity", "text", "duration", "list", "map", "object"];

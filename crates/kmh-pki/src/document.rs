@@ -107,17 +107,17 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
     let mut parts = Vec::new();
     parts.extend((certificates > 0).then(|| count(certificates, "certificate")));
     parts.extend((plan.steps.len() > certificates).then(|| count(plan.steps.len() - certificates, "key")));
-    let mut text = match (parts.is_empty(), dry_run) {
+    let text = match (parts.is_empty(), dry_run) {
         (true, _) => format!("nothing to do: {total}"),
         (false, true) => format!("would make {} of {total}", parts.join(" and ")),
         (false, false) => format!("made {} of {total}", parts.join(" and ")),
     };
     // Nothing of them is in the document; removing them is a person's decision.
-    if !observed.leftover.is_empty() {
-        let left = count(observed.leftover.len(), "certificate");
-        text.push_str(&format!("; {left} of machines that left the inventory stay in the store"));
+    if observed.leftover.is_empty() {
+        return text;
     }
-    text
+    let left = count(observed.leftover.len(), "certificate");
+    format!("{text}; {left} of machines that left the inventory stay in the store")
 }
 
 fn count(number: usize, word: &str) -> String {

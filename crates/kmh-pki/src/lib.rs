@@ -28,7 +28,7 @@ use kmh_model::{Model, Need};
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::store::{Opening, Store};
-use crate::want::{TooLong, Wants};
+use crate::want::Wants;
 
 const TOOL: &str = "kmh-pki";
 
@@ -117,7 +117,7 @@ fn ensure(
         kmh_model::load(&document, NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
-    let wants = want::wants(&model).map_err(|all| too_long(&all))?;
+    let wants = want::wants(&model);
     let path = store.ok_or_else(|| {
         Failure::wrong("no store is named")
             .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
@@ -216,18 +216,4 @@ fn role_name(role: Role) -> &'static str {
         Role::Etcd => "etcd",
         Role::Worker => "worker",
     }
-}
-
-fn too_long(all: &[TooLong]) -> Failure {
-    let failures = all.iter().map(|one| {
-        Failure::wrong(format!("the common name of certificate `{}` is too long", one.certificate))
-            .because(format!(
-                "`{}` has {} characters, and X.509 takes {} (RFC 5280, appendix A.1)",
-                one.common_name,
-                one.common_name.len(),
-                want::COMMON_NAME_MAX
-            ))
-            .hint("give the machine or the cluster a shorter name")
-    });
-    Failure::all(failures).unwrap_or_else(|| Failure::wrong("a name is too long"))
 }

@@ -58,18 +58,6 @@ pub struct Wants {
     pub keys: Vec<WantedKey>,
 }
 
-/// A subject that no certificate can have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TooLong {
-    /// The certificate.
-    pub certificate: String,
-    /// The common name.
-    pub common_name: String,
-}
-
-/// The upper bound of a common name (RFC 5280, appendix A.1: `ub-common-name`).
-pub const COMMON_NAME_MAX: usize = 64;
-
 /// The machine that a certificate is for.
 #[derive(Clone, Copy)]
 enum Machine<'a> {
@@ -111,8 +99,8 @@ pub fn name(row: &Row, machine: Option<&str>) -> String {
     }
 }
 
-/// Everything that must exist, or the subjects that cannot.
-pub fn wants(model: &Model) -> Result<Wants, Vec<TooLong>> {
+/// Everything that must exist. That each common name fits (64 characters: RFC 5280, appendix A.1) is the model's word.
+pub fn wants(model: &Model) -> Wants {
     let mut certificates = BTreeMap::new();
     for row in TABLE {
         // Without routers there is nothing that the CA of the tunnels would sign.
@@ -124,16 +112,7 @@ pub fn wants(model: &Model) -> Result<Wants, Vec<TooLong>> {
             certificates.insert(wanted.name.clone(), wanted);
         }
     }
-    let too_long: Vec<_> = certificates
-        .values()
-        .filter(|wanted| wanted.common_name.len() > COMMON_NAME_MAX)
-        .map(|wanted| TooLong { certificate: wanted.name.clone(), common_name: wanted.common_name.clone() })
-        .collect();
-    if too_long.is_empty() {
-        Ok(Wants { certificates, keys: KEYS.iter().map(|row| wanted_key(model, row)).collect() })
-    } else {
-        Err(too_long)
-    }
+    Wants { certificates, keys: KEYS.iter().map(|row| wanted_key(model, row)).collect() }
 }
 
 fn machines(model: &Model, per: Per) -> Vec<Machine<'_>> {

@@ -45,6 +45,10 @@ fn kill_at(place: &Place, inventory: &str, moment: Moment) -> bool {
     running
 }
 
+fn is_key(name: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|ending| ending == "key")
+}
+
 fn no_remains(place: &Place) {
     for name in place.files().keys() {
         assert!(!name.contains("kmh-new") && name != "pending.json", "{name} was left");
@@ -57,12 +61,12 @@ fn a_first_run_that_is_killed_is_finished_by_the_next() {
     let mut killed = 0;
     // 56 certificates with their keys, two keys, the identity.
     for moment in moments(115) {
-        let place = Place::new();
+        let place = Place::on_disk();
         killed += usize::from(kill_at(&place, &inventory, moment));
         let before = place.authorities();
         place.pki(&["--store", "store", "--init"], &inventory).exits(0);
         let after = place.authorities();
-        for (name, bytes) in before.iter().filter(|(name, _)| name.ends_with(".key") && !name.contains("kmh-new")) {
+        for (name, bytes) in before.iter().filter(|(name, _)| is_key(name)) {
             assert_eq!(&after[name], bytes, "{name} was replaced");
         }
         assert_eq!(after.len(), 8);
@@ -75,16 +79,22 @@ fn a_first_run_that_is_killed_is_finished_by_the_next() {
 
 #[test]
 fn a_later_run_that_is_killed_is_finished_by_the_next_and_keeps_the_cas() {
-    // The domain of services is in the certificate of every API server.
+    // The domain of services is in the certificate of every API server; a whole site gets another network.
     let inventory = article();
-    let moved = inventory.replace("domain: cluster.local", "domain: cluster.test");
-    let place = Place::with_store(&inventory);
+    let moved =
+        inventory.replace("domain: cluster.local", "domain: cluster.test").replace("10.20.0.", "10.21.0.");
+    let place = Place::on_disk();
+    place.pki(&["--store", "store", "--init"], &inventory).exits(0);
     let authorities = place.authorities();
     let mut killed = 0;
     let turns = [&moved, &inventory].into_iter().cycle();
     for (next, unfinished) in turns.zip(0..20_usize) {
         // Of the three API servers' certificates and keys and the journal, so many are begun or not yet named.
-        let moment = if unfinished < 10 { Moment::Begun(115 + unfinished % 8) } else { Moment::Named(115 + unfinished % 2) };
+        let moment = if unfinished < 10 {
+            Moment::Begun(115 + unfinished % 8)
+        } else {
+            Moment::Named(115 + unfinished % 2)
+        };
         killed += usize::from(kill_at(&place, next, moment));
         place.pki(&["--store", "store"], next).exits(0);
         assert_eq!(place.authorities(), authorities);
@@ -139,8 +149,11 @@ fn after_each_rename_of_a_reissue_the_next_goes_on() {
     let moved = SMALL.replace("10.10.0.11", "10.10.0.12");
     place.pki(&["--store", "store"], &moved).exits(0);
     let new = place.files();
-    let changed: BTreeMap<_, _> =
-        new.iter().filter(|(name, bytes)| old[*name] != **bytes).map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
+    let changed: BTreeMap<_, _> = new
+        .iter()
+        .filter(|(name, bytes)| old[*name] != **bytes)
+        .map(|(name, bytes)| (name.clone(), bytes.clone()))
+        .collect();
     let order = renames(&changed);
     assert_eq!(order.len(), 12, "{order:?}");
     for done in 0..=order.len() {
@@ -157,7 +170,13 @@ fn after_each_rename_of_a_reissue_the_next_goes_on() {
         }
         put(&place, "pending.json", journal(&order).as_bytes());
         place.pki(&["--store", "store"], &moved).exits(0);
-        assert_eq!(place.authorities(), old.iter().filter(|(name, _)| name.starts_with("ca/")).map(|(a, b)| (a.clone(), b.clone())).collect());
+        assert_eq!(
+            place.authorities(),
+            old.iter()
+                .filter(|(name, _)| name.starts_with("ca/"))
+                .map(|(a, b)| (a.clone(), b.clone()))
+                .collect()
+        );
         no_remains(&place);
     }
 }

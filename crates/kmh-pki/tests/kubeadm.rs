@@ -7,14 +7,44 @@ mod common;
 use common::{Place, SMALL, certificate, texts};
 
 /// Certificate here, kubeadm's path, common name, organization, usages, issuer.
-const KUBEADM: &[(&str, &str, &str, &str, &[&str], &str)] = &[
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], &'static str);
+
+const KUBEADM: &[Row] = &[
     ("nodes/cp-1/apiserver", "pki/apiserver.crt", "kube-apiserver", "", &["server"], "ca/cluster"),
-    ("nodes/cp-1/apiserver-kubelet-client", "pki/apiserver-kubelet-client.crt", "kube-apiserver-kubelet-client", "", &["client"], "ca/cluster"),
-    ("nodes/cp-1/front-proxy-client", "pki/front-proxy-client.crt", "front-proxy-client", "", &["client"], "ca/front-proxy"),
+    (
+        "nodes/cp-1/apiserver-kubelet-client",
+        "pki/apiserver-kubelet-client.crt",
+        "kube-apiserver-kubelet-client",
+        "",
+        &["client"],
+        "ca/cluster",
+    ),
+    (
+        "nodes/cp-1/front-proxy-client",
+        "pki/front-proxy-client.crt",
+        "front-proxy-client",
+        "",
+        &["client"],
+        "ca/front-proxy",
+    ),
     ("nodes/cp-1/etcd-server", "pki/etcd/server.crt", "cp-1", "", &["client", "server"], "ca/etcd"),
     ("nodes/cp-1/etcd-peer", "pki/etcd/peer.crt", "cp-1", "", &["client", "server"], "ca/etcd"),
-    ("nodes/cp-1/etcd-healthcheck-client", "pki/etcd/healthcheck-client.crt", "kube-etcd-healthcheck-client", "", &["client"], "ca/etcd"),
-    ("nodes/cp-1/apiserver-etcd-client", "pki/apiserver-etcd-client.crt", "kube-apiserver-etcd-client", "", &["client"], "ca/etcd"),
+    (
+        "nodes/cp-1/etcd-healthcheck-client",
+        "pki/etcd/healthcheck-client.crt",
+        "kube-etcd-healthcheck-client",
+        "",
+        &["client"],
+        "ca/etcd",
+    ),
+    (
+        "nodes/cp-1/apiserver-etcd-client",
+        "pki/apiserver-etcd-client.crt",
+        "kube-apiserver-etcd-client",
+        "",
+        &["client"],
+        "ca/etcd",
+    ),
     // In kubeadm these are inside kubeconfig files.
     ("nodes/cp-1/admin", "", "kubernetes-admin", "kubeadm:cluster-admins", &["client"], "ca/cluster"),
     ("cluster/break-glass-admin", "", "kubernetes-super-admin", "system:masters", &["client"], "ca/cluster"),
@@ -45,7 +75,11 @@ fn names_groups_usages_and_paths_are_those_of_kubeadm() {
             assert_eq!(deploy.len(), 1, "{name}");
             assert_eq!(deploy[0]["machine"], "cp-1", "{name}");
             assert_eq!(deploy[0]["certificate"], format!("/etc/kubernetes/{path}"), "{name}");
-            assert_eq!(deploy[0]["key"], format!("/etc/kubernetes/{}", path.replace(".crt", ".key")), "{name}");
+            assert_eq!(
+                deploy[0]["key"],
+                format!("/etc/kubernetes/{}", path.replace(".crt", ".key")),
+                "{name}"
+            );
         }
     }
     for (name, path, common_name) in AUTHORITIES {

@@ -10,8 +10,9 @@ use common::{Place, SMALL, article, certificate, texts};
 use serde_json::Value;
 
 fn openssl(place: &Place, args: &[&str]) -> (bool, String) {
-    let output = Command::new("openssl").args(args).current_dir(place.store()).output().expect("openssl is installed");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let output = Command::new("openssl").args(args).current_dir(place.store()).output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }
 
@@ -23,7 +24,12 @@ fn good(place: &Place, args: &[&str]) -> String {
 }
 
 fn leaves(document: &Value) -> Vec<&Value> {
-    document["spec"]["certificates"].as_array().unwrap().iter().filter(|one| one.get("issuer").is_some()).collect()
+    document["spec"]["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one.get("issuer").is_some())
+        .collect()
 }
 
 const CAS: [&str; 4] = ["ca/cluster", "ca/etcd", "ca/front-proxy", "ca/ipsec"];
@@ -39,7 +45,8 @@ fn every_leaf_passes_strictly_for_its_purposes_and_fails_for_all_else() {
         let file = format!("{name}.crt");
         let usages = texts(&leaf["usages"]);
         for authority in CAS {
-            for (purpose, usage) in [("sslserver", "server"), ("sslclient", "client"), ("smimesign", "mail")] {
+            for (purpose, usage) in [("sslserver", "server"), ("sslclient", "client"), ("smimesign", "mail")]
+            {
                 let wanted = leaf["issuer"] == authority && usages.iter().any(|one| one == usage);
                 let ca = format!("{authority}.crt");
                 let (passed, text) = openssl(
@@ -73,7 +80,15 @@ fn every_name_and_address_is_found_in_its_certificate() {
     assert!(checked > 40, "{checked}");
     // What the API server is called by: people, pods, kubelets through the local haproxy, both families.
     let apiserver = certificate(&document, "nodes/cp-1/apiserver");
-    let dns = ["cp-1", "k8s.example.net", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"];
+    let dns = [
+        "cp-1",
+        "k8s.example.net",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+    ];
     assert_eq!(texts(&apiserver["dns_names"]), dns);
     let addresses = ["10.10.0.11", "10.201.0.1", "127.0.0.1", "::1", "fd00:10::11", "fd00:201::1"];
     assert_eq!(texts(&apiserver["addresses"]), addresses);
@@ -120,7 +135,11 @@ fn the_profile_is_that_of_rfc_5280() {
             };
             has(&format!("X509v3 Extended Key Usage: {wanted}"));
             // RFC 5280, 4.2.1.6: with a subject, alternative names are not critical; there is no empty list of them.
-            assert_eq!(words.contains("X509v3 Subject Alternative Name: DNS:"), !texts(&one["dns_names"]).is_empty(), "{text}");
+            assert_eq!(
+                words.contains("X509v3 Subject Alternative Name: DNS:"),
+                !texts(&one["dns_names"]).is_empty(),
+                "{text}"
+            );
         }
         let serial = one["serial"].as_str().unwrap();
         assert!(serial.len() == 40 && serial.as_bytes()[0] < b'8', "{name}: {serial}");
@@ -172,8 +191,11 @@ thread.join()
 fn a_strict_handshake_works_both_ways_and_not_with_the_wrong_certificate() {
     let place = Place::with_store(SMALL);
     let shake = |server: &str, client: &str| {
-        let output =
-            Command::new("python3").args(["-c", HANDSHAKE, server, client]).current_dir(place.store()).output().unwrap();
+        let output = Command::new("python3")
+            .args(["-c", HANDSHAKE, server, client])
+            .current_dir(place.store())
+            .output()
+            .unwrap();
         String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
     };
     // A kubelet on the node itself, through the haproxy on its loopback.

@@ -58,9 +58,15 @@ fn dates_are_backdated_bounded_and_inside_the_ca() {
     let place = made(START, SMALL);
     let document = document(&place, START, SMALL);
     let ca = certificate(&document, "ca/cluster");
-    assert_eq!((ca["not_before"].as_str(), ca["not_after"].as_str()), (Some("2026-11-22T11:00:00Z"), Some("2036-11-19T12:00:00Z")));
+    assert_eq!(
+        (ca["not_before"].as_str(), ca["not_after"].as_str()),
+        (Some("2026-11-22T11:00:00Z"), Some("2036-11-19T12:00:00Z"))
+    );
     let leaf = certificate(&document, "nodes/w-1/kube-proxy");
-    assert_eq!((leaf["not_before"].as_str(), leaf["not_after"].as_str()), (Some("2026-11-22T11:00:00Z"), Some("2027-11-22T12:00:00Z")));
+    assert_eq!(
+        (leaf["not_before"].as_str(), leaf["not_after"].as_str()),
+        (Some("2026-11-22T11:00:00Z"), Some("2027-11-22T12:00:00Z"))
+    );
 }
 
 #[test]
@@ -69,7 +75,14 @@ fn a_changed_address_reissues_exactly_the_certificates_that_hold_it() {
     let before = place.files();
     let moved = SMALL.replace("'fd00:10::11'", "'fd00:10::99'");
     let why = "names differ: + fd00:10::99, - fd00:10::11";
-    let names = ["apiserver", "controller-manager-serving", "etcd-peer", "etcd-server", "kubelet-serving", "scheduler-serving"];
+    let names = [
+        "apiserver",
+        "controller-manager-serving",
+        "etcd-peer",
+        "etcd-server",
+        "kubelet-serving",
+        "scheduler-serving",
+    ];
     let wanted: Vec<_> = names.map(|name| (format!("nodes/cp-1/{name}"), why.to_owned())).into();
     assert_eq!(reasons(&place, START, &moved), wanted);
     let after = place.files();
@@ -82,10 +95,19 @@ fn a_changed_address_reissues_exactly_the_certificates_that_hold_it() {
     assert_eq!(reasons(&place, START, &moved), []);
     // The name by which people call the API is in one certificate only, the domain of services too.
     let renamed = moved.replace("k8s.example.net", "api.example.net");
-    assert_eq!(reasons(&place, START, &renamed), [("nodes/cp-1/apiserver".into(), "names differ: + api.example.net, - k8s.example.net".into())]);
+    assert_eq!(
+        reasons(&place, START, &renamed),
+        [("nodes/cp-1/apiserver".into(), "names differ: + api.example.net, - k8s.example.net".into())]
+    );
     // A second address is named without the first.
-    let second = SMALL.replace("k8s.example.net", "api.example.net").replace("'fd00:10::11'", "'fd00:10::99'").replace("10.201.0.0/16", "10.203.0.0/16");
-    assert_eq!(reasons(&place, START, &second), [("nodes/cp-1/apiserver".into(), "names differ: + 10.203.0.1, - 10.201.0.1".into())]);
+    let second = SMALL
+        .replace("k8s.example.net", "api.example.net")
+        .replace("'fd00:10::11'", "'fd00:10::99'")
+        .replace("10.201.0.0/16", "10.203.0.0/16");
+    assert_eq!(
+        reasons(&place, START, &second),
+        [("nodes/cp-1/apiserver".into(), "names differ: + 10.203.0.1, - 10.201.0.1".into())]
+    );
 }
 
 #[test]
@@ -113,13 +135,19 @@ fn what_a_ca_signs_in_its_last_year_ends_with_it_and_is_not_made_again_at_every_
     // Days later, less than a third is left, and a new one would not live longer.
     let (exit, _, stderr) = at(&place, late + Duration::days(90), &["-o", "text"], SMALL);
     assert_eq!(exit, Exit::Done);
-    assert!(stderr.contains("warning: CA `ca/cluster` expires on 2036-11-19: what it signs now ends with it"), "{stderr}");
+    assert!(
+        stderr.contains("warning: CA `ca/cluster` expires on 2036-11-19: what it signs now ends with it"),
+        "{stderr}"
+    );
     assert_eq!(reasons(&place, late + Duration::days(90), SMALL), []);
     // After its end nothing can be signed, and the store stays as it is.
     let before = place.snapshot();
     let (exit, stdout, stderr) = at(&place, late + Duration::days(101), &[], SMALL);
     assert_eq!((exit, stdout.as_str()), (Exit::World, ""));
-    assert!(stderr.contains("`ca/cluster` cannot sign `nodes/w-1/kube-proxy`: it expired on 2036-11-19"), "{stderr}");
+    assert!(
+        stderr.contains("`ca/cluster` cannot sign `nodes/w-1/kube-proxy`: it expired on 2036-11-19"),
+        "{stderr}"
+    );
     assert_eq!(place.snapshot(), before);
 }
 
@@ -129,7 +157,11 @@ fn a_clock_before_the_ca_signs_nothing() {
     let early = START - Duration::days(300);
     let (exit, _, stderr) = at(&place, early, &[], SMALL);
     assert_eq!(exit, Exit::Done);
-    assert!(stderr.contains("the clock of this machine says 2026-01-26, and CA `ca/cluster` begins on 2026-11-22"), "{stderr}");
+    assert!(
+        stderr
+            .contains("the clock of this machine says 2026-01-26, and CA `ca/cluster` begins on 2026-11-22"),
+        "{stderr}"
+    );
     let moved = SMALL.replace("10.10.0.22", "10.10.0.33");
     assert_eq!(at(&place, early, &[], &moved).0, Exit::World);
 }
@@ -140,7 +172,11 @@ fn another_ca_subject_and_usage_are_reasons() {
     let other = made(START, SMALL);
     let copy = |from: &Place, name: &str, to: &str| {
         for ending in ["crt", "key"] {
-            std::fs::copy(from.store().join(format!("{name}.{ending}")), place.store().join(format!("{to}.{ending}"))).unwrap();
+            std::fs::copy(
+                from.store().join(format!("{name}.{ending}")),
+                place.store().join(format!("{to}.{ending}")),
+            )
+            .unwrap();
         }
     };
     copy(&place, "nodes/w-1/kube-proxy", "nodes/w-2/kubelet-client");
@@ -149,10 +185,19 @@ fn another_ca_subject_and_usage_are_reasons() {
     copy(&other, "nodes/w-1/kubelet-client", "nodes/w-1/kubelet-client");
     let found = reasons(&place, START, SMALL);
     let wanted = [
-        ("nodes/cp-1/etcd-healthcheck-client", "subject differs: `CN=kube-apiserver-etcd-client` should be `CN=kube-etcd-healthcheck-client`"),
+        (
+            "nodes/cp-1/etcd-healthcheck-client",
+            "subject differs: `CN=kube-apiserver-etcd-client` should be `CN=kube-etcd-healthcheck-client`",
+        ),
         ("nodes/w-1/kubelet-client", "signed by another CA than ca/cluster"),
-        ("nodes/w-1/kubelet-serving", "names differ: + 10.10.0.21, + fd00:10::21, + w-1; usages differ: client should be server"),
-        ("nodes/w-2/kubelet-client", "subject differs: `O=system:node-proxier, CN=system:kube-proxy` should be `O=system:nodes, CN=system:node:w-2`"),
+        (
+            "nodes/w-1/kubelet-serving",
+            "names differ: + 10.10.0.21, + fd00:10::21, + w-1; usages differ: client should be server",
+        ),
+        (
+            "nodes/w-2/kubelet-client",
+            "subject differs: `O=system:node-proxier, CN=system:kube-proxy` should be `O=system:nodes, CN=system:node:w-2`",
+        ),
     ];
     assert_eq!(found, wanted.map(|(name, why)| (name.to_owned(), why.to_owned())));
 }
@@ -167,7 +212,11 @@ fn a_certificate_that_strict_programs_refuse_is_made_again() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let found = reasons(&place, START + Duration::days(10), SMALL);
     assert_eq!(found.len(), 1, "{found:?}");
-    for words in ["usages differ: none should be client", "it is not of version 3", "it has no authority key identifier"] {
+    for words in [
+        "usages differ: none should be client",
+        "it is not of version 3",
+        "it has no authority key identifier",
+    ] {
         assert!(found[0].1.contains(words), "{}", found[0].1);
     }
 }
@@ -183,11 +232,23 @@ fn dates_from_2050_are_written_as_generalized_time() {
         .output()
         .unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    let times: Vec<_> = shown.lines().filter(|line| line.contains("TIME")).map(|line| line.rsplit("prim: ").next().unwrap()).collect();
+    let times: Vec<_> = shown
+        .lines()
+        .filter(|line| line.contains("TIME"))
+        .map(|line| line.rsplit("prim: ").next().unwrap())
+        .collect();
     assert_eq!(times, ["UTCTIME           :490531230000Z", "GENERALIZEDTIME   :20500601000000Z"]);
     let moment = (now + Duration::days(1)).unix_timestamp().to_string();
     let verified = Command::new("openssl")
-        .args(["verify", "-x509_strict", "-attime", &moment, "-CAfile", "ca/cluster.crt", "nodes/w-1/kube-proxy.crt"])
+        .args([
+            "verify",
+            "-x509_strict",
+            "-attime",
+            &moment,
+            "-CAfile",
+            "ca/cluster.crt",
+            "nodes/w-1/kube-proxy.crt",
+        ])
         .current_dir(place.store())
         .status()
         .unwrap();

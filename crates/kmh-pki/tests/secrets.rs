@@ -26,7 +26,7 @@ fn secret(file: &[u8]) -> Option<Vec<u8>> {
 /// Raw, hexadecimal, base64 at each alignment, and the lines of the file.
 fn forms(file: &[u8]) -> Vec<Vec<u8>> {
     let raw = secret(file).unwrap();
-    let hex: String = raw.iter().map(|octet| format!("{octet:02x}")).collect();
+    let hex = kmh_pki::secret::hex(&raw);
     let mut forms = vec![raw.clone(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
     for skip in 0..3_usize {
         let encoded = STANDARD.encode([vec![0; skip], raw.clone()].concat());
@@ -37,6 +37,10 @@ fn forms(file: &[u8]) -> Vec<Vec<u8>> {
         forms.extend(lines.take(2).map(|line| line.as_bytes().to_vec()));
     }
     forms
+}
+
+fn is_key(name: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|ending| ending == "key")
 }
 
 fn holds(hay: &[u8], needle: &[u8]) -> bool {
@@ -53,7 +57,7 @@ fn no_form_of_any_key_is_in_any_output() {
         let ran = place.pki(&[&["--store", "store", "-vv"], args].concat(), inventory);
         said.push(ran.stdout.into_bytes());
         said.push(ran.stderr.into_bytes());
-        for (name, bytes) in place.files().into_iter().filter(|(name, _)| name.ends_with(".key")) {
+        for (name, bytes) in place.files().into_iter().filter(|(name, _)| is_key(name)) {
             keys.insert(format!("{name} {}", keys.len()), bytes);
         }
     };
@@ -81,7 +85,8 @@ fn no_form_of_any_key_is_in_any_output() {
     run(&[], SMALL);
     std::fs::write(store.join("store.json"), &key).unwrap();
     run(&[], SMALL);
-    std::fs::write(store.join("store.json"), std::fs::read(store.join("keys/encryption.key")).unwrap()).unwrap();
+    std::fs::write(store.join("store.json"), std::fs::read(store.join("keys/encryption.key")).unwrap())
+        .unwrap();
     run(&[], SMALL);
 
     keys.retain(|_, bytes| secret(bytes).is_some_and(|octets| octets.len() == 32));

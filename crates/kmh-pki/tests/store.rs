@@ -86,7 +86,11 @@ fn a_folder_with_something_else_in_it_is_no_store() {
     std::fs::create_dir(place.store()).unwrap();
     std::fs::write(place.store().join("thesis.tex"), "x").unwrap();
     for args in [ARGS, &["--store", "store", "--init"], &["--store", "store", "--init", "--dry-run"]] {
-        place.pki(args, SMALL).exits(2).says("is no store: it has no store.json").says("it holds `thesis.tex`");
+        place
+            .pki(args, SMALL)
+            .exits(2)
+            .says("is no store: it has no store.json")
+            .says("it holds `thesis.tex`");
     }
     assert_eq!(place.files().keys().collect::<Vec<_>>(), ["thesis.tex"]);
     // A fresh git repository is as good as empty.
@@ -101,7 +105,10 @@ fn a_store_of_another_cluster_is_refused() {
     let place = Place::with_store(SMALL);
     let before = place.snapshot();
     let other = SMALL.replace("name: small", "name: other");
-    place.pki(ARGS, &other).exits(2).says("belongs to cluster `small`, and the inventory is of cluster `other`");
+    place
+        .pki(ARGS, &other)
+        .exits(2)
+        .says("belongs to cluster `small`, and the inventory is of cluster `other`");
     assert_eq!(place.snapshot(), before);
 }
 
@@ -119,11 +126,31 @@ fn a_store_without_or_with_a_broken_identity_is_refused() {
 
 #[test]
 fn halves_that_are_lost_are_never_made_again_by_themselves() {
-    refused(3, |place| remove(place, "ca/cluster.crt"), &["CA `ca/cluster` has a key and no certificate", "at store/ca/cluster.crt"]);
-    refused(3, |place| remove(place, "keys/encryption.key"), &["key `keys/encryption` is missing", "nobody can read the secrets in etcd"]);
-    refused(3, |place| remove(place, "keys/service-account.key"), &["key `keys/service-account` is missing", "token is void"]);
-    refused(3, |place| remove(place, "nodes/w-1/kube-proxy.key"), &["certificate `nodes/w-1/kube-proxy` has no key", "or remove"]);
-    refused(3, |place| remove(place, "nodes/w-1/kube-proxy.crt"), &["key `nodes/w-1/kube-proxy` has no certificate"]);
+    refused(
+        3,
+        |place| remove(place, "ca/cluster.crt"),
+        &["CA `ca/cluster` has a key and no certificate", "at store/ca/cluster.crt"],
+    );
+    refused(
+        3,
+        |place| remove(place, "keys/encryption.key"),
+        &["key `keys/encryption` is missing", "nobody can read the secrets in etcd"],
+    );
+    refused(
+        3,
+        |place| remove(place, "keys/service-account.key"),
+        &["key `keys/service-account` is missing", "token is void"],
+    );
+    refused(
+        3,
+        |place| remove(place, "nodes/w-1/kube-proxy.key"),
+        &["certificate `nodes/w-1/kube-proxy` has no key", "or remove"],
+    );
+    refused(
+        3,
+        |place| remove(place, "nodes/w-1/kube-proxy.crt"),
+        &["key `nodes/w-1/kube-proxy` has no certificate"],
+    );
     let both = |place: &Place| {
         remove(place, "ca/etcd.crt");
         remove(place, "ca/etcd.key");
@@ -156,7 +183,11 @@ fn damaged_files_are_named_all_at_once() {
 
 #[test]
 fn a_ca_that_is_not_itself_is_refused() {
-    refused(3, |place| copy(place, "ca/etcd.key", "ca/cluster.key"), &["the key of CA `ca/cluster` does not belong to its certificate"]);
+    refused(
+        3,
+        |place| copy(place, "ca/etcd.key", "ca/cluster.key"),
+        &["the key of CA `ca/cluster` does not belong to its certificate"],
+    );
     let leaf = |place: &Place| {
         copy(place, "nodes/w-1/kube-proxy.crt", "ca/cluster.crt");
         copy(place, "nodes/w-1/kube-proxy.key", "ca/cluster.key");
@@ -196,7 +227,11 @@ fn a_removed_pair_is_made_again_and_machines_that_left_are_counted() {
     let without = SMALL.lines().filter(|line| !line.contains("w-2")).collect::<Vec<_>>().join("\n");
     let before = place.snapshot();
     let ran = place.pki(&["--store", "store", "-o", "text"], &without).exits(0);
-    assert!(ran.stdout.contains("3 certificates of machines that left the inventory stay in the store"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("3 certificates of machines that left the inventory stay in the store"),
+        "{}",
+        ran.stdout
+    );
     assert!(!ran.stdout.contains("w-2"), "{}", ran.stdout);
     assert_eq!(place.snapshot(), before);
 }
@@ -206,14 +241,18 @@ fn a_readable_key_is_warned_about() {
     let place = Place::with_store(SMALL);
     let key = place.store().join("nodes/w-1/kube-proxy.key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    place.pki(ARGS, SMALL).exits(0).says("warning: key `store/nodes/w-1/kube-proxy.key` can be read by others");
+    place
+        .pki(ARGS, SMALL)
+        .exits(0)
+        .says("warning: key `store/nodes/w-1/kube-proxy.key` can be read by others");
     assert_eq!(place.pki(&["--store", "store", "--strict"], SMALL).exits(1).stdout, "");
 }
 
 #[test]
 fn a_read_only_store_serves_until_something_must_be_written() {
     // As an ordinary user: root may write anything.
-    let place = Place::with_store(SMALL);
+    let place = Place::on_disk();
+    place.pki(&["--store", "store", "--init"], SMALL).exits(0);
     let inventory = place.path().join("cluster.yaml");
     std::fs::write(&inventory, SMALL).unwrap();
     std::fs::write(place.path().join("moved.yaml"), SMALL.replace("10.10.0.22", "10.10.0.33")).unwrap();
@@ -227,7 +266,11 @@ fn a_read_only_store_serves_until_something_must_be_written() {
     let line = |file: &str| format!("{user} ./kmh-pki --store store -i {file} -o text");
     let ran = place.sh(&line("cluster.yaml"), "").exits(0);
     assert!(ran.stdout.contains("nothing to do"), "{}", ran.stdout);
-    place.sh(&line("moved.yaml"), "").exits(3).says("cannot write `store/nodes/w-2/kubelet-serving").says("permission denied");
+    place
+        .sh(&line("moved.yaml"), "")
+        .exits(3)
+        .says("cannot write `store/nodes/w-2/kubelet-serving")
+        .says("permission denied");
     assert_eq!(place.snapshot(), before);
     place.sh("find store -type d -exec chmod 700 {} +", "").exits(0);
 }
@@ -237,10 +280,19 @@ fn a_full_disk_leaves_the_store_as_it_was() {
     // No file may grow: every write fails with EFBIG, as a full disk's would with ENOSPC.
     let limited = "trap '' XFSZ; ulimit -f 0; $PKI --store store --init 2>&1 >/dev/null | cat >&2; exit ${PIPESTATUS[0]}";
     let place = Place::with_store(SMALL);
-    let names = |place: &Place| place.snapshot().into_iter().map(|(path, (mode, _, bytes))| (path, mode, bytes)).collect::<Vec<_>>();
+    let names = |place: &Place| {
+        place.snapshot().into_iter().map(|(path, (mode, _, bytes))| (path, mode, bytes)).collect::<Vec<_>>()
+    };
     let before = names(&place);
-    let grown = SMALL.replace("    - {name: w-2", "    - {name: w-3, site: here, address: [10.10.0.23, 'fd00:10::23']}\n    - {name: w-2");
-    place.sh(limited, &grown).exits(3).says("cannot write `store/nodes/w-3/kube-proxy").says("file too large");
+    let grown = SMALL.replace(
+        "    - {name: w-2",
+        "    - {name: w-3, site: here, address: [10.10.0.23, 'fd00:10::23']}\n    - {name: w-2",
+    );
+    place
+        .sh(limited, &grown)
+        .exits(3)
+        .says("cannot write `store/nodes/w-3/kube-proxy")
+        .says("file too large");
     assert_eq!(names(&place), before);
     let fresh = Place::new();
     fresh.sh(limited, SMALL).exits(3).says("cannot write `store/store.json`");

@@ -127,11 +127,16 @@ fn root(options: &Apply, to: &To, notes: &mut Vec<Note>) -> String {
     }
     let root = options.root.as_deref().map_or("", |root| root.trim_end_matches('/'));
     if !root.is_empty()
-        && let Some(why) = wanted::bad_path(root)
+        && let Some(why) = wanted::bad_path(&for_machine(root, "machine"))
     {
         notes.push(note(format!("--root `{}` {why}", kmh_cli::text::printable(root)), "", None));
     }
     root.to_owned()
+}
+
+/// The remote root of one machine.
+fn for_machine(root: &str, machine: &str) -> String {
+    root.replace("{machine}", machine)
 }
 
 fn secrets(options: &Apply, id: &str, machines: &[Wanted], notes: &mut Vec<Note>) -> Secrets {
@@ -233,7 +238,9 @@ fn run_wave(
 fn with_target(machine: &Wanted, place: &Place, run: impl FnOnce(&mut dyn Target) -> Done) -> Done {
     match place {
         Place::Dir(path) => run(&mut DirTarget::new(path, &machine.name)),
-        Place::Ssh { setup, root } => run(&mut SshTarget::new(setup, machine, root)),
+        Place::Ssh { setup, root } => {
+            run(&mut SshTarget::new(setup, machine, for_machine(root, &machine.name)))
+        }
     }
 }
 

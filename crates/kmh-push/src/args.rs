@@ -20,7 +20,7 @@ EXAMPLES
     kmh-push -i stream.json --store pki --to ssh
 
   Into a folder of the machines, to compare; units are not touched:
-    kmh-push -i stream.json --store pki --to ssh --root /root/kmh-preview
+    kmh-push -i stream.json --store pki --to ssh --root /root/preview/{machine}
 
 EXIT CODES
   0  done
@@ -57,7 +57,8 @@ pub(crate) struct Apply {
     /// The store that secrets are read from; needed when the bundle refers to any
     #[arg(long, value_name = "DIR", env = "KMH_STORE", global = true)]
     pub(crate) store: Option<PathBuf>,
-    /// With `--to ssh`: put this folder before every path; units are then not touched
+    /// With `--to ssh`: put this folder before every path, `{machine}` in it being the machine's name; units are then
+    /// not touched
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) root: Option<String>,
     /// With `--to ssh`: the file of trusted host keys [default: ~/.ssh/known_hosts]

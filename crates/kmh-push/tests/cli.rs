@@ -31,12 +31,17 @@ fn files_are_there_with_their_modes_whatever_the_umask() {
     for umask in ["000", "077", "777"] {
         let world = World::new();
         let mut command = std::process::Command::new("/bin/sh");
-        let line = format!("umask {umask}; exec {} --store store --to dir:out", env!("CARGO_BIN_EXE_kmh-push"));
+        let line =
+            format!("umask {umask}; exec {} --store store --to dir:out", env!("CARGO_BIN_EXE_kmh-push"));
         command.args(["-c", &line]).current_dir(world.path());
-        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         let ran = world.run(command, &simple()).exits(0);
         assert_eq!(ran.report()["changed"], true);
-        let modes: Vec<(String, u32)> = tree(&world.at("out")).into_iter().map(|(path, (mode, _))| (path, mode)).collect();
+        let modes: Vec<(String, u32)> =
+            tree(&world.at("out")).into_iter().map(|(path, (mode, _))| (path, mode)).collect();
         let expected = [
             (".gitignore", 0o600),
             ("n1/etc/a.conf", 0o644),
@@ -45,7 +50,10 @@ fn files_are_there_with_their_modes_whatever_the_umask() {
             ("n2/usr/local/sbin/run", 0o755),
         ];
         assert_eq!(modes, expected.map(|(path, mode)| (path.to_owned(), mode)), "umask {umask}");
-        assert_eq!((mode(&world.at("out")), mode(&world.at("out/n1")), mode(&world.at("out/n1/etc"))), (0o700, 0o700, 0o755));
+        assert_eq!(
+            (mode(&world.at("out")), mode(&world.at("out/n1")), mode(&world.at("out/n1/etc"))),
+            (0o700, 0o700, 0o755)
+        );
         let key = std::fs::read_to_string(world.at("out/n1/etc/pki/n1.key")).unwrap();
         assert_eq!(key, format!("# key\n{CANARY}\n# end\n"));
         assert_eq!(std::fs::read_to_string(world.at("out/.gitignore")).unwrap(), "*\n");
@@ -191,7 +199,10 @@ fn a_link_inside_the_target_is_not_followed() {
     std::fs::write(world.at("out/.gitignore"), "*\n").unwrap();
     symlink(world.at("elsewhere"), world.at("out/n1/etc")).unwrap();
     let ran = world.push(&PUSH, &simple()).exits(3);
-    assert_eq!((&ran.machine("n1")["outcome"], &ran.machine("n2")["outcome"]), (&json!("failed"), &json!("changed")));
+    assert_eq!(
+        (&ran.machine("n1")["outcome"], &ran.machine("n2")["outcome"]),
+        (&json!("failed"), &json!("changed"))
+    );
     let error = ran.machine("n1")["error"].as_str().unwrap().to_owned();
     assert!(error.contains("out/n1/etc") && error.contains("symbolic link"), "{error}");
     assert_eq!(std::fs::read_dir(world.at("elsewhere")).unwrap().count(), 0);
@@ -234,9 +245,15 @@ fn what_the_call_lacks_is_said() {
     for to in ["out", "dir:", "scp:x", "ssh:host"] {
         world.push(&["--to", to], &simple()).exits(2).says("`dir:PATH` or `ssh`");
     }
-    world.push(&[&PUSH[..], &["--root", "/x"]].concat(), &simple()).exits(2).says("`--root` goes with `--to ssh` only");
+    world
+        .push(&[&PUSH[..], &["--root", "/x"]].concat(), &simple())
+        .exits(2)
+        .says("`--root` goes with `--to ssh` only");
     world.push(&[&PUSH[..], &["--limit", "nobody"]].concat(), &simple()).exits(2);
-    world.push(&["--to", "ssh", "--root", "../x", "--store", "store"], &simple()).exits(2).says("--root `../x` is not absolute");
+    world
+        .push(&["--to", "ssh", "--root", "../x", "--store", "store"], &simple())
+        .exits(2)
+        .says("--root `../x` is not absolute");
     assert!(!world.at("out").exists());
 }
 
@@ -269,7 +286,10 @@ fn a_check_that_says_no_refuses_the_push() {
     let ran = world.push(&PUSH, &format!("{}{check}\n", simple())).exits(1);
     let report = ran.report();
     assert_eq!((&report["failed"], &report["changed"]), (&json!(true), &json!(false)));
-    assert!(report["refused"].as_str().unwrap().contains("the check in the stream says no: 2 critical"), "{report}");
+    assert!(
+        report["refused"].as_str().unwrap().contains("the check in the stream says no: 2 critical"),
+        "{report}"
+    );
     assert!(!world.at("out").exists());
     let yes = format!("{}{}\n", simple(), check.to_string().replace("\"ok\":false", "\"ok\":true"));
     world.push(&PUSH, &yes).exits(0);
@@ -311,7 +331,10 @@ fn a_full_disk_leaves_what_was_there() {
     );
     let mut command = std::process::Command::new("unshare");
     command.args([if is_root() { "-m" } else { "-rm" }, "sh", "-c", &line]).current_dir(world.path());
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let ran = world.run(command, "").exits(3);
     assert_eq!(ran.machine("n1")["outcome"], "failed");
     assert_eq!(ran.written("n1"), 0, "a file was put in place before all had arrived");
@@ -325,7 +348,13 @@ fn killed_at_any_moment_files_are_old_or_new() {
     let world = World::new();
     let version = |v: char| {
         let files: Vec<Value> = (0..150)
-            .map(|i| text(&format!("/etc/{}/f{i}", i % 7), "0644", &format!("{i} {}\n", v.to_string().repeat(4000))))
+            .map(|i| {
+                text(
+                    &format!("/etc/{}/f{i}", i % 7),
+                    "0644",
+                    &format!("{i} {}\n", v.to_string().repeat(4000)),
+                )
+            })
             .collect();
         bundle(&[node("n1", &files)])
     };
@@ -372,7 +401,8 @@ fn two_pushes_into_one_folder_do_not_mix() {
     world.push(&PUSH, &simple()).exits(0);
     std::fs::write(world.at("out/n1/etc/a.conf"), "b\n").unwrap();
     // Somebody holds the folder for a while, as another push would.
-    let mut holder = std::process::Command::new("flock").arg(world.at("out/n1")).args(["sleep", "5"]).spawn().unwrap();
+    let mut holder =
+        std::process::Command::new("flock").arg(world.at("out/n1")).args(["sleep", "5"]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let ran = world.push(&PUSH, &simple()).exits(3);
     holder.kill().unwrap();

@@ -15,12 +15,17 @@ use support::sshd::{Options, Sshd, keygen};
 use support::{CANARY, Ran, World, bundle, chmod, is_root, mode, no_leftovers, secret, text, tree};
 
 fn files() -> Vec<Value> {
-    let mut many: Vec<Value> = (0..12).map(|i| text(&format!("/etc/many/f{i}"), "0644", &format!("{i}\n"))).collect();
+    let mut many: Vec<Value> =
+        (0..12).map(|i| text(&format!("/etc/many/f{i}"), "0644", &format!("{i}\n"))).collect();
     many.extend([
         text("/etc/a.conf", "0644", "a\n"),
         text("/etc/empty", "0600", ""),
         text("/usr/local/sbin/run", "0755", "#!/bin/sh\nexit 0\n"),
-        text("/etc/binary", "0640", "no newline, umlaut \u{fc}, nul \u{0}, tab \t, quote ' \" $(id) `id` \\n"),
+        text(
+            "/etc/binary",
+            "0640",
+            "no newline, umlaut \u{fc}, nul \u{0}, tab \t, quote ' \" $(id) `id` \\n",
+        ),
         secret("/etc/pki/n1.key", "nodes/n1/kubelet.key"),
     ]);
     many
@@ -29,7 +34,8 @@ fn files() -> Vec<Value> {
 /// A push below each sshd's own folder.
 fn push(world: &World, sshd: &Sshd, more: &[&str], stdin: &str) -> Ran {
     let root = sshd.root.display().to_string();
-    let args = ["--to", "ssh", "--store", "store", "--known-hosts", "known", "--identity", "id", "--root", &root];
+    let args =
+        ["--to", "ssh", "--store", "store", "--known-hosts", "known", "--identity", "id", "--root", &root];
     world.push(&[&args[..], more].concat(), stdin)
 }
 
@@ -54,7 +60,8 @@ fn three_machines_get_their_files_and_a_second_push_sends_none() {
     let sshds = [1, 2, 3].map(|last| Sshd::start(&world, last, &Options::default()));
     trust(&world, &sshds.each_ref());
     // One remote root for all, as the option is one: each sshd has its own folder, so a common name below /tmp.
-    let nodes: Vec<Value> = sshds.iter().enumerate().map(|(i, sshd)| sshd.node(&format!("n{i}"), &files())).collect();
+    let nodes: Vec<Value> =
+        sshds.iter().enumerate().map(|(i, sshd)| sshd.node(&format!("n{i}"), &files())).collect();
     let expected = expected(&world, &files());
     for (i, sshd) in sshds.iter().enumerate() {
         let name = format!("n{i}");
@@ -70,11 +77,18 @@ fn three_machines_get_their_files_and_a_second_push_sends_none() {
 #[test]
 fn machines_are_worked_on_at_once_and_a_dead_one_stops_nobody() {
     let world = World::new();
-    let slow = Options { wrapper: Some("sleep 1; exec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"".into()), ..Options::default() };
+    let slow = Options {
+        wrapper: Some("sleep 1; exec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"".into()),
+        ..Options::default()
+    };
     let sshds = [1, 2].map(|last| Sshd::start(&world, last, &slow));
     let shared = world.at("shared");
     trust(&world, &sshds.each_ref());
-    let mut nodes: Vec<Value> = sshds.iter().enumerate().map(|(i, sshd)| sshd.node(&format!("n{i}"), &[text(&format!("/f{i}"), "0644", "x")])).collect();
+    let mut nodes: Vec<Value> = sshds
+        .iter()
+        .enumerate()
+        .map(|(i, sshd)| sshd.node(&format!("n{i}"), &[text(&format!("/f{i}"), "0644", "x")]))
+        .collect();
     let mut dead = support::node("dead", &files());
     dead["ssh"] = json!({"host": "127.0.0.9", "port": 1, "user": "nobody"});
     nodes.push(dead);
@@ -83,24 +97,71 @@ fn machines_are_worked_on_at_once_and_a_dead_one_stops_nobody() {
     let root = shared.display().to_string();
     let begin = Instant::now();
     let ran = world
-        .push(&["--to", "ssh", "--store", "store", "--known-hosts", "known", "--identity", "id", "--root", &root], &bundle(&nodes))
+        .push(
+            &[
+                "--to",
+                "ssh",
+                "--store",
+                "store",
+                "--known-hosts",
+                "known",
+                "--identity",
+                "id",
+                "--root",
+                &root,
+            ],
+            &bundle(&nodes),
+        )
         .exits(3);
     let took = begin.elapsed();
-    let outcomes: Vec<(Value, Value)> = ran.report()["machines"].as_array().unwrap().iter().map(|m| (m["name"].clone(), m["outcome"].clone())).collect();
+    let outcomes: Vec<(Value, Value)> = ran.report()["machines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| (m["name"].clone(), m["outcome"].clone()))
+        .collect();
     let expected = [("dead", "unreachable"), ("n0", "changed"), ("n1", "changed")];
     assert_eq!(outcomes, expected.map(|(name, outcome)| (json!(name), json!(outcome))));
     assert!(error(&ran, "dead").contains("refused"), "{}", error(&ran, "dead"));
     assert_eq!((&ran.report()["failed"], &ran.report()["changed"]), (&json!(true), &json!(true)));
     // Two commands of a second each, on two machines.
     assert!(took < Duration::from_millis(3500), "{took:?}");
-    let text = world.push(&["-o", "text", "--to", "ssh", "--store", "store", "--known-hosts", "known", "--identity", "id", "--root", &root], &bundle(&nodes)).exits(3);
-    assert!(text.stdout.contains("unreachable") && text.stdout.contains("n0") && text.stdout.contains("unchanged"), "{}", text.stdout);
+    let text = world
+        .push(
+            &[
+                "-o",
+                "text",
+                "--to",
+                "ssh",
+                "--store",
+                "store",
+                "--known-hosts",
+                "known",
+                "--identity",
+                "id",
+                "--root",
+                &root,
+            ],
+            &bundle(&nodes),
+        )
+        .exits(3);
+    assert!(
+        text.stdout.contains("unreachable")
+            && text.stdout.contains("n0")
+            && text.stdout.contains("unchanged"),
+        "{}",
+        text.stdout
+    );
 }
 
 #[test]
 fn whom_to_trust_is_decided_before_anything_is_sent() {
     let world = World::new();
-    let sshd = Sshd::start(&world, 1, &Options { config: "HostKey DIR/host\nHostKey DIR/host-rsa\n".into(), ..Options::default() });
+    let sshd = Sshd::start(
+        &world,
+        1,
+        &Options { config: "HostKey DIR/host\nHostKey DIR/host-rsa\n".into(), ..Options::default() },
+    );
     let document = bundle(&[sshd.node("n1", &files())]);
     keygen(&world.at("other"), "ed25519", "");
     let other = std::fs::read_to_string(world.at("other.pub")).unwrap();
@@ -126,8 +187,14 @@ fn whom_to_trust_is_decided_before_anything_is_sent() {
     assert!(!refused(&format!("{place} {other}\n"), &[&real, &wrong, "known:1"]));
     assert!(!refused("", &["is not known", &real]));
     assert!(!refused(&format!("[127.0.0.1]:1 {}\n", sshd.public("host.pub")), &["is not known"]));
-    assert!(!refused(&format!("{place} {0}\n@revoked * {0}\n", sshd.public("host.pub")), &["is revoked", &real, "known:2"]));
-    assert!(!refused(&format!("@cert-authority {place} {}\n", sshd.public("host.pub")), &["is not known", "@cert-authority"]));
+    assert!(!refused(
+        &format!("{place} {0}\n@revoked * {0}\n", sshd.public("host.pub")),
+        &["is revoked", &real, "known:2"]
+    ));
+    assert!(!refused(
+        &format!("@cert-authority {place} {}\n", sshd.public("host.pub")),
+        &["is not known", "@cert-authority"]
+    ));
     assert!(!refused(&format!("!{place},[127.0.0.*]:* {}\n", sshd.public("host.pub")), &["is not known"]));
     let accepted = |text: &str| {
         known(text);
@@ -162,12 +229,27 @@ fn whom_to_trust_is_decided_before_anything_is_sent() {
 
 /// What OpenSSH's client says of the same known-hosts file.
 fn ssh(world: &World, sshd: &Sshd) -> bool {
-    let options = ["StrictHostKeyChecking=yes", "UserKnownHostsFile=known", "GlobalKnownHostsFile=none", "BatchMode=yes", "IdentitiesOnly=yes"];
+    let options = [
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=known",
+        "GlobalKnownHostsFile=none",
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+    ];
     let mut command = Command::new("ssh");
     for option in options {
         command.args(["-o", option]);
     }
-    command.args(["-F", "none", "-i", "id", "-p", &sshd.port.to_string(), &format!("{}@{}", sshd.user, sshd.host), "exit 0"]);
+    command.args([
+        "-F",
+        "none",
+        "-i",
+        "id",
+        "-p",
+        &sshd.port.to_string(),
+        &format!("{}@{}", sshd.user, sshd.host),
+        "exit 0",
+    ]);
     command.current_dir(world.path()).output().unwrap().status.success()
 }
 
@@ -178,7 +260,12 @@ fn a_server_that_also_has_a_certificate_is_known_by_its_key() {
     keygen(&world.at("ca"), "ed25519", "");
     let certificate = plain.file("cert.pub");
     std::fs::copy(plain.file("host.pub"), &certificate).unwrap();
-    let signed = Command::new("ssh-keygen").args(["-q", "-s"]).arg(world.at("ca")).args(["-I", "x", "-h"]).arg(&certificate).status();
+    let signed = Command::new("ssh-keygen")
+        .args(["-q", "-s"])
+        .arg(world.at("ca"))
+        .args(["-I", "x", "-h"])
+        .arg(&certificate)
+        .status();
     assert!(signed.unwrap().success());
     drop(plain);
     let made = world.at("sshd-1/cert-cert.pub");
@@ -189,8 +276,17 @@ fn a_server_that_also_has_a_certificate_is_known_by_its_key() {
     // The same host key again, now with its certificate.
     std::fs::write(world.at("kept"), old).unwrap();
     let config = format!("HostKey DIR/host\nHostCertificate {}\n", world.at("cert").display());
-    let sshd = Sshd::start(&world, 1, &Options { config, prepare: format!("cp {} DIR/host\n", world.at("kept").display()), ..Options::default() });
-    let public = Command::new("ssh-keygen").args(["-y", "-f"]).arg(sshd.file("host")).output().unwrap().stdout;
+    let sshd = Sshd::start(
+        &world,
+        1,
+        &Options {
+            config,
+            prepare: format!("cp {} DIR/host\n", world.at("kept").display()),
+            ..Options::default()
+        },
+    );
+    let public =
+        Command::new("ssh-keygen").args(["-y", "-f"]).arg(sshd.file("host")).output().unwrap().stdout;
     let public = String::from_utf8(public).unwrap();
     let public = public.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     std::fs::write(world.at("known"), format!("[127.0.0.1]:{} {public}\n", sshd.port)).unwrap();
@@ -242,16 +338,27 @@ fn an_agent_opens_a_locked_key() {
     let sshd = Sshd::start(&world, 1, &Options::default());
     trust(&world, &[&sshd]);
     let socket = world.at("agent");
-    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut agent = Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     for _ in 0..100 {
         if socket.exists() {
             break;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let added = Command::new("ssh-add").arg("-q").arg(world.at("id")).env("SSH_AUTH_SOCK", &socket).status().unwrap();
+    let added =
+        Command::new("ssh-add").arg("-q").arg(world.at("id")).env("SSH_AUTH_SOCK", &socket).status().unwrap();
     // From now on the file itself is locked.
-    let locked = Command::new("ssh-keygen").args(["-q", "-p", "-N", "a passphrase", "-f"]).arg(world.at("id")).output().unwrap();
+    let locked = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-N", "a passphrase", "-f"])
+        .arg(world.at("id"))
+        .output()
+        .unwrap();
     let root = sshd.root.display().to_string();
     let run = |identity: &[&str]| {
         let args = ["--to", "ssh", "--store", "store", "--known-hosts", "known", "--root", &root];
@@ -280,7 +387,11 @@ fn wrapped(wrapper: &str, config: &str) -> (World, Sshd, Ran) {
 fn a_command_that_does_not_prove_its_end_has_failed() {
     for (name, wrapper, config) in [
         // libssh2 gives exit status 0 in each of these cases.
-        ("closed by sshd after a second of silence", "sleep 5; exec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"", "ChannelTimeout session:*=1s\n"),
+        (
+            "closed by sshd after a second of silence",
+            "sleep 5; exec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"",
+            "ChannelTimeout session:*=1s\n",
+        ),
         ("the shell is killed", "head -c 100 >/dev/null; kill -9 $$", ""),
         ("sshd's session is killed", "head -c 100 >/dev/null; kill -9 $PPID", ""),
         ("it ends well and says nothing", "cat >/dev/null; exit 0", ""),
@@ -288,7 +399,12 @@ fn a_command_that_does_not_prove_its_end_has_failed() {
         ("the script is cut off", "head -c 2000 | /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"", ""),
     ] {
         let (_world, sshd, ran) = wrapped(wrapper, config);
-        assert_eq!((ran.code, &ran.machine("n1")["outcome"]), (Some(3), &json!("failed")), "{name}: {}", ran.stdout);
+        assert_eq!(
+            (ran.code, &ran.machine("n1")["outcome"]),
+            (Some(3), &json!("failed")),
+            "{name}: {}",
+            ran.stdout
+        );
         assert_eq!(ran.report()["failed"], true, "{name}");
         assert_eq!(tree(&sshd.root), BTreeMap::new(), "{name}");
     }
@@ -305,7 +421,11 @@ fn cut_off_while_writing_nothing_is_half_done() {
         );
         let world = World::new();
         let dir = world.at("sshd-1").display().to_string();
-        let sshd = Sshd::start(&world, 1, &Options { wrapper: Some(wrapper.replace("DIR", &dir)), ..Options::default() });
+        let sshd = Sshd::start(
+            &world,
+            1,
+            &Options { wrapper: Some(wrapper.replace("DIR", &dir)), ..Options::default() },
+        );
         trust(&world, &[&sshd]);
         let mut many = files();
         many.push(text("/etc/big", "0644", &"0123456789".repeat(12_000)));
@@ -335,7 +455,8 @@ fn killed_here_at_any_moment_files_there_are_old_or_new() {
     let sshd = Sshd::start(&world, 1, &Options::default());
     trust(&world, &[&sshd]);
     let version = |v: &str| {
-        let files: Vec<Value> = (0..40).map(|i| text(&format!("/etc/{}/f{i}", i % 3), "0644", &v.repeat(9000))).collect();
+        let files: Vec<Value> =
+            (0..40).map(|i| text(&format!("/etc/{}/f{i}", i % 3), "0644", &v.repeat(9000))).collect();
         bundle(&[sshd.node("n1", &files)])
     };
     let (old, new) = (version("o"), version("n"));
@@ -354,7 +475,10 @@ fn killed_here_at_any_moment_files_there_are_old_or_new() {
         std::thread::sleep(Duration::from_millis(150));
         for (path, (mode, bytes)) in tree(&sshd.root) {
             let uniform = bytes.len() == 9000 && bytes.iter().all(|b| *b == bytes[0]);
-            assert!(path.contains(".kmh-push.") || (uniform && mode == 0o644), "{path} is neither old nor new");
+            assert!(
+                path.contains(".kmh-push.") || (uniform && mode == 0o644),
+                "{path} is neither old nor new"
+            );
         }
         push(&world, &sshd, &[], target).exits(0);
         no_leftovers(&sshd.root);
@@ -378,7 +502,11 @@ fn a_full_disk_there_leaves_what_was_there() {
     let begin = Instant::now();
     let ran = push(&world, &sshd, &[], &bundle(&[sshd.node("n1", &big)])).exits(3);
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
-    assert!(error(&ran, "n1").contains("`/etc/b`") || error(&ran, "n1").contains("/etc/b"), "{}", error(&ran, "n1"));
+    assert!(
+        error(&ran, "n1").contains("`/etc/b`") || error(&ran, "n1").contains("/etc/b"),
+        "{}",
+        error(&ran, "n1")
+    );
     if is_root() {
         assert!(error(&ran, "n1").contains("No space left"), "{}", error(&ran, "n1"));
     }
@@ -414,7 +542,8 @@ fn an_ordinary_login_needs_a_way_to_become_root() {
     let sshd = Sshd::start(&world, 1, &Options::default());
     trust(&world, &[&sshd]);
     let args = ["--to", "ssh", "--store", "store", "--known-hosts", "known", "--identity", "id"];
-    let ran = world.push(&args, &bundle(&[sshd.node("n1", &[text("/etc/kmh-push-test", "0644", "x")])])).exits(3);
+    let ran =
+        world.push(&args, &bundle(&[sshd.node("n1", &[text("/etc/kmh-push-test", "0644", "x")])])).exits(3);
     assert!(error(&ran, "n1").contains("not root"), "{}", error(&ran, "n1"));
     ran.says("become: sudo");
     assert!(!Path::new("/etc/kmh-push-test").exists());
@@ -431,7 +560,11 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
     let sshd = Sshd::start(&world, 1, &Options::default());
     trust(&world, &[&sshd]);
     let document = |text_: &str| {
-        let files = [text("/etc/a.conf", "0644", text_), text("/etc/guarded", "0640", text_), secret("/etc/k", "nodes/n1/other.key")];
+        let files = [
+            text("/etc/a.conf", "0644", text_),
+            text("/etc/guarded", "0640", text_),
+            secret("/etc/k", "nodes/n1/other.key"),
+        ];
         bundle(&[sshd.node("n1", &files)])
     };
     push(&world, &sshd, &[], &document("one\ntwo  with spaces \n\nend")).exits(0);
@@ -439,7 +572,13 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
     let before = tree(&sshd.root);
     let ran = push(&world, &sshd, &["--dry-run", "-o", "text"], &document("one\n2\n\nend")).exits(0);
     assert_eq!(tree(&sshd.root), before);
-    for line in ["-two  with spaces \n", "+2\n", " one\n", "-<a line that is not shown>\n", "<secret nodes/n1/other.key>"] {
+    for line in [
+        "-two  with spaces \n",
+        "+2\n",
+        " one\n",
+        "-<a line that is not shown>\n",
+        "<secret nodes/n1/other.key>",
+    ] {
         assert!(ran.stdout.contains(line), "no {line:?} in\n{}", ran.stdout);
     }
     assert!(!ran.stdout.contains("older secret") && !ran.stdout.contains(CANARY));
@@ -461,7 +600,11 @@ fn a_secret_is_nowhere_but_in_its_file() {
                         let Ok(bytes) = std::fs::read(process.path().join(name)) else { continue };
                         samples += 1;
                         let text = String::from_utf8_lossy(&bytes);
-                        assert!(!text.contains(CANARY), "a secret is in {}/{name}: {text}", process.path().display());
+                        assert!(
+                            !text.contains(CANARY),
+                            "a secret is in {}/{name}: {text}",
+                            process.path().display()
+                        );
                     }
                 }
             }

@@ -1,7 +1,5 @@
 //! The table of rendered files: template, path, mode, machines, view, and what is told when the file changes.
 
-use std::path::Path;
-
 use kmh_doc::bundle::{OnChange, UnitAction};
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::Class;
@@ -28,12 +26,17 @@ pub(crate) struct Row {
     pub(crate) on_change: &'static [(&'static str, UnitAction)],
 }
 
+/// Whether a node has something.
+type IfNode = fn(&NodeTarget<'_>) -> bool;
+/// Whether a router has something.
+type IfRouter = fn(&RouterTarget<'_>) -> bool;
+
 /// Which machines have a file, and its view.
 pub(crate) enum Content {
     /// Nodes for which the condition holds.
-    Node(fn(&NodeTarget<'_>) -> bool, fn(&NodeTarget<'_>) -> Result<View, Fault>),
+    Node(IfNode, fn(&NodeTarget<'_>) -> Result<View, Fault>),
     /// Linux routers for which the condition holds.
-    Linux(fn(&RouterTarget<'_>) -> bool, fn(&RouterTarget<'_>) -> Result<View, Fault>),
+    Linux(IfRouter, fn(&RouterTarget<'_>) -> Result<View, Fault>),
     /// pfSense routers; the view may need the text of an earlier row, see [`crate::bundle`].
     Pfsense(PfsenseView),
     /// The cluster.
@@ -61,11 +64,6 @@ impl Row {
             .iter()
             .map(|(unit, action)| OnChange { unit: unit.replace("{netns}", netns), action: *action })
             .collect()
-    }
-
-    /// The file's name, for messages.
-    pub(crate) fn name(&self) -> &str {
-        Path::new(self.path).file_name().and_then(|name| name.to_str()).unwrap_or(self.path)
     }
 }
 
@@ -153,7 +151,6 @@ use Content::{Cluster, Linux, Node};
 use UnitAction::{Reload, Restart};
 
 const KUBECONFIG: &str = "kubeconfig/kubeconfig.yaml.j2";
-const UNIT: &str = "/etc/systemd/system/";
 
 macro_rules! unit {
     ($name:literal) => {
@@ -162,269 +159,70 @@ macro_rules! unit {
 }
 
 /// Every rendered file.
+#[rustfmt::skip] // one row a line
 pub(crate) const FILES: &[Row] = &[
     // Every node.
-    row(
-        "node/modules.conf.j2",
-        "/etc/modules-load.d/kmh.conf",
-        Node(every, node::nothing),
-        &[("systemd-modules-load.service", Restart)],
-    ),
-    row(
-        "node/sysctl.conf.j2",
-        "/etc/sysctl.d/90-kmh.conf",
-        Node(every, node::sysctl),
-        &[("systemd-sysctl.service", Restart)],
-    ),
-    row(
-        "node/resolv.conf.j2",
-        "/etc/kubernetes/resolv.conf",
-        Node(with_resolvers, node::resolv),
-        &[("kubelet.service", Restart)],
-    ),
-    row(
-        "containerd/config.toml.j2",
-        "/etc/containerd/config.toml",
-        Node(every, node::containerd),
-        &[("containerd.service", Restart)],
-    ),
-    row(
-        "containerd/containerd.service.j2",
-        unit!("containerd.service"),
-        Node(every, node::nothing),
-        &[("containerd.service", Restart)],
-    ),
-    row(
-        "haproxy/haproxy.cfg.j2",
-        "/etc/haproxy/haproxy.cfg",
-        Node(every, node::haproxy),
-        &[("haproxy.service", Reload)],
-    ),
-    row(
-        "kubelet/config.yaml.j2",
-        "/var/lib/kubelet/config.yaml",
-        Node(every, node::kubelet),
-        &[("kubelet.service", Restart)],
-    ),
-    row(
-        "kubelet/kubelet.service.j2",
-        unit!("kubelet.service"),
-        Node(every, node::kubelet_unit),
-        &[("kubelet.service", Restart)],
-    ),
-    closed(row(
-        KUBECONFIG,
-        "/etc/kubernetes/kubelet.conf",
-        Node(every, kubelet_conf),
-        &[("kubelet.service", Restart)],
-    )),
-    row(
-        "kube-proxy/config.yaml.j2",
-        "/var/lib/kube-proxy/config.yaml",
-        Node(every, node::kube_proxy),
-        &[("kube-proxy.service", Restart)],
-    ),
-    row(
-        "kube-proxy/kube-proxy.service.j2",
-        unit!("kube-proxy.service"),
-        Node(every, node::nothing),
-        &[("kube-proxy.service", Restart)],
-    ),
-    closed(row(
-        KUBECONFIG,
-        "/etc/kubernetes/kube-proxy.conf",
-        Node(every, proxy_conf),
-        &[("kube-proxy.service", Restart)],
-    )),
+    row("node/modules.conf.j2", "/etc/modules-load.d/kmh.conf", Node(every, node::nothing), &[("systemd-modules-load.service", Restart)]),
+    row("node/sysctl.conf.j2", "/etc/sysctl.d/90-kmh.conf", Node(every, node::sysctl), &[("systemd-sysctl.service", Restart)]),
+    row("node/resolv.conf.j2", "/etc/kubernetes/resolv.conf", Node(with_resolvers, node::resolv), &[("kubelet.service", Restart)]),
+    row("containerd/config.toml.j2", "/etc/containerd/config.toml", Node(every, node::containerd), &[("containerd.service", Restart)]),
+    row("containerd/containerd.service.j2", unit!("containerd.service"), Node(every, node::nothing), &[("containerd.service", Restart)]),
+    row("haproxy/haproxy.cfg.j2", "/etc/haproxy/haproxy.cfg", Node(every, node::haproxy), &[("haproxy.service", Reload)]),
+    row("kubelet/config.yaml.j2", "/var/lib/kubelet/config.yaml", Node(every, node::kubelet), &[("kubelet.service", Restart)]),
+    row("kubelet/kubelet.service.j2", unit!("kubelet.service"), Node(every, node::kubelet_unit), &[("kubelet.service", Restart)]),
+    closed(row(KUBECONFIG, "/etc/kubernetes/kubelet.conf", Node(every, kubelet_conf), &[("kubelet.service", Restart)])),
+    row("kube-proxy/config.yaml.j2", "/var/lib/kube-proxy/config.yaml", Node(every, node::kube_proxy), &[("kube-proxy.service", Restart)]),
+    row("kube-proxy/kube-proxy.service.j2", unit!("kube-proxy.service"), Node(every, node::nothing), &[("kube-proxy.service", Restart)]),
+    closed(row(KUBECONFIG, "/etc/kubernetes/kube-proxy.conf", Node(every, proxy_conf), &[("kube-proxy.service", Restart)])),
     // Members of etcd.
     row("etcd/etcd.yaml.j2", "/etc/etcd/etcd.yaml", Node(etcd, control::etcd), &[("etcd.service", Restart)]),
-    row(
-        "etcd/etcd.service.j2",
-        unit!("etcd.service"),
-        Node(etcd, node::nothing),
-        &[("etcd.service", Restart)],
-    ),
+    row("etcd/etcd.service.j2", unit!("etcd.service"), Node(etcd, node::nothing), &[("etcd.service", Restart)]),
     // The control plane.
-    row(
-        "apiserver/kube-apiserver.service.j2",
-        unit!("kube-apiserver.service"),
-        Node(control_plane, control::apiserver),
-        &[("kube-apiserver.service", Restart)],
-    ),
+    row("apiserver/kube-apiserver.service.j2", unit!("kube-apiserver.service"), Node(control_plane, control::apiserver), &[("kube-apiserver.service", Restart)]),
     // The API server reads both of these again by itself.
-    row(
-        "apiserver/authentication.yaml.j2",
-        "/etc/kubernetes/authentication.yaml",
-        Node(authentication, node::nothing),
-        &[],
-    ),
-    secret(row(
-        "apiserver/encryption.yaml.j2",
-        "/etc/kubernetes/encryption.yaml",
-        Node(control_plane, control::encryption),
-        &[],
-    )),
-    row(
-        "apiserver/audit-policy.yaml.j2",
-        "/etc/kubernetes/audit-policy.yaml",
-        Node(control_plane, node::nothing),
-        &[("kube-apiserver.service", Restart)],
-    ),
-    row(
-        "controller-manager/kube-controller-manager.service.j2",
-        unit!("kube-controller-manager.service"),
-        Node(control_plane, control::controller_manager),
-        &[("kube-controller-manager.service", Restart)],
-    ),
-    closed(row(
-        KUBECONFIG,
-        "/etc/kubernetes/controller-manager.conf",
-        Node(control_plane, manager_conf),
-        &[("kube-controller-manager.service", Restart)],
-    )),
-    row(
-        "scheduler/kube-scheduler.service.j2",
-        unit!("kube-scheduler.service"),
-        Node(control_plane, control::scheduler),
-        &[("kube-scheduler.service", Restart)],
-    ),
-    row(
-        "scheduler/scheduler.yaml.j2",
-        "/etc/kubernetes/scheduler.yaml",
-        Node(control_plane, node::nothing),
-        &[("kube-scheduler.service", Restart)],
-    ),
-    closed(row(
-        KUBECONFIG,
-        "/etc/kubernetes/scheduler.conf",
-        Node(control_plane, scheduler_conf),
-        &[("kube-scheduler.service", Restart)],
-    )),
+    row("apiserver/authentication.yaml.j2", "/etc/kubernetes/authentication.yaml", Node(authentication, node::nothing), &[]),
+    secret(row("apiserver/encryption.yaml.j2", "/etc/kubernetes/encryption.yaml", Node(control_plane, control::encryption), &[])),
+    row("apiserver/audit-policy.yaml.j2", "/etc/kubernetes/audit-policy.yaml", Node(control_plane, node::nothing), &[("kube-apiserver.service", Restart)]),
+    row("controller-manager/kube-controller-manager.service.j2", unit!("kube-controller-manager.service"), Node(control_plane, control::controller_manager), &[("kube-controller-manager.service", Restart)]),
+    closed(row(KUBECONFIG, "/etc/kubernetes/controller-manager.conf", Node(control_plane, manager_conf), &[("kube-controller-manager.service", Restart)])),
+    row("scheduler/kube-scheduler.service.j2", unit!("kube-scheduler.service"), Node(control_plane, control::scheduler), &[("kube-scheduler.service", Restart)]),
+    row("scheduler/scheduler.yaml.j2", "/etc/kubernetes/scheduler.yaml", Node(control_plane, node::nothing), &[("kube-scheduler.service", Restart)]),
+    closed(row(KUBECONFIG, "/etc/kubernetes/scheduler.conf", Node(control_plane, scheduler_conf), &[("kube-scheduler.service", Restart)])),
     closed(row(KUBECONFIG, "/etc/kubernetes/admin.conf", Node(control_plane, admin_conf), &[])),
     // Linux routers, the namespace and its links first.
-    program(row(
-        "links/netns.sh.j2",
-        "/usr/local/lib/kmh/netns.sh",
-        Linux(in_namespace, links::netns),
-        &[("kmh-netns-{netns}.service", Reload)],
-    )),
-    row(
-        "links/kmh-netns.service.j2",
-        unit!("kmh-netns-{netns}.service"),
-        Linux(in_namespace, links::place),
-        &[("kmh-netns-{netns}.service", Reload)],
-    ),
-    program(row(
-        "links/tunnels.sh.j2",
-        "/usr/local/lib/kmh/tunnels.sh",
-        Linux(every_linux, links::tunnels),
-        &[("kmh-tunnels.service", Reload)],
-    )),
-    row(
-        "links/kmh-tunnels.service.j2",
-        unit!("kmh-tunnels.service"),
-        Linux(every_linux, links::place),
-        &[("kmh-tunnels.service", Reload)],
-    ),
-    row(
-        "links/sysctl.conf.j2",
-        "/etc/sysctl.d/90-kmh.conf",
-        Linux(every_linux, links::place),
-        &[("systemd-sysctl.service", Restart)],
-    ),
-    row(
-        "nftables/router.nft.j2",
-        "/etc/nftables.d/kmh.nft",
-        Linux(every_linux, firewall::router),
-        &[("kmh-nftables.service", Reload)],
-    ),
-    row(
-        "nftables/host.nft.j2",
-        "/etc/nftables.d/kmh-host.nft",
-        Linux(in_namespace, firewall::host),
-        &[("kmh-nftables.service", Reload)],
-    ),
-    row(
-        "nftables/kmh-nftables.service.j2",
-        unit!("kmh-nftables.service"),
-        Linux(every_linux, links::place),
-        &[("kmh-nftables.service", Reload)],
-    ),
-    row(
-        "strongswan/strongswan.conf.j2",
-        "/etc/strongswan.d/kmh.conf",
-        Linux(every_linux, links::place),
-        &[("strongswan.service", Restart)],
-    ),
-    row(
-        "strongswan/swanctl.conf.j2",
-        "/etc/swanctl/conf.d/kmh.conf",
-        Linux(every_linux, ipsec::swanctl),
-        &[("strongswan.service", Reload)],
-    ),
-    of_frr(row(
-        "frr/frr.conf.j2",
-        "/etc/frr/{netns}/frr.conf",
-        Linux(in_namespace, frr::frr),
-        &[("frr@{netns}.service", Reload)],
-    )),
-    of_frr(row(
-        "frr/daemons.j2",
-        "/etc/frr/{netns}/daemons",
-        Linux(in_namespace, links::place),
-        &[("frr@{netns}.service", Restart)],
-    )),
+    program(row("links/netns.sh.j2", "/usr/local/lib/kmh/netns.sh", Linux(in_namespace, links::netns), &[("kmh-netns-{netns}.service", Reload)])),
+    row("links/kmh-netns.service.j2", unit!("kmh-netns-{netns}.service"), Linux(in_namespace, links::place), &[("kmh-netns-{netns}.service", Reload)]),
+    program(row("links/tunnels.sh.j2", "/usr/local/lib/kmh/tunnels.sh", Linux(every_linux, links::tunnels), &[("kmh-tunnels.service", Reload)])),
+    row("links/kmh-tunnels.service.j2", unit!("kmh-tunnels.service"), Linux(every_linux, links::place), &[("kmh-tunnels.service", Reload)]),
+    row("links/sysctl.conf.j2", "/etc/sysctl.d/90-kmh.conf", Linux(every_linux, links::place), &[("systemd-sysctl.service", Restart)]),
+    row("nftables/router.nft.j2", "/etc/nftables.d/kmh.nft", Linux(every_linux, firewall::router), &[("kmh-nftables.service", Reload)]),
+    row("nftables/host.nft.j2", "/etc/nftables.d/kmh-host.nft", Linux(in_namespace, firewall::host), &[("kmh-nftables.service", Reload)]),
+    row("nftables/kmh-nftables.service.j2", unit!("kmh-nftables.service"), Linux(every_linux, links::place), &[("kmh-nftables.service", Reload)]),
+    row("strongswan/strongswan.conf.j2", "/etc/strongswan.d/kmh.conf", Linux(every_linux, links::place), &[("strongswan.service", Restart)]),
+    row("strongswan/swanctl.conf.j2", "/etc/swanctl/conf.d/kmh.conf", Linux(every_linux, ipsec::swanctl), &[("strongswan.service", Reload)]),
+    of_frr(row("frr/frr.conf.j2", "/etc/frr/{netns}/frr.conf", Linux(in_namespace, frr::frr), &[("frr@{netns}.service", Reload)])),
+    of_frr(row("frr/daemons.j2", "/etc/frr/{netns}/daemons", Linux(in_namespace, links::place), &[("frr@{netns}.service", Restart)])),
     of_frr(row("frr/vtysh.conf.j2", "/etc/frr/{netns}/vtysh.conf", Linux(in_namespace, links::place), &[])),
     row("links/frr.conf.j2", unit!("frr@{netns}.service.d/kmh.conf"), Linux(in_namespace, links::place), &[]),
-    of_frr(row(
-        "frr/frr.conf.j2",
-        "/etc/frr/frr.conf",
-        Linux(on_the_machine, frr::frr),
-        &[("frr.service", Reload)],
-    )),
-    of_frr(row(
-        "frr/daemons.j2",
-        "/etc/frr/daemons",
-        Linux(on_the_machine, links::place),
-        &[("frr.service", Restart)],
-    )),
+    of_frr(row("frr/frr.conf.j2", "/etc/frr/frr.conf", Linux(on_the_machine, frr::frr), &[("frr.service", Reload)])),
+    of_frr(row("frr/daemons.j2", "/etc/frr/daemons", Linux(on_the_machine, links::place), &[("frr.service", Restart)])),
     of_frr(row("frr/vtysh.conf.j2", "/etc/frr/vtysh.conf", Linux(on_the_machine, links::place), &[])),
     // pfSense.
     row("frr/frr.conf.j2", "/usr/local/etc/kmh/frr.conf", Content::Pfsense(PfsenseView::Frr), &[]),
-    secret(row(
-        "pfsense/settings.json.j2",
-        "/usr/local/etc/kmh/settings.json",
-        Content::Pfsense(PfsenseView::Settings),
-        &[],
-    )),
+    secret(row("pfsense/settings.json.j2", "/usr/local/etc/kmh/settings.json", Content::Pfsense(PfsenseView::Settings), &[])),
     // The cluster: applied in the order of the names, the custom resource definitions of Calico as number 10.
     row("cluster/rbac.yaml.j2", "/etc/kubernetes/cluster/00-rbac.yaml", Cluster(cluster::rbac), APPLY),
-    row(
-        "cluster/calico-resources.yaml.j2",
-        "/etc/kubernetes/cluster/15-calico-resources.yaml",
-        Cluster(cluster::calico_resources),
-        APPLY,
-    ),
+    row("cluster/calico-resources.yaml.j2", "/etc/kubernetes/cluster/15-calico-resources.yaml", Cluster(cluster::calico_resources), APPLY),
     row("cluster/calico.yaml.j2", "/etc/kubernetes/cluster/20-calico.yaml", Cluster(cluster::calico), APPLY),
-    row(
-        "cluster/coredns.yaml.j2",
-        "/etc/kubernetes/cluster/30-coredns.yaml",
-        Cluster(cluster::coredns),
-        APPLY,
-    ),
-    program(row(
-        "cluster/apply.sh.j2",
-        "/usr/local/lib/kmh/apply-cluster.sh",
-        Cluster(cluster::apply),
-        APPLY,
-    )),
+    row("cluster/coredns.yaml.j2", "/etc/kubernetes/cluster/30-coredns.yaml", Cluster(cluster::coredns), APPLY),
+    program(row("cluster/apply.sh.j2", "/usr/local/lib/kmh/apply-cluster.sh", Cluster(cluster::apply), APPLY)),
     row("cluster/kmh-cluster.service.j2", unit!("kmh-cluster.service"), Cluster(cluster::apply), APPLY),
 ];
 
 const APPLY: &[(&str, UnitAction)] = &[("kmh-cluster.service", Restart)];
 
 /// The units of a node in the order in which they are started.
-pub(crate) const NODE_UNITS: &[(&str, fn(&NodeTarget<'_>) -> bool)] = &[
+pub(crate) const NODE_UNITS: &[(&str, IfNode)] = &[
     ("systemd-modules-load.service", every),
     ("systemd-sysctl.service", every),
     ("containerd.service", every),
@@ -438,7 +236,7 @@ pub(crate) const NODE_UNITS: &[(&str, fn(&NodeTarget<'_>) -> bool)] = &[
 ];
 
 /// The units of a Linux router in the order in which they are started.
-pub(crate) const ROUTER_UNITS: &[(&str, fn(&RouterTarget<'_>) -> bool)] = &[
+pub(crate) const ROUTER_UNITS: &[(&str, IfRouter)] = &[
     ("systemd-sysctl.service", every_linux),
     ("kmh-netns-{netns}.service", in_namespace),
     ("kmh-tunnels.service", every_linux),
@@ -453,14 +251,10 @@ pub(crate) fn is_static(unit: &str) -> bool {
     unit.starts_with("systemd-")
 }
 
-/// Whether a path is that of a unit.
-pub(crate) fn is_unit(path: &str) -> bool {
-    path.starts_with(UNIT)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
     use crate::engine::TEMPLATES;

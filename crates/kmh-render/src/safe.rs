@@ -49,10 +49,10 @@ pub(crate) fn pattern(text: &str) -> Result<&str, Fault> {
     check(text, |c| c.is_ascii_digit() || "^$_()|*+?.[]- ".contains(c), "an AS-path expression")
 }
 
-/// A remark: one line of printable ASCII without quotes, backslashes and dollar signs.
+/// A remark: one line of printable ASCII that ends no quotation and begins no comment, expansion or block.
 pub(crate) fn remark(text: &str) -> String {
     text.chars()
-        .map(|c| if (c.is_ascii_graphic() || c == ' ') && !"\"'\\$`!#%{};".contains(c) { c } else { '.' })
+        .map(|c| if (c.is_ascii_graphic() || c == ' ') && !"\"\\$`!#{}".contains(c) { c } else { '.' })
         .collect()
 }
 

@@ -131,12 +131,12 @@ impl<'a> Shared<'a> {
         network: &'a NetworkSpec,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut version = |name: &str, value: &Option<Version>| match value {
-            Some(version) => (version.to_string(), version.major_minor()),
-            None => {
-                faults.push(Fault::new(format!("the inventory does not say `cluster.versions.{name}`")));
-                (String::new(), (0, 0))
+        let mut version = |name: &str, value: &Option<Version>| {
+            if let Some(version) = value {
+                return (version.to_string(), version.major_minor());
             }
+            faults.push(Fault::new(format!("the inventory does not say `cluster.versions.{name}`")));
+            (String::new(), (0, 0))
         };
         let (kubernetes, kubernetes_minor) = version("kubernetes", &model.versions.kubernetes);
         let (etcd, etcd_minor) = version("etcd", &model.versions.etcd);

@@ -84,13 +84,11 @@ fn member(view: &View<'_>, members: &BTreeMap<&str, BTreeSet<String>>, out: &mut
     let mut is: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for part in initial.split(',') {
         let (name, url) = part.trim().split_once('=').unwrap_or((part, ""));
-        match host_and_port(url) {
-            Some((host, _)) => is.entry(name).or_default().insert(host),
-            None => {
-                out.critical(&subject, format!("`{part}` is no member of the form NAME=https://HOST:PORT"), RENDER);
-                continue;
-            }
-        };
+        if let Some((host, _)) = host_and_port(url) {
+            is.entry(name).or_default().insert(host);
+        } else {
+            out.critical(&subject, format!("`{part}` is no member of the form NAME=https://HOST:PORT"), RENDER);
+        }
     }
     for (name, addresses) in members {
         match is.remove(name) {
@@ -105,9 +103,13 @@ fn member(view: &View<'_>, members: &BTreeMap<&str, BTreeSet<String>>, out: &mut
     for name in is.keys() {
         out.critical(&subject, format!("etcd expects the member `{name}`, which the inventory does not have"), RENDER);
     }
-    for (cert_auth, what) in [("client-cert-auth", "clients"), ("peer-client-cert-auth", "other members")] {
-        if setting(cert_auth).as_deref() != Some("true") {
-            out.critical(&subject, format!("etcd does not ask {what} for a certificate (`{cert_auth}`)"), RENDER);
+    let config = view.configuration("etcd").unwrap_or_default();
+    for (flag, section, what) in [
+        ("client-cert-auth", "client-transport-security", "clients"),
+        ("peer-client-cert-auth", "peer-transport-security", "other members"),
+    ] {
+        if setting(flag).as_deref() != Some("true") && config[section]["client-cert-auth"] != true {
+            out.critical(&subject, format!("etcd does not ask {what} for a certificate (`{flag}`)"), RENDER);
         }
     }
 }

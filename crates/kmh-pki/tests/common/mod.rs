@@ -1,5 +1,11 @@
 //! What the tests of kmh-pki share: a folder, an inventory, and the program itself.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods, reason = "tests; each uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests; each uses a part"
+)]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -49,7 +55,13 @@ pub struct Ran {
 }
 
 impl Place {
+    /// In memory where the machine has such a place: the program syncs, and these tests start it hundreds of times.
     pub fn new() -> Self {
+        tempfile::tempdir_in("/dev/shm").map_or_else(|_| Self::on_disk(), |dir| Self { dir })
+    }
+
+    /// Where programs may be started from.
+    pub fn on_disk() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
@@ -102,7 +114,10 @@ impl Place {
                 let path = entry.unwrap().path();
                 let meta = path.symlink_metadata().unwrap();
                 let bytes = if meta.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
-                found.insert(path.clone(), (meta.permissions().mode() & 0o7777, meta.modified().unwrap(), bytes));
+                found.insert(
+                    path.clone(),
+                    (meta.permissions().mode() & 0o7777, meta.modified().unwrap(), bytes),
+                );
                 if meta.is_dir() {
                     folders.push(path);
                 }
@@ -187,5 +202,8 @@ pub fn certificate<'a>(document: &'a Value, name: &str) -> &'a Value {
 
 /// The texts of a list, empty when there is none.
 pub fn texts(value: &Value) -> Vec<String> {
-    value.as_array().map(|all| all.iter().map(|one| one.as_str().unwrap().to_owned()).collect()).unwrap_or_default()
+    value
+        .as_array()
+        .map(|all| all.iter().map(|one| one.as_str().unwrap().to_owned()).collect())
+        .unwrap_or_default()
 }

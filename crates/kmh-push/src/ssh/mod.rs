@@ -30,13 +30,13 @@ pub(crate) struct SshTarget<'a> {
     setup: &'a Setup,
     machine: &'a Wanted,
     /// Put before every path; empty for the real root.
-    root: &'a str,
+    root: String,
     login: Option<Login>,
 }
 
 impl<'a> SshTarget<'a> {
     /// Not connected yet.
-    pub(crate) fn new(setup: &'a Setup, machine: &'a Wanted, root: &'a str) -> Self {
+    pub(crate) fn new(setup: &'a Setup, machine: &'a Wanted, root: String) -> Self {
         Self { setup, machine, root, login: None }
     }
 

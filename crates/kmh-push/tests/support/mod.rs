@@ -1,7 +1,7 @@
 //! A folder of its own with a store, bundles and kmh-push.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub mod sshd;
+pub(crate) mod sshd;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,60 +13,64 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Stands for a private key: long enough to be found, and nowhere else.
-pub const CANARY: &str = "kmh-canary-5d1f0c2e9b7a48e3a6c4";
+pub(crate) const CANARY: &str = "kmh-canary-5d1f0c2e9b7a48e3a6c4";
 /// Identity of the store.
-pub const STORE: &str = "store-1";
+pub(crate) const STORE: &str = "store-1";
 
 /// What a run gave.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "stderr lacks {text:?}:\n{}", self.stderr);
         self
     }
 
     /// The report.
     #[track_caller]
-    pub fn report(&self) -> Value {
+    pub(crate) fn report(&self) -> Value {
         let found = self.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
         found.filter(|value| value["kind"] == "kmh.push/v1").last().expect("a report")["spec"].clone()
     }
 
     /// The part of the report for a machine.
     #[track_caller]
-    pub fn machine(&self, name: &str) -> Value {
+    pub(crate) fn machine(&self, name: &str) -> Value {
         let report = self.report();
         let machines = report["machines"].as_array().expect("machines");
-        machines.iter().find(|machine| machine["name"] == name).cloned().unwrap_or_else(|| panic!("no {name}: {report}"))
+        machines
+            .iter()
+            .find(|machine| machine["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("no {name}: {report}"))
     }
 
     /// How many files were written on a machine.
     #[track_caller]
-    pub fn written(&self, name: &str) -> usize {
+    pub(crate) fn written(&self, name: &str) -> usize {
         self.machine(name)["written"].as_array().map_or(0, Vec::len)
     }
 }
 
 /// A folder of its own.
-pub struct World {
+pub(crate) struct World {
     dir: TempDir,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("kmh-push-").tempdir().unwrap();
         // An sshd of another user must get to its part.
         chmod(dir.path(), 0o711);
@@ -75,16 +79,16 @@ impl World {
         world
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
     /// A store with two secrets.
-    pub fn store(&self, name: &str, id: &str) {
+    pub(crate) fn store(&self, name: &str, id: &str) {
         let dir = self.at(name);
         std::fs::create_dir_all(dir.join("nodes/n1")).unwrap();
         chmod(&dir, 0o700);
@@ -99,16 +103,19 @@ impl World {
     }
 
     /// kmh-push, ready to run in the folder.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmh-push"));
         command.args(args).current_dir(self.path()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.path()).env("LC_ALL", "C.UTF-8");
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .env("LC_ALL", "C.UTF-8");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// Starts it with that on standard input.
-    pub fn start(&self, mut command: Command, stdin: &str) -> Child {
+    pub(crate) fn start(&self, mut command: Command, stdin: &str) -> Child {
         let mut child = command.spawn().unwrap();
         // A program that refuses its arguments does not read.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
@@ -116,11 +123,11 @@ impl World {
     }
 
     /// Runs it.
-    pub fn push(&self, args: &[&str], stdin: &str) -> Ran {
+    pub(crate) fn push(&self, args: &[&str], stdin: &str) -> Ran {
         self.run(self.command(args), stdin)
     }
 
-    pub fn run(&self, command: Command, stdin: &str) -> Ran {
+    pub(crate) fn run(&self, command: Command, stdin: &str) -> Ran {
         let output = self.start(command, stdin).wait_with_output().unwrap();
         Ran {
             code: output.status.code(),
@@ -130,39 +137,39 @@ impl World {
     }
 }
 
-pub fn chmod(path: &Path, mode: u32) {
+pub(crate) fn chmod(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-pub fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     path.symlink_metadata().unwrap().permissions().mode() & 0o7777
 }
 
 /// A file of text.
-pub fn text(path: &str, mode: &str, text: &str) -> Value {
+pub(crate) fn text(path: &str, mode: &str, text: &str) -> Value {
     json!({"path": path, "owner": "root:root", "mode": mode, "origin": "test", "content": [{"text": text}]})
 }
 
 /// A file with a secret between two lines of text.
-pub fn secret(path: &str, reference: &str) -> Value {
+pub(crate) fn secret(path: &str, reference: &str) -> Value {
     json!({"path": path, "owner": "root:root", "mode": "0600", "origin": "test",
            "content": [{"text": "# key\n"}, {"secret": reference}, {"text": "# end\n"}]})
 }
 
 /// A node with files.
-pub fn node(name: &str, files: &[Value]) -> Value {
+pub(crate) fn node(name: &str, files: &[Value]) -> Value {
     json!({"name": name, "kind": "node", "site": "here", "roles": ["worker"], "arch": "amd64",
            "address": "192.0.2.1", "ssh": {}, "files": files})
 }
 
 /// A bundle of machines.
-pub fn bundle(machines: &[Value]) -> String {
+pub(crate) fn bundle(machines: &[Value]) -> String {
     let spec = json!({"store": STORE, "machines": machines});
     format!("{}\n", json!({"kind": "kmh.bundle/v1", "spec": spec}))
 }
 
 /// Every file below a folder, with its mode and content.
-pub fn tree(dir: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+pub(crate) fn tree(dir: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
     fn walk(top: &Path, dir: &Path, found: &mut BTreeMap<String, (u32, Vec<u8>)>) {
         let Ok(entries) = std::fs::read_dir(dir) else { return };
         for entry in entries {
@@ -182,12 +189,12 @@ pub fn tree(dir: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
 
 /// No temporary file is left below a folder.
 #[track_caller]
-pub fn no_leftovers(dir: &Path) {
+pub(crate) fn no_leftovers(dir: &Path) {
     let left: Vec<String> = tree(dir).into_keys().filter(|name| name.contains(".kmh-push.")).collect();
     assert_eq!(left, Vec::<String>::new());
 }
 
 /// Whether this is root.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

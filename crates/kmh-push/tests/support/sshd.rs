@@ -18,27 +18,27 @@ const UID: u32 = 54321;
 
 /// How an sshd differs from a plain one.
 #[derive(Default, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// More lines of its configuration.
-    pub config: String,
+    pub(crate) config: String,
     /// A wrapper around every command: text of a shell script; `$SSH_ORIGINAL_COMMAND` is the command.
-    pub wrapper: Option<String>,
+    pub(crate) wrapper: Option<String>,
     /// As root: commands that are run in its mount namespace before it starts.
-    pub prepare: String,
+    pub(crate) prepare: String,
     /// Whether root logs in, with a systemctl that writes down what it is asked.
-    pub root: bool,
+    pub(crate) root: bool,
 }
 
 /// A running sshd.
-pub struct Sshd {
+pub(crate) struct Sshd {
     child: Child,
-    pub host: String,
-    pub port: u16,
-    pub user: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
     /// Where its configuration lies.
     dir: PathBuf,
     /// The folder that files are pushed below.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl Drop for Sshd {
@@ -49,18 +49,19 @@ impl Drop for Sshd {
 }
 
 fn run(program: &str, args: &[&str]) {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let output =
+        Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Makes a key pair.
-pub fn keygen(file: &Path, kind: &str, passphrase: &str) {
+pub(crate) fn keygen(file: &Path, kind: &str, passphrase: &str) {
     run("ssh-keygen", &["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", file.to_str().unwrap()]);
 }
 
 impl Sshd {
     /// Starts one on 127.0.0.`last`.
-    pub fn start(world: &World, last: u8, options: &Options) -> Self {
+    pub(crate) fn start(world: &World, last: u8, options: &Options) -> Self {
         let key = world.at("id");
         if !key.exists() {
             keygen(&key, "ed25519", "");
@@ -91,7 +92,8 @@ impl Sshd {
         std::fs::write(dir.join("config"), config).unwrap();
         let log = std::fs::File::create(dir.join("log")).unwrap();
         let (program, args, user) = Self::command(&dir, options);
-        let child = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let child =
+            Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let sshd = Self { child: child.unwrap(), host, port, user, dir, root };
         sshd.wait();
         sshd
@@ -99,29 +101,48 @@ impl Sshd {
 
     /// Program, arguments and the user that logs in.
     fn command(dir: &Path, options: &Options) -> (&'static str, Vec<String>, String) {
-        let sshd = ["/usr/sbin/sshd".to_owned(), "-D".into(), "-e".into(), "-f".into(), dir.join("config").display().to_string()];
+        let sshd = [
+            "/usr/sbin/sshd".to_owned(),
+            "-D".into(),
+            "-e".into(),
+            "-f".into(),
+            dir.join("config").display().to_string(),
+        ];
         if !is_root() {
             assert!(!options.root && options.prepare.is_empty(), "this test needs root");
             let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
             return ("/usr/bin/env", sshd.to_vec(), user.trim().to_owned());
         }
         let (name, uid) = if options.root { ("root", 0) } else { ("kmhtest", UID) };
-        for entry in [dir.to_owned(), dir.join("root"), dir.join("host"), dir.join("host-rsa"), dir.join("authorized")] {
+        for entry in
+            [dir.to_owned(), dir.join("root"), dir.join("host"), dir.join("host-rsa"), dir.join("authorized")]
+        {
             chown(entry, Some(uid), Some(uid)).unwrap();
         }
         let home = dir.display();
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
-        let kept: String = passwd.lines().filter(|line| !line.starts_with("root:")).flat_map(|line| [line, "\n"]).collect();
+        let kept: String =
+            passwd.lines().filter(|line| !line.starts_with("root:")).flat_map(|line| [line, "\n"]).collect();
         let root_home = if options.root { home.to_string() } else { "/root".into() };
-        let passwd = format!("root:*:0:0:root:{root_home}:/bin/sh\nkmhtest:*:{UID}:{UID}::{home}:/bin/sh\n{kept}");
+        let passwd =
+            format!("root:*:0:0:root:{root_home}:/bin/sh\nkmhtest:*:{UID}:{UID}::{home}:/bin/sh\n{kept}");
         std::fs::write(dir.join("passwd"), passwd).unwrap();
-        std::fs::write(dir.join("group"), std::fs::read_to_string("/etc/group").unwrap() + &format!("kmhtest:x:{UID}:\n")).unwrap();
-        let mut script = format!("set -e\nmount --bind {home}/passwd /etc/passwd\nmount --bind {home}/group /etc/group\n");
+        std::fs::write(
+            dir.join("group"),
+            std::fs::read_to_string("/etc/group").unwrap() + &format!("kmhtest:x:{UID}:\n"),
+        )
+        .unwrap();
+        let mut script =
+            format!("set -e\nmount --bind {home}/passwd /etc/passwd\nmount --bind {home}/group /etc/group\n");
         if options.root {
             script.push_str(&systemd(dir));
         }
         script.push_str(&options.prepare.replace("DIR", dir.to_str().unwrap()));
-        let login = if options.root { String::new() } else { format!("setpriv --reuid {UID} --regid {UID} --clear-groups ") };
+        let login = if options.root {
+            String::new()
+        } else {
+            format!("setpriv --reuid {UID} --regid {UID} --clear-groups ")
+        };
         script.push_str(&format!("exec {login}{}\n", sshd.join(" ")));
         ("/usr/bin/unshare", vec!["--mount".into(), "/bin/sh".into(), "-c".into(), script], name.to_owned())
     }
@@ -138,37 +159,37 @@ impl Sshd {
     }
 
     /// What it wrote down.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A file beside its configuration.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// Its public key as known-hosts files have it: `ssh-ed25519 AAAA…`.
-    pub fn public(&self, name: &str) -> String {
+    pub(crate) fn public(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.dir.join(name)).unwrap();
         text.split(' ').take(2).collect::<Vec<_>>().join(" ")
     }
 
     /// Its line in a known-hosts file.
-    pub fn known(&self) -> String {
+    pub(crate) fn known(&self) -> String {
         format!("[{}]:{} {}\n", self.host, self.port, self.public("host.pub"))
     }
 
     /// How to log in, for a machine of a bundle.
-    pub fn ssh(&self) -> Value {
+    pub(crate) fn ssh(&self) -> Value {
         json!({"host": self.host, "port": self.port, "user": self.user})
     }
 
     /// The node of a bundle that it is.
-    pub fn node(&self, name: &str, files: &[Value]) -> Value {
+    pub(crate) fn node(&self, name: &str, files: &[Value]) -> Value {
         let mut node = super::node(name, files);
         node["ssh"] = self.ssh();
         node
@@ -188,7 +209,7 @@ fn systemd(dir: &Path) -> String {
          esac\n\
          echo \"$*\" >>{home}/systemctl.log\n\
          case \"$*\" in *enable*) echo \"$last\" >>{home}/enabled;; esac\n\
-         case $last in bad.service) [ -e {home}/healed ] || {{ echo 'Job for bad.service failed.' >&2; exit 1; }};; slow.service) sleep 2;; esac\n\
+         case \"$*\" in *restart*bad.service) [ -e {home}/healed ] || {{ echo 'Job for bad.service failed.' >&2; exit 1; }};; *restart*slow.service) sleep 2;; esac\n\
          exit 0\n"
     );
     std::fs::write(dir.join("systemctl"), systemctl).unwrap();

@@ -140,6 +140,7 @@ pub(crate) fn apiserver(t: &NodeTarget<'_>) -> Result<View, Fault> {
     if restricts_anonymous(t) {
         base.push(("authentication-config", json!("/etc/kubernetes/authentication.yaml")));
     }
+    base.sort_by_key(|(name, _)| *name);
     let flags = flags(merge(base, t.node, Component::KubeApiserver))?;
     Ok(View::of(Flags { flags, etcd: member }))
 }

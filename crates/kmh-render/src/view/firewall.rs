@@ -1,5 +1,7 @@
 //! Views of nftables on Linux routers: what the network document lets through, and nothing else.
 
+use std::fmt::Write as _;
+
 use ipnet::IpNet;
 use kmh_doc::Cidr;
 use kmh_doc::network::{FirewallRule, Zone};
@@ -168,11 +170,11 @@ fn rules(rule: &FirewallRule, zone: &str) -> Result<Vec<String>, Fault> {
         for (side, nets) in [("saddr", &from), ("daddr", &to)] {
             // Everything is no restriction, and no element of a set beside others.
             if !nets.is_empty() && nets.iter().all(|net| net.net().prefix_len() > 0) {
-                line.push_str(&format!(" {keyword} {side} {}", set(nets)));
+                let _ = write!(line, " {keyword} {side} {}", set(nets));
             }
         }
         if !except.is_empty() {
-            line.push_str(&format!(" {keyword} daddr != {}", set(&except)));
+            let _ = write!(line, " {keyword} daddr != {}", set(&except));
         }
         lines.push(format!("{line}{end}"));
     }

@@ -58,7 +58,7 @@ pub(crate) fn host_uplink(router: &Router) -> String {
 }
 
 #[derive(Serialize)]
-struct Netns<'a> {
+struct Space<'a> {
     netns: &'a str,
     host_uplink: String,
     uplink: &'static str,
@@ -81,7 +81,7 @@ pub(crate) fn netns(t: &RouterTarget<'_>) -> Result<View, Fault> {
     let networks = |v6: bool| -> Vec<String> {
         t.site.networks.iter().filter(|net| net.addr().is_ipv6() == v6).map(ToString::to_string).collect()
     };
-    Ok(View::of(Netns {
+    Ok(View::of(Space {
         netns: namespace(t),
         host_uplink: host_uplink(t.router),
         uplink: UPLINK,

@@ -1,6 +1,6 @@
 //! View of pfSense's settings: the parts of its `config.xml` that are kmh's, under its own names for them.
 //!
-//! pfSense has no files to write: certificates, IPsec, FRR and rules are elements of one configuration, which a program
+//! pfSense has no files to write: certificates, tunnels, FRR and rules are elements of one configuration, which a program
 //! on the box changes and applies. This document is that program's input. Everything of kmh's is known by its `descr`,
 //! which begins with `kmh:`; numbers that others may have taken (`ikeid`) are the program's to map.
 

@@ -1,5 +1,4 @@
 //! What the tests share: inventories, and a small evaluator of prefix lists, route maps and packet filters.
-#![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,24 +8,25 @@ use kmh_doc::network::{FirewallRule, NetworkSpec, PeerKind, PrefixRule, RouterPl
 use kmh_model::{Model, Need};
 
 /// The article's cluster.
-pub fn article() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/article/cluster.yaml")).unwrap()
+pub(crate) fn article() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/article/cluster.yaml"))
+        .unwrap()
 }
 
-pub fn model(yaml: &str) -> Model {
+pub(crate) fn model(yaml: &str) -> Model {
     let tree = kmh_doc::tree::parse_yaml(yaml).unwrap_or_else(|problems| panic!("{problems:#?}"));
     kmh_model::load(&tree, &[Need::Asn, Need::Tunnels]).unwrap_or_else(|problems| panic!("{problems:#?}")).0
 }
 
-pub fn plan(yaml: &str) -> NetworkSpec {
+pub(crate) fn plan(yaml: &str) -> NetworkSpec {
     kmh_bgpcfg::plan(&model(yaml)).unwrap()
 }
 
-pub fn router<'a>(spec: &'a NetworkSpec, name: &str) -> &'a RouterPlan {
+pub(crate) fn router<'a>(spec: &'a NetworkSpec, name: &str) -> &'a RouterPlan {
     spec.routers.iter().find(|router| router.name == name).unwrap_or_else(|| panic!("no router {name}"))
 }
 
-pub fn net(text: &str) -> IpNet {
+pub(crate) fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
@@ -42,16 +42,27 @@ fn permits(rule: &PrefixRule, prefix: IpNet) -> bool {
 }
 
 /// Whether a route map lets a route pass.
-pub fn passes(router: &RouterPlan, map: &str, prefix: IpNet, path: &[u32]) -> bool {
+pub(crate) fn passes(router: &RouterPlan, map: &str, prefix: IpNet, path: &[u32]) -> bool {
     let map = router.route_maps.iter().find(|m| m.name == map).unwrap_or_else(|| panic!("no map {map}"));
     for rule in &map.rules {
         let by_list = rule.prefix_list.as_ref().is_none_or(|name| {
-            let list = router.prefix_lists.iter().find(|list| list.name == *name).unwrap_or_else(|| panic!("no list {name}"));
-            assert!(list.permit.iter().all(|rule| rule.prefix.is_v6() == list.v6), "families mixed in {name}");
+            let list = router
+                .prefix_lists
+                .iter()
+                .find(|list| list.name == *name)
+                .unwrap_or_else(|| panic!("no list {name}"));
+            assert!(
+                list.permit.iter().all(|rule| rule.prefix.is_v6() == list.v6),
+                "families mixed in {name}"
+            );
             list.permit.iter().any(|rule| permits(rule, prefix))
         });
         let by_path = rule.as_path.as_ref().is_none_or(|name| {
-            let list = router.as_paths.iter().find(|list| list.name == *name).unwrap_or_else(|| panic!("no AS paths {name}"));
+            let list = router
+                .as_paths
+                .iter()
+                .find(|list| list.name == *name)
+                .unwrap_or_else(|| panic!("no AS paths {name}"));
             only(&list.permit, path)
         });
         if by_list && by_path {
@@ -69,7 +80,14 @@ fn only(expression: &str, path: &[u32]) -> bool {
 }
 
 /// Whether a packet that enters in `zone` may go on; `to` is `None` for the router itself.
-pub fn lets_in(router: &RouterPlan, zone: &Zone, protocol: &str, from: &str, to: Option<&str>, port: Option<u16>) -> bool {
+pub(crate) fn lets_in(
+    router: &RouterPlan,
+    zone: &Zone,
+    protocol: &str,
+    from: &str,
+    to: Option<&str>,
+    port: Option<u16>,
+) -> bool {
     let (from, to): (IpAddr, Option<IpAddr>) = (from.parse().unwrap(), to.map(|to| to.parse().unwrap()));
     router.firewall.iter().any(|rule: &FirewallRule| {
         rule.zone == *zone
@@ -77,19 +95,26 @@ pub fn lets_in(router: &RouterPlan, zone: &Zone, protocol: &str, from: &str, to:
             && (rule.from.is_empty() || rule.from.iter().any(|net| net.net().contains(&from)))
             && match to {
                 None => rule.to.is_empty(),
-                Some(to) => rule.to.iter().any(|net| net.net().contains(&to)) && !rule.except.iter().any(|net| net.net().contains(&to)),
+                Some(to) => {
+                    rule.to.iter().any(|net| net.net().contains(&to))
+                        && !rule.except.iter().any(|net| net.net().contains(&to))
+                }
             }
             && (rule.ports.is_empty() || port.is_some_and(|port| rule.ports.contains(&port)))
     })
 }
 
 /// A route in a router's table: its AS path, and the neighbour that told it.
-pub type Table = BTreeMap<IpNet, BTreeSet<Vec<u32>>>;
+pub(crate) type Table = BTreeMap<IpNet, BTreeSet<Vec<u32>>>;
 
 /// Every router's routes when all has settled: originated, and told by nodes and routers over the tunnels that are
 /// not cut. Each node announces `blocks(node)`, with its own AS as the whole path. All paths are kept, not only the
 /// best: what is absent here is absent in life.
-pub fn settle(spec: &NetworkSpec, blocks: &BTreeMap<String, Vec<IpNet>>, cut: &BTreeSet<String>) -> BTreeMap<String, Table> {
+pub(crate) fn settle(
+    spec: &NetworkSpec,
+    blocks: &BTreeMap<String, Vec<IpNet>>,
+    cut: &BTreeSet<String>,
+) -> BTreeMap<String, Table> {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     for router in &spec.routers {
         let table = tables.entry(router.name.clone()).or_default();
@@ -97,7 +122,9 @@ pub fn settle(spec: &NetworkSpec, blocks: &BTreeMap<String, Vec<IpNet>>, cut: &B
             table.entry(net.net()).or_default().insert(Vec::new());
         }
         for session in router.sessions.iter().filter(|session| session.with == PeerKind::Node) {
-            for block in blocks.get(&session.peer).into_iter().flatten().filter(|block| same_family(session, **block)) {
+            for block in
+                blocks.get(&session.peer).into_iter().flatten().filter(|block| same_family(session, **block))
+            {
                 let path = vec![session.peer_asn.get()];
                 if passes(router, &session.import, *block, &path) {
                     table.entry(*block).or_default().insert(path);
@@ -108,7 +135,11 @@ pub fn settle(spec: &NetworkSpec, blocks: &BTreeMap<String, Vec<IpNet>>, cut: &B
     loop {
         let mut news = Vec::new();
         for router in &spec.routers {
-            for session in router.sessions.iter().filter(|s| s.tunnel.as_ref().is_some_and(|tunnel| !cut.contains(tunnel))) {
+            for session in router
+                .sessions
+                .iter()
+                .filter(|s| s.tunnel.as_ref().is_some_and(|tunnel| !cut.contains(tunnel)))
+            {
                 let peer = spec.routers.iter().find(|peer| peer.name == session.peer).unwrap();
                 let back = peer.sessions.iter().find(|s| s.peer_address == session.local_address).unwrap();
                 for (prefix, paths) in &tables[&peer.name] {
@@ -116,9 +147,12 @@ pub fn settle(spec: &NetworkSpec, blocks: &BTreeMap<String, Vec<IpNet>>, cut: &B
                         if !passes(peer, &back.export, *prefix, path) {
                             continue;
                         }
-                        let told: Vec<u32> = [peer.asn.get()].into_iter().chain(path.iter().copied()).collect();
+                        let told: Vec<u32> =
+                            [peer.asn.get()].into_iter().chain(path.iter().copied()).collect();
                         // RFC 4271, 9.1.2: a path with the own AS in it is a loop.
-                        if !told.contains(&router.asn.get()) && passes(router, &session.import, *prefix, &told) {
+                        if !told.contains(&router.asn.get())
+                            && passes(router, &session.import, *prefix, &told)
+                        {
                             news.push((router.name.clone(), *prefix, told));
                         }
                     }
@@ -140,7 +174,7 @@ fn same_family(session: &Session, prefix: IpNet) -> bool {
 }
 
 /// A dual-stack or IPv6-only cluster of two sites.
-pub fn cluster(v4: bool, v6: bool) -> String {
+pub(crate) fn cluster(v4: bool, v6: bool) -> String {
     let pick = |four: &str, six: &str| match (v4, v6) {
         (true, true) => format!("[{four}, \"{six}\"]"),
         (true, false) => four.to_owned(),
@@ -190,7 +224,7 @@ spec:
 }
 
 /// The smallest inventory that has a network.
-pub const MINIMAL: &str = "kind: kmh.inventory/v1
+pub(crate) const MINIMAL: &str = "kind: kmh.inventory/v1
 spec:
   cluster: {name: one, pod_cidrs: 10.200.0.0/16, service_cidrs: 10.201.0.0/16}
   sites:

@@ -1,12 +1,9 @@
 //! What routers let in and out: route maps and packet filters, evaluated rule by rule, and settled over whole clusters.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::{MINIMAL, article, cluster, lets_in, net, passes, plan, router, settle};
 use kmh_doc::network::{NetworkSpec, PeerKind, Zone};
-use support::{MINIMAL, article, cluster, lets_in, net, passes, plan, router, settle};
 
 const NODES: &[u32] = &[64512];
 
@@ -15,7 +12,7 @@ fn what_a_node_may_announce() {
     let spec = plan(&article());
     let table: &[(&str, &[u32], bool)] = &[
         ("10.200.64.64/26", NODES, true),
-        ("10.200.64.70/32", NODES, true),          // a borrowed address
+        ("10.200.64.70/32", NODES, true),           // a borrowed address
         ("10.200.64.64/26", &[64512, 64512], true), // prepended
         ("10.201.0.0/16", NODES, true),
         ("10.201.0.10/32", NODES, true), // a service with a `Local` policy
@@ -37,7 +34,11 @@ fn what_a_node_may_announce() {
         ("8.8.8.0/24", NODES, false),
     ];
     for (prefix, path, passed) in table {
-        assert_eq!(passes(router(&spec, "fw-flat"), "nodes-in-v4", net(prefix), path), *passed, "{prefix} {path:?}");
+        assert_eq!(
+            passes(router(&spec, "fw-flat"), "nodes-in-v4", net(prefix), path),
+            *passed,
+            "{prefix} {path:?}"
+        );
     }
 }
 
@@ -66,15 +67,15 @@ fn what_routers_tell_each_other() {
     let spec = plan(&article());
     // Prefix, taken in by fw-flat, told by fw-flat.
     let table = [
-        ("10.10.0.0/24", true, true),       // another site's segment, and transit to it
-        ("10.200.0.64/26", true, true),     // its blocks
-        ("10.200.0.65/32", true, true),     // and borrowed addresses
-        ("192.168.10.0/24", true, true),    // a segment that may reach services
+        ("10.10.0.0/24", true, true),    // another site's segment, and transit to it
+        ("10.200.0.64/26", true, true),  // its blocks
+        ("10.200.0.65/32", true, true),  // and borrowed addresses
+        ("192.168.10.0/24", true, true), // a segment that may reach services
         ("10.201.0.0/16", true, true),
         ("10.202.0.7/32", true, true),
-        ("10.20.0.0/24", false, true),      // the own segment is told, never taken
+        ("10.20.0.0/24", false, true), // the own segment is told, never taken
         ("10.200.64.64/26", false, true),
-        ("10.200.0.0/18", false, false),    // no aggregate: it would hide that a block is gone
+        ("10.200.0.0/18", false, false), // no aggregate: it would hide that a block is gone
         ("10.200.0.0/16", false, false),
         ("10.10.0.0/25", false, false),
         ("10.255.0.4/30", false, false),
@@ -102,11 +103,23 @@ fn no_router_takes_its_own_sites_networks_from_outside() {
         for router in &spec.routers {
             for session in router.sessions.iter().filter(|session| session.with == PeerKind::Router) {
                 let own = router.originate.iter().map(|own| own.net());
-                let pools = router.prefix_lists.iter().filter(|list| list.name.starts_with("own-pods")).flat_map(|list| &list.permit);
+                let pools = router
+                    .prefix_lists
+                    .iter()
+                    .filter(|list| list.name.starts_with("own-pods"))
+                    .flat_map(|list| &list.permit);
                 for prefix in own.chain(pools.map(|rule| rule.prefix.net())) {
-                    assert!(!passes(router, &session.import, prefix, &[65999]), "{} takes {prefix}", router.name);
+                    assert!(
+                        !passes(router, &session.import, prefix, &[65999]),
+                        "{} takes {prefix}",
+                        router.name
+                    );
                     let block = prefix.subnets(prefix.max_prefix_len() - 6).unwrap().next().unwrap();
-                    assert!(!passes(router, &session.import, block, &[65999]), "{} takes {block}", router.name);
+                    assert!(
+                        !passes(router, &session.import, block, &[65999]),
+                        "{} takes {block}",
+                        router.name
+                    );
                 }
             }
         }
@@ -129,10 +142,18 @@ fn a_pool_of_one_block_is_announced_as_it_is() {
 
 /// A block for each node and family, the services from each.
 fn announced(spec: &NetworkSpec) -> BTreeMap<String, Vec<ipnet::IpNet>> {
-    let services: Vec<ipnet::IpNet> = spec.routers[0].unreachable.iter().map(|net| net.net()).filter(|net| net.to_string().contains("201")).collect();
+    let services: Vec<ipnet::IpNet> = spec.routers[0]
+        .unreachable
+        .iter()
+        .map(|net| net.net())
+        .filter(|net| net.to_string().contains("201"))
+        .collect();
     let mut blocks: BTreeMap<String, Vec<ipnet::IpNet>> = BTreeMap::new();
     for (number, node) in spec.nodes.iter().enumerate() {
-        let pools = spec.calico.iter().filter(|r| r["kind"] == "IPPool" && r["metadata"]["name"].as_str().unwrap().starts_with(&format!("pods.{}.", node.site)));
+        let pools = spec.calico.iter().filter(|r| {
+            r["kind"] == "IPPool"
+                && r["metadata"]["name"].as_str().unwrap().starts_with(&format!("pods.{}.", node.site))
+        });
         for pool in pools {
             let pool: ipnet::IpNet = pool["spec"]["cidr"].as_str().unwrap().parse().unwrap();
             let own = pool.subnets(pool.max_prefix_len() - 6).unwrap().nth(number * 2 + 1).unwrap();
@@ -147,7 +168,12 @@ fn announced(spec: &NetworkSpec) -> BTreeMap<String, Vec<ipnet::IpNet>> {
 fn every_router_reaches_everything_after_any_single_cut() {
     let spec = plan(&article());
     let blocks = announced(&spec);
-    let all: BTreeSet<ipnet::IpNet> = blocks.values().flatten().copied().chain(spec.routers.iter().flat_map(|r| r.originate.iter().map(|n| n.net()))).collect();
+    let all: BTreeSet<ipnet::IpNet> = blocks
+        .values()
+        .flatten()
+        .copied()
+        .chain(spec.routers.iter().flat_map(|r| r.originate.iter().map(|n| n.net())))
+        .collect();
     let names: Vec<String> = spec.tunnels.iter().map(|tunnel| tunnel.name.clone()).collect();
     for cut in [BTreeSet::new()].into_iter().chain(names.iter().map(|name| BTreeSet::from([name.clone()]))) {
         for (router, table) in settle(&spec, &blocks, &cut) {
@@ -188,7 +214,14 @@ fn a_hub_carries_what_its_spokes_say() {
     for block in blocks.values().flatten() {
         assert!(tables.values().all(|table| table.contains_key(block)), "{block}");
     }
-    assert_eq!(spec.findings.iter().filter(|finding| finding.id == "single-transit-site").map(|f| f.subject.as_str()).collect::<Vec<_>>(), ["vps"]);
+    assert_eq!(
+        spec.findings
+            .iter()
+            .filter(|finding| finding.id == "single-transit-site")
+            .map(|f| f.subject.as_str())
+            .collect::<Vec<_>>(),
+        ["vps"]
+    );
 }
 
 #[test]
@@ -196,20 +229,27 @@ fn both_families_are_settled_alike() {
     for yaml in [cluster(true, true), cluster(false, true)] {
         let spec = plan(&yaml);
         let blocks = announced(&spec);
-        let all: BTreeSet<ipnet::IpNet> = blocks.values().flatten().copied().chain(spec.routers.iter().flat_map(|r| r.originate.iter().map(|n| n.net()))).collect();
+        let all: BTreeSet<ipnet::IpNet> = blocks
+            .values()
+            .flatten()
+            .copied()
+            .chain(spec.routers.iter().flat_map(|r| r.originate.iter().map(|n| n.net())))
+            .collect();
         for (router, table) in settle(&spec, &blocks, &BTreeSet::new()) {
             assert_eq!(table.keys().copied().collect::<BTreeSet<_>>(), all, "{router}");
         }
     }
 }
 
+/// Router, zone, protocol, from, to (none: the router itself), port, whether it passes.
+type Case<'a> = (&'a str, &'a Zone, &'a str, &'a str, Option<&'a str>, Option<u16>, bool);
+
 #[test]
 fn the_packet_filter_lets_in_what_is_needed_and_no_more() {
     let spec = plan(&article());
     let (lan, guest) = (Zone::Lan("home".to_owned()), Zone::Lan("guest".to_owned()));
-    // Router, zone, protocol, from, to (none: the router), port, whether.
     #[rustfmt::skip]
-    let table: &[(&str, &Zone, &str, &str, Option<&str>, Option<u16>, bool)] = &[
+    let table: &[Case<'_>] = &[
         ("fw-attic", &Zone::Wan, "udp", "203.0.113.7", None, Some(500), true),
         ("fw-attic", &Zone::Wan, "udp", "203.0.113.7", None, Some(4500), true),
         ("fw-attic", &Zone::Wan, "esp", "203.0.113.7", None, None, true),
@@ -264,10 +304,25 @@ fn tunnels_from_fixed_addresses_only_when_all_are_fixed() {
         .replace("address: flat.dyn.example.net, dynamic: true, nat: forwarded", "address: 198.51.100.2");
     let spec = plan(&fixed);
     for (from, wanted) in [("198.51.100.1", true), ("198.51.100.2", true), ("198.51.100.3", false)] {
-        assert_eq!(lets_in(router(&spec, "gw-vps"), &Zone::Wan, "udp", from, None, Some(500)), wanted, "{from}");
+        assert_eq!(
+            lets_in(router(&spec, "gw-vps"), &Zone::Wan, "udp", from, None, Some(500)),
+            wanted,
+            "{from}"
+        );
         assert_eq!(lets_in(router(&spec, "gw-vps"), &Zone::Wan, "esp", from, None, None), wanted, "{from}");
     }
     // Behind carrier NAT nothing comes in unasked.
-    let hidden = article().replace("address: flat.dyn.example.net, dynamic: true, nat: forwarded", "nat: carrier").replace("shape: mesh", "shape: hub, hub: vps");
-    assert!(!plan(&hidden).routers.iter().find(|r| r.name == "fw-flat").unwrap().firewall.iter().any(|rule| rule.zone == Zone::Wan));
+    let hidden = article()
+        .replace("address: flat.dyn.example.net, dynamic: true, nat: forwarded", "nat: carrier")
+        .replace("shape: mesh", "shape: hub, hub: vps");
+    assert!(
+        !plan(&hidden)
+            .routers
+            .iter()
+            .find(|r| r.name == "fw-flat")
+            .unwrap()
+            .firewall
+            .iter()
+            .any(|rule| rule.zone == Zone::Wan)
+    );
 }

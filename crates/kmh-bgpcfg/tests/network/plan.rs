@@ -1,14 +1,11 @@
 //! The plan as a whole: sessions, tunnels, Calico's resources, findings, and what growth changes.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::support::{MINIMAL, article, cluster, plan, router};
 use kmh_doc::network::{FindingLevel, NetworkSpec, PeerKind};
 use serde_json::{Value, json};
-use support::{MINIMAL, article, cluster, plan, router};
 
 fn bytes(spec: &NetworkSpec) -> String {
     serde_json::to_string(spec).unwrap()
@@ -16,7 +13,12 @@ fn bytes(spec: &NetworkSpec) -> String {
 
 #[test]
 fn sessions_are_the_same_from_both_sides() {
-    for yaml in [article(), cluster(true, true), cluster(false, true), article().replace("shape: mesh", "shape: hub, hub: vps")] {
+    for yaml in [
+        article(),
+        cluster(true, true),
+        cluster(false, true),
+        article().replace("shape: mesh", "shape: hub, hub: vps"),
+    ] {
         let spec = plan(&yaml);
         let mut seen = BTreeSet::new();
         for here in &spec.routers {
@@ -25,31 +27,51 @@ fn sessions_are_the_same_from_both_sides() {
                 assert_eq!(session.local_address.is_ipv6(), session.peer_address.is_ipv6());
                 assert!((session.keepalive, session.hold) == (3, 9));
                 for map in [&session.import, &session.export] {
-                    assert!(here.route_maps.iter().any(|m| m.name == *map && !m.rules.is_empty()), "{} lacks {map}", here.name);
+                    assert!(
+                        here.route_maps.iter().any(|m| m.name == *map && !m.rules.is_empty()),
+                        "{} lacks {map}",
+                        here.name
+                    );
                 }
                 if session.with == PeerKind::Node {
                     let node = spec.nodes.iter().find(|node| node.name == session.peer).unwrap();
                     assert_eq!((&node.site, node.asn), (&here.site, session.peer_asn));
-                    assert!(node.peers.iter().any(|p| p.router == here.name && p.address == session.local_address && p.asn == here.asn));
+                    assert!(node.peers.iter().any(|p| p.router == here.name
+                        && p.address == session.local_address
+                        && p.asn == here.asn));
                     assert!(session.as_override && session.bfd_ms.is_none() && session.tunnel.is_none());
                 } else {
                     let there = router(&spec, &session.peer);
-                    let back = there.sessions.iter().find(|back| back.local_address == session.peer_address).unwrap();
-                    assert_eq!((back.peer_address, &back.peer, back.peer_asn), (session.local_address, &here.name, here.asn));
-                    assert_eq!((session.peer_asn, &back.tunnel, back.bfd_ms), (there.asn, &session.tunnel, session.bfd_ms));
+                    let back = there
+                        .sessions
+                        .iter()
+                        .find(|back| back.local_address == session.peer_address)
+                        .unwrap();
+                    assert_eq!(
+                        (back.peer_address, &back.peer, back.peer_asn),
+                        (session.local_address, &here.name, here.asn)
+                    );
+                    assert_eq!(
+                        (session.peer_asn, &back.tunnel, back.bfd_ms),
+                        (there.asn, &session.tunnel, session.bfd_ms)
+                    );
                     assert!(!session.as_override && session.bfd_ms == Some(1000));
                 }
             }
         }
         let peerings: usize = spec.nodes.iter().map(|node| node.peers.len()).sum();
-        assert_eq!(seen.len(), peerings + 2 * spec.tunnels.iter().map(|tunnel| tunnel.networks.len()).sum::<usize>());
+        assert_eq!(
+            seen.len(),
+            peerings + 2 * spec.tunnels.iter().map(|tunnel| tunnel.networks.len()).sum::<usize>()
+        );
     }
 }
 
 #[test]
 fn tunnels_are_mirrored_and_named_by_their_number() {
     let spec = plan(&article());
-    let shown: Vec<_> = spec.tunnels.iter().map(|t| (t.name.as_str(), t.index, t.networks[0].to_string(), t.mtu)).collect();
+    let shown: Vec<_> =
+        spec.tunnels.iter().map(|t| (t.name.as_str(), t.index, t.networks[0].to_string(), t.mtu)).collect();
     assert_eq!(
         shown,
         [
@@ -66,8 +88,14 @@ fn tunnels_are_mirrored_and_named_by_their_number() {
             let prefix = if plan.kind == kmh_doc::inventory::RouterKind::Pfsense { "ipsec" } else { "xfrm" };
             assert_eq!(end.interface, format!("{prefix}{}", tunnel.index));
             assert_eq!(end.identity, format!("{}.attic.ipsec.internal", end.router));
-            assert!(tunnel.networks.iter().zip(&end.addresses).all(|(net, address)| net.net().contains(address)));
-            assert!(plan.sessions.iter().any(|s| s.local_address == end.addresses[0] && s.peer_address == other.addresses[0]));
+            assert!(
+                tunnel.networks.iter().zip(&end.addresses).all(|(net, address)| net.net().contains(address))
+            );
+            assert!(
+                plan.sessions
+                    .iter()
+                    .any(|s| s.local_address == end.addresses[0] && s.peer_address == other.addresses[0])
+            );
         }
         assert!(tunnel.ends.iter().any(|end| end.initiates));
         // Who calls needs to know where.
@@ -85,17 +113,38 @@ fn a_minimal_inventory_has_a_network() {
     assert_eq!((spec.tunnels.len(), spec.pod_mtu, spec.findings.len()), (0, 1500, 0), "{:?}", spec.findings);
     let gw = router(&spec, "gw");
     assert_eq!(gw.sessions.len(), 1);
-    assert_eq!(gw.route_maps.iter().map(|map| map.name.as_str()).collect::<Vec<_>>(), ["nodes-in-v4", "nodes-out-v4"]);
-    assert_eq!(gw.unreachable.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.200.0.0/16", "10.201.0.0/16"]);
-    let used: BTreeSet<&String> = gw.route_maps.iter().flat_map(|map| &map.rules).filter_map(|rule| rule.prefix_list.as_ref()).collect();
-    assert_eq!(gw.prefix_lists.iter().map(|list| &list.name).collect::<BTreeSet<_>>(), used, "lists that nothing uses");
+    assert_eq!(
+        gw.route_maps.iter().map(|map| map.name.as_str()).collect::<Vec<_>>(),
+        ["nodes-in-v4", "nodes-out-v4"]
+    );
+    assert_eq!(
+        gw.unreachable.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.200.0.0/16", "10.201.0.0/16"]
+    );
+    let used: BTreeSet<&String> = gw
+        .route_maps
+        .iter()
+        .flat_map(|map| &map.rules)
+        .filter_map(|rule| rule.prefix_list.as_ref())
+        .collect();
+    assert_eq!(
+        gw.prefix_lists.iter().map(|list| &list.name).collect::<BTreeSet<_>>(),
+        used,
+        "lists that nothing uses"
+    );
 }
 
 #[test]
 fn ipv6_only_has_identifiers_that_are_no_addresses() {
     let spec = plan(&cluster(false, true));
-    assert_eq!(spec.routers.iter().map(|r| r.router_id.to_string()).collect::<Vec<_>>(), ["0.0.0.1", "0.0.0.2"]);
-    assert_eq!(spec.nodes[0].annotations, [("projectcalico.org/IPv6Address".to_owned(), "fd00:1::11/64".to_owned())]);
+    assert_eq!(
+        spec.routers.iter().map(|r| r.router_id.to_string()).collect::<Vec<_>>(),
+        ["0.0.0.1", "0.0.0.2"]
+    );
+    assert_eq!(
+        spec.nodes[0].annotations,
+        [("projectcalico.org/IPv6Address".to_owned(), "fd00:1::11/64".to_owned())]
+    );
     let text = bytes(&spec).replace("198.51.100.9", "");
     assert!(!text.contains("10.") && !text.contains("v4\""), "something of IPv4 is left");
     let both = plan(&cluster(true, true));
@@ -107,10 +156,26 @@ fn ipv6_only_has_identifiers_that_are_no_addresses() {
 /// Fields of the storage group's definitions, the same from Calico 3.28 to 3.31.
 fn known(kind: &str) -> &'static [&'static str] {
     match kind {
-        "BGPConfiguration" => &["asNumber", "logSeverityScreen", "nodeToNodeMeshEnabled", "serviceClusterIPs", "serviceLoadBalancerIPs"],
+        "BGPConfiguration" => &[
+            "asNumber",
+            "logSeverityScreen",
+            "nodeToNodeMeshEnabled",
+            "serviceClusterIPs",
+            "serviceLoadBalancerIPs",
+        ],
         "BGPFilter" => &["exportV4", "exportV6"],
         "BGPPeer" => &["peerIP", "asNumber", "nodeSelector", "filters", "maxRestartTime"],
-        "IPPool" => &["cidr", "blockSize", "ipipMode", "vxlanMode", "natOutgoing", "nodeSelector", "allowedUses", "disabled", "disableBGPExport"],
+        "IPPool" => &[
+            "cidr",
+            "blockSize",
+            "ipipMode",
+            "vxlanMode",
+            "natOutgoing",
+            "nodeSelector",
+            "allowedUses",
+            "disabled",
+            "disableBGPExport",
+        ],
         other => panic!("{other} is not expected"),
     }
 }
@@ -125,8 +190,11 @@ fn calicos_resources_are_valid_and_in_order() {
             assert!(known(kind).contains(&field.as_str()), "{kind} has no {field}");
         }
     }
-    let names: Vec<String> =
-        spec.calico.iter().map(|r| format!("{}/{}", r["kind"].as_str().unwrap(), r["metadata"]["name"].as_str().unwrap())).collect();
+    let names: Vec<String> = spec
+        .calico
+        .iter()
+        .map(|r| format!("{}/{}", r["kind"].as_str().unwrap(), r["metadata"]["name"].as_str().unwrap()))
+        .collect();
     assert_eq!(
         names,
         [
@@ -145,13 +213,25 @@ fn calicos_resources_are_valid_and_in_order() {
         ]
     );
     let get = |name: &str| &spec.calico[names.iter().position(|n| n == name).unwrap()]["spec"];
-    assert_eq!(get("BGPFilter/no-transit")["exportV4"], json!([{"source": "RemotePeers", "action": "Reject"}]));
+    assert_eq!(
+        get("BGPFilter/no-transit")["exportV4"],
+        json!([{"source": "RemotePeers", "action": "Reject"}])
+    );
     let pool = get("IPPool/pods.flat.v4");
     assert_eq!(pool["nodeSelector"], "topology.kubernetes.io/zone == 'flat'");
-    assert_eq!((&pool["ipipMode"], &pool["vxlanMode"], &pool["natOutgoing"]), (&json!("Never"), &json!("Never"), &json!(true)));
+    assert_eq!(
+        (&pool["ipipMode"], &pool["vxlanMode"], &pool["natOutgoing"]),
+        (&json!("Never"), &json!("Never"), &json!(true))
+    );
     // A disabled pool must not let a node announce its own segment.
-    for name in names.iter().filter(|name| name.starts_with("IPPool/nodes.") || name.starts_with("IPPool/lan.")) {
-        assert_eq!((&get(name)["disabled"], &get(name)["disableBGPExport"]), (&json!(true), &json!(true)), "{name}");
+    for name in
+        names.iter().filter(|name| name.starts_with("IPPool/nodes.") || name.starts_with("IPPool/lan."))
+    {
+        assert_eq!(
+            (&get(name)["disabled"], &get(name)["disableBGPExport"]),
+            (&json!(true), &json!(true)),
+            "{name}"
+        );
     }
     assert_eq!(
         *get("BGPPeer/gw-vps.v4"),
@@ -167,9 +247,13 @@ fn calicos_resources_are_valid_and_in_order() {
         assert_eq!(node.labels, [("topology.kubernetes.io/zone".to_owned(), node.site.clone())]);
     }
     // A block can be no larger than its pool.
-    let tiny = plan(&MINIMAL.replace("10.10.0.0/24", "10.10.0.0/28").replace("10.10.0.11", "10.10.0.11"));
-    let blocks: Vec<(&Value, &Value)> =
-        tiny.calico.iter().filter(|r| r["kind"] == "IPPool").map(|r| (&r["spec"]["cidr"], &r["spec"]["blockSize"])).collect();
+    let tiny = plan(&MINIMAL.replace("10.10.0.0/24", "10.10.0.0/28"));
+    let blocks: Vec<(&Value, &Value)> = tiny
+        .calico
+        .iter()
+        .filter(|r| r["kind"] == "IPPool")
+        .map(|r| (&r["spec"]["cidr"], &r["spec"]["blockSize"]))
+        .collect();
     assert_eq!(blocks, [(&json!("10.200.0.0/18"), &json!(26)), (&json!("10.10.0.0/28"), &json!(28))]);
 }
 
@@ -203,12 +287,18 @@ fn by_name<T: Clone>(items: &[T], name: impl Fn(&T) -> String) -> BTreeMap<Strin
 #[test]
 fn one_more_node_is_known_to_its_routers_only() {
     let before = plan(&article());
-    let after = plan(&article().replace("    - {name: pi-1,", "    - {name: attic-0, site: attic, address: 10.10.0.99}\n    - {name: pi-1,"));
+    let after = plan(&article().replace(
+        "    - {name: pi-1,",
+        "    - {name: attic-0, site: attic, address: 10.10.0.99}\n    - {name: pi-1,",
+    ));
     let nodes = by_name(&after.nodes, |node| node.name.clone());
     for node in &before.nodes {
         assert_eq!(nodes[&node.name], *node);
     }
-    assert_eq!((&after.tunnels, &after.calico, after.pod_mtu, &after.findings), (&before.tunnels, &before.calico, before.pod_mtu, &before.findings));
+    assert_eq!(
+        (&after.tunnels, &after.calico, after.pod_mtu, &after.findings),
+        (&before.tunnels, &before.calico, before.pod_mtu, &before.findings)
+    );
     for router in &before.routers {
         let mut grown = after.routers.iter().find(|r| r.name == router.name).unwrap().clone();
         if router.name == "fw-attic" {
@@ -225,7 +315,10 @@ fn one_more_site_changes_what_must_know_it() {
                 - {name: gw-aerie, id: 4, kind: linux, bgp: frr, asn: 65040, address: 10.5.0.1, interface: eth1, \
                 uplinks: [{name: eth0, address: 192.0.2.4}]}\n";
     let before = plan(&article());
-    let after = plan(&article().replace("    - name: attic\n      network", &format!("{shed}    - name: attic\n      network")));
+    let after = plan(
+        &article()
+            .replace("    - name: attic\n      network", &format!("{shed}    - name: attic\n      network")),
+    );
 
     // Nothing of the nodes, no number, address or name; Calico and the tunnels have more, and nothing else.
     assert_eq!(after.nodes, before.nodes);
@@ -242,10 +335,23 @@ fn one_more_site_changes_what_must_know_it() {
         assert_eq!(sessions.len(), 1);
         new.sessions.retain(|session| session.peer != "gw-aerie");
         assert_eq!(new.sessions, old.sessions);
-        assert_eq!(new.unreachable.iter().filter(|net| !old.unreachable.contains(net)).map(ToString::to_string).collect::<Vec<_>>(), ["10.5.0.0/24"]);
+        assert_eq!(
+            new.unreachable
+                .iter()
+                .filter(|net| !old.unreachable.contains(net))
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            ["10.5.0.0/24"]
+        );
         for (new, old) in new.prefix_lists.iter().zip(&old.prefix_lists) {
-            let more: Vec<String> = new.permit.iter().filter(|rule| !old.permit.contains(rule)).map(|rule| rule.prefix.to_string()).collect();
-            let expected: &[&str] = if new.name == "remote-v4" { &["10.5.0.0/24", "10.200.192.0/18"] } else { &[] };
+            let more: Vec<String> = new
+                .permit
+                .iter()
+                .filter(|rule| !old.permit.contains(rule))
+                .map(|rule| rule.prefix.to_string())
+                .collect();
+            let expected: &[&str] =
+                if new.name == "remote-v4" { &["10.5.0.0/24", "10.200.192.0/18"] } else { &[] };
             assert_eq!((&new.name, more), (&old.name, expected.iter().map(ToString::to_string).collect()));
         }
         (new.sessions, new.unreachable, new.prefix_lists, new.firewall) =
@@ -262,16 +368,32 @@ fn found(yaml: &str) -> BTreeSet<(String, FindingLevel)> {
 #[test]
 fn findings() {
     let article = article();
-    let notes = ["outer-family-unknown", "pod-mtu", "single-homed-site", "tunnel-through-nat", "two-dynamic-ends"];
+    let notes =
+        ["outer-family-unknown", "pod-mtu", "single-homed-site", "tunnel-through-nat", "two-dynamic-ends"];
     assert_eq!(found(&article), notes.iter().map(|id| ((*id).to_owned(), FindingLevel::Note)).collect());
 
     let table: &[(&str, String, FindingLevel)] = &[
         ("single-transit-site", article.replace("shape: mesh", "shape: hub, hub: vps"), FindingLevel::Note),
-        ("tunnel-one-way", article.replace("address: attic.dyn.example.net, dynamic: true", "nat: carrier").replace("shape: mesh", "shape: hub, hub: vps"), FindingLevel::Note),
-        ("spare-line", article.replace("uplinks: [{name: eth0, address: 203.0.113.7}]", "uplinks: [{name: eth0, address: 203.0.113.7}, {name: eth9, address: 203.0.113.8}]"), FindingLevel::Note),
-        ("pfsense-needs-address", article.replace("address: attic.dyn.example.net, dynamic: true", "nat: carrier"), FindingLevel::Error),
-        ("tunnel-mtu-ipv6", cluster(true, true).replace("dynamic: true}", "dynamic: true, mtu: 1280}"), FindingLevel::Error),
-        ("zone-label", article.replace("arch: arm64,", "arch: arm64, labels: {topology.kubernetes.io/zone: attic},"), FindingLevel::Error),
+        (
+            "tunnel-one-way",
+            article
+                .replace("address: attic.dyn.example.net, dynamic: true", "nat: carrier")
+                .replace("shape: mesh", "shape: hub, hub: vps"),
+            FindingLevel::Note,
+        ),
+        (
+            "spare-line",
+            article.replace(
+                "uplinks: [{name: eth0, address: 203.0.113.7}]",
+                "uplinks: [{name: eth0, address: 203.0.113.7}, {name: eth9, address: 203.0.113.8}]",
+            ),
+            FindingLevel::Note,
+        ),
+        (
+            "tunnel-mtu-ipv6",
+            cluster(true, true).replace("dynamic: true}", "dynamic: true, mtu: 1280}"),
+            FindingLevel::Error,
+        ),
         ("asn-too-large", article.replace("asn: 65030", "asn: 4200000001"), FindingLevel::Error),
         ("two-routers", two_routers(), FindingLevel::Note),
     ];
@@ -303,7 +425,10 @@ fn every_node_peers_with_each_router_of_its_site() {
     assert_eq!(node.peers.iter().map(|peer| peer.router.as_str()).collect::<Vec<_>>(), ["gw-vps", "gw-vps2"]);
     assert_eq!(node.gateways.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.30.0.254"]);
     assert_eq!(spec.tunnels.len(), 5, "no tunnel inside a site");
-    let peers = spec.calico.iter().filter(|r| r["kind"] == "BGPPeer" && r["spec"]["nodeSelector"].as_str().unwrap().contains("'vps'"));
+    let peers = spec
+        .calico
+        .iter()
+        .filter(|r| r["kind"] == "BGPPeer" && r["spec"]["nodeSelector"].as_str().unwrap().contains("'vps'"));
     assert_eq!(peers.count(), 2);
 }
 

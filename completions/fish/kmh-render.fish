@@ -1,0 +1,63 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_kmh_render_global_optspecs
+    string join \n i/input= o/output= only write= dry-run strict q/quiet v/verbose color= limit= schema= h/help V/version
+end
+
+function __fish_kmh_render_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_kmh_render_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_kmh_render_using_subcommand
+    set -l cmd (__fish_kmh_render_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -l strict -d 'Treat warnings as errors'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -s V -l version -d 'Print version'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -f -a "bundle" -d 'Render every file (the default)'
+complete -c kmh-render -n "__fish_kmh_render_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -l strict -d 'Treat warnings as errors'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand bundle" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand help; and not __fish_seen_subcommand_from bundle help" -f -a "bundle" -d 'Render every file (the default)'
+complete -c kmh-render -n "__fish_kmh_render_using_subcommand help; and not __fish_seen_subcommand_from bundle help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
