@@ -48,9 +48,11 @@ fmt: toolchain ## format the sources
 	$(CARGO) fmt --all
 
 .PHONY: gen
-gen: toolchain ## write man pages, completions and JSON Schemas anew
+gen: toolchain ## write man pages, completions, JSON Schemas, and what the README and docs/checks.md show anew
 	@.ci/packages build
-	KMH_UPDATE=1 $(CARGO) test --package kmh-tests --test generated
+	$(CARGO) build --workspace --bins
+	KMH_UPDATE=1 $(CARGO) test --package kmh-check --lib table
+	KMH_UPDATE=1 $(CARGO) test --package kmh-tests --test generated --test readme
 
 .PHONY: doc
 doc: toolchain ## the crates' own documentation, into target/doc/

@@ -27,7 +27,7 @@ end
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l to -d 'Where to: `dir:PATH` (one folder a machine below PATH) or `ssh` (the machines themselves)' -r
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l store -d 'The store that secrets are read from; needed when the bundle refers to any' -r -F
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l root -d 'With `--to ssh`: put this folder before every path, `{machine}` in it being the machine\'s name; units are then not touched' -r
-complete -c kmh-push -n "__fish_kmh_push_needs_command" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: ~/.ssh/known_hosts]' -r -F
+complete -c kmh-push -n "__fish_kmh_push_needs_command" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l identity -d 'With `--to ssh`: private key file to log in with, before what the inventory says' -r -F
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l jobs -d 'How many machines are worked on at a time' -r
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
@@ -52,7 +52,7 @@ complete -c kmh-push -n "__fish_kmh_push_needs_command" -f -a "help" -d 'Print t
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l to -d 'Where to: `dir:PATH` (one folder a machine below PATH) or `ssh` (the machines themselves)' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l store -d 'The store that secrets are read from; needed when the bundle refers to any' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l root -d 'With `--to ssh`: put this folder before every path, `{machine}` in it being the machine\'s name; units are then not touched' -r
-complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: ~/.ssh/known_hosts]' -r -F
+complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l identity -d 'With `--to ssh`: private key file to log in with, before what the inventory says' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l jobs -d 'How many machines are worked on at a time' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F

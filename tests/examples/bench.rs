@@ -71,7 +71,10 @@ fn document(kind: &str, megabytes: usize) -> Value {
 /// 200 MB past a tool that needs none of it.
 fn stream(dir: &Path) {
     let mut file = File::create(dir.join("stream.json")).unwrap();
-    let network = Command::new(tool_dir().join("kmh-bgpcfg")).stdin(write(dir, "small.yaml", &inventory(3, 3))).output().unwrap();
+    let network = Command::new(tool_dir().join("kmh-bgpcfg"))
+        .stdin(write(dir, "small.yaml", &inventory(3, 3)))
+        .output()
+        .unwrap();
     assert!(network.status.success(), "kmh-bgpcfg failed");
     file.write_all(&network.stdout).unwrap();
     for _ in 0..20 {
@@ -85,7 +88,10 @@ fn stream(dir: &Path) {
         ("kmh-bgpcfg", cost(dir, 3, &["kmh-bgpcfg"], "stream.json", "copy.json")),
         ("jq -c .", cost(dir, 3, &["jq", "-c", "."], "stream.json", "copy.json")),
     ];
-    println!("a stream of {size:.0} MB, of which the tool needs {:.3} MB\n", network.stdout.len() as f64 / MEGABYTE);
+    println!(
+        "a stream of {size:.0} MB, of which the tool needs {:.3} MB\n",
+        network.stdout.len() as f64 / MEGABYTE
+    );
     println!("{:<12} {:>9} {:>9} {:>12} {:>10}", "", "seconds", "MB/s", "peak MB", "jq takes");
     for (name, cost) in rows {
         println!(
@@ -126,20 +132,30 @@ fn pipe(dir: &Path) {
         }
         sizes.push(std::fs::metadata(dir.join("5.json")).unwrap().len() as f64 / MEGABYTE);
     }
-    println!("{:<16} {:>14} {:>14} {:>14}   a node more, 1,000 : 100", "", "10 nodes", "100 nodes", "1,000 nodes");
+    println!(
+        "{:<16} {:>14} {:>14} {:>14}   a node more, 1,000 : 100",
+        "", "10 nodes", "100 nodes", "1,000 nodes"
+    );
     let line = |name: &str, costs: &[Cost]| {
-        let cells: Vec<String> = costs.iter().map(|c| format!("{:.2} ({:.0})", c.seconds, c.megabytes)).collect();
+        let cells: Vec<String> =
+            costs.iter().map(|c| format!("{:.2} ({:.0})", c.seconds, c.megabytes)).collect();
         // 1.0 is linear: what the next node costs in the large cluster against the small one.
         let slope = |a: Cost, b: Cost, nodes: usize| (b.seconds - a.seconds) / nodes as f64;
         let (early, late) = (slope(costs[0], costs[1], 90), slope(costs[1], costs[2], 900));
-        let growth = if early > 0.0002 { format!("{:.1}x", late / early) } else { format!("{:.2} ms a node", late * 1e3) };
+        let growth = if early > 0.0002 {
+            format!("{:.1}x", late / early)
+        } else {
+            format!("{:.2} ms a node", late * 1e3)
+        };
         println!("{name:<16} {:>14} {:>14} {:>14}   {growth}", cells[0], cells[1], cells[2]);
     };
     for ((name, ..), costs) in STEPS.iter().zip(&table) {
         line(name, costs);
     }
     // A pipe as it runs every day, nothing made for the first time.
-    let daily = |size: usize| STEPS.iter().zip(&table).filter(|(step, _)| step.1 > 1).map(move |(_, costs)| costs[size]);
+    let daily = |size: usize| {
+        STEPS.iter().zip(&table).filter(|(step, _)| step.1 > 1).map(move |(_, costs)| costs[size])
+    };
     let sum = |size: usize| Cost {
         seconds: daily(size).map(|cost| cost.seconds).sum(),
         megabytes: daily(size).map(|cost| cost.megabytes).fold(0.0, f64::max),

@@ -42,23 +42,31 @@ pub fn blocks(text: &str) -> Vec<Block> {
                 text.push_str(line);
                 text.push('\n');
             }
-            Some(Block::Session(steps)) => match (line.strip_prefix("$ "), line.strip_prefix("> ").filter(|_| typing)) {
-                (Some(command), _) => {
-                    steps.push(Step { line: index + 1, command: command.to_owned(), output: String::new() });
-                    typing = true;
-                }
-                (None, continued) => {
-                    let step = steps.last_mut().unwrap_or_else(|| panic!("line {}: output before a command", index + 1));
-                    typing = continued.is_some();
-                    if let Some(command) = continued {
-                        step.command.push('\n');
-                        step.command.push_str(command);
-                    } else {
-                        step.output.push_str(line);
-                        step.output.push('\n');
+            Some(Block::Session(steps)) => {
+                match (line.strip_prefix("$ "), line.strip_prefix("> ").filter(|_| typing)) {
+                    (Some(command), _) => {
+                        steps.push(Step {
+                            line: index + 1,
+                            command: command.to_owned(),
+                            output: String::new(),
+                        });
+                        typing = true;
+                    }
+                    (None, continued) => {
+                        let step = steps
+                            .last_mut()
+                            .unwrap_or_else(|| panic!("line {}: output before a command", index + 1));
+                        typing = continued.is_some();
+                        if let Some(command) = continued {
+                            step.command.push('\n');
+                            step.command.push_str(command);
+                        } else {
+                            step.output.push_str(line);
+                            step.output.push('\n');
+                        }
                     }
                 }
-            },
+            }
         }
     }
     found
@@ -97,9 +105,20 @@ pub fn settled(text: &str, folder: &str) -> String {
             continue;
         }
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        let date = word.len() >= 10 && word.is_char_boundary(10) && word.as_bytes()[4] == b'-' && word.as_bytes()[7] == b'-' && digits >= 8;
-        let digest = word.trim_start_matches("sha256:").len() >= 16 && word.trim_start_matches("sha256:").bytes().all(|b| b.is_ascii_hexdigit());
-        out.push_str(if date { "DATE" } else if digest { "DIGEST" } else { &word });
+        let date = word.len() >= 10
+            && word.is_char_boundary(10)
+            && word.as_bytes()[4] == b'-'
+            && word.as_bytes()[7] == b'-'
+            && digits >= 8;
+        let digest = word.trim_start_matches("sha256:").len() >= 16
+            && word.trim_start_matches("sha256:").bytes().all(|b| b.is_ascii_hexdigit());
+        out.push_str(if date {
+            "DATE"
+        } else if digest {
+            "DIGEST"
+        } else {
+            &word
+        });
         word.clear();
         out.push(c);
     }

@@ -27,7 +27,11 @@ pub fn inventory(nodes: usize, sites: usize) -> String {
     );
     for site in 0..sites {
         let (id, asn, pods, name) = (site + 1, 65001 + site, 128 + site, site_name(site));
-        let router = if site < 2 { "kind: pfsense, interface: opt1" } else { "kind: linux, bgp: frr, interface: eth1" };
+        let router = if site < 2 {
+            "kind: pfsense, interface: opt1"
+        } else {
+            "kind: linux, bgp: frr, interface: eth1"
+        };
         let _ = write!(
             out,
             "    - name: {name}\n\

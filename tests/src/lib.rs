@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::disallowed_methods,
     clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
     reason = "a test that cannot go on stops, and writes files as it likes"
 )]
 

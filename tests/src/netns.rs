@@ -43,7 +43,8 @@ impl Netns {
         }
         let dir = tempfile::Builder::new().prefix("kmh-netns-").tempdir().expect("a temporary folder");
         // The daemons of FRR give up root and must still reach their folders.
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).expect("a folder of one's own");
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))
+            .expect("a folder of one's own");
         let prefix = format!("kmh{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Self { prefix, dir, spaces: Vec::new(), daemons: Vec::new() }
     }
@@ -62,13 +63,9 @@ impl Netns {
 
     /// A link between two namespaces, up at both ends.
     pub fn link(&self, (a, a_interface): (&str, &str), (b, b_interface): (&str, &str)) {
-        run(Command::new("ip").args(["link", "add", a_interface, "netns", &self.full(a), "type", "veth"]).args([
-            "peer",
-            "name",
-            b_interface,
-            "netns",
-            &self.full(b),
-        ]));
+        run(Command::new("ip")
+            .args(["link", "add", a_interface, "netns", &self.full(a), "type", "veth"])
+            .args(["peer", "name", b_interface, "netns", &self.full(b)]));
         self.ip(a, &["link", "set", a_interface, "up"]);
         self.ip(b, &["link", "set", b_interface, "up"]);
     }
@@ -81,7 +78,10 @@ impl Netns {
     /// A line in `sh` inside a namespace.
     pub fn sh(&self, space: &str, line: &str) -> Ran {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.full(space), "/bin/sh", "-c", line]).env("LC_ALL", "C").stdin(Stdio::null());
+        command
+            .args(["netns", "exec", &self.full(space), "/bin/sh", "-c", line])
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
         let output = command.output().expect("ip netns exec");
         Ran {
             code: output.status.code().unwrap_or(128),
@@ -125,14 +125,29 @@ impl Netns {
     /// Starts FRR and gives it a whole `frr.conf`, as its start script does.
     pub fn start_frr(&mut self, space: &str, conf: &str) {
         let dir = self.folder(&format!("frr-{space}"));
-        let owner = |flag: &str| run(Command::new("id").args([flag, "frr"])).trim().parse::<u32>().expect("the user frr");
+        let owner = |flag: &str| {
+            run(Command::new("id").args([flag, "frr"])).trim().parse::<u32>().expect("the user frr")
+        };
         chown(&dir, Some(owner("-u")), Some(owner("-g"))).expect("a folder for frr");
         std::fs::write(dir.join("frr.conf"), conf).expect("frr.conf");
         std::fs::write(dir.join("vtysh.conf"), "service integrated-vtysh-config\n").expect("vtysh.conf");
         let at = |name: &str| dir.join(name).to_str().expect("a path in UTF-8").to_owned();
         for daemon in ["zebra", "staticd", "bfdd", "bgpd"] {
             let (pid, socket, vty) = (at(&format!("{daemon}.pid")), at("zserv.api"), at(""));
-            let mut args = vec!["-z", &socket, "-i", &pid, "--vty_socket", &vty, "-P", "0", "-f", "/dev/null", "--log", "stdout"];
+            let mut args = vec![
+                "-z",
+                &socket,
+                "-i",
+                &pid,
+                "--vty_socket",
+                &vty,
+                "-P",
+                "0",
+                "-f",
+                "/dev/null",
+                "--log",
+                "stdout",
+            ];
             let control = at("bfdd.sock");
             if daemon == "bfdd" {
                 args.extend(["--bfdctl", &control]);
@@ -142,15 +157,21 @@ impl Netns {
             let ready = || if vty.exists() { Ok(()) } else { Err(self.log(&format!("frr-{space}/log"))) };
             until(Duration::from_secs(15), &format!("{daemon} in {space}"), ready);
         }
-        let booted = self.sh(space, &format!("vtysh --vty_socket {dir} --config_dir {dir} -b", dir = dir.display()));
+        let booted =
+            self.sh(space, &format!("vtysh --vty_socket {dir} --config_dir {dir} -b", dir = dir.display()));
         assert!(booted.code == 0 && !booted.stdout.contains('%'), "{space} refuses its frr.conf: {booted:?}");
     }
 
     /// Asks FRR, or tells it something.
     pub fn vtysh(&self, space: &str, commands: &[&str]) -> String {
         let dir = self.dir.path().join(format!("frr-{space}"));
-        let commands: String = commands.iter().map(|command| format!(" -c '{command}'")).collect();
-        self.sh(space, &format!("vtysh --vty_socket {dir} --config_dir {dir}{commands}", dir = dir.display())).exits(0).stdout
+        let commands = commands.iter().map(|command| format!("-c '{command}'")).collect::<Vec<_>>().join(" ");
+        self.sh(
+            space,
+            &format!("vtysh --vty_socket {dir} --config_dir {dir} {commands}", dir = dir.display()),
+        )
+        .exits(0)
+        .stdout
     }
 
     /// Starts BIRD.
@@ -217,7 +238,9 @@ pub fn until(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<(), St
     loop {
         match ask() {
             Ok(()) => return start.elapsed(),
-            Err(answer) if start.elapsed() > limit => panic!("{what}: not within {limit:?}; last answer:\n{answer}"),
+            Err(answer) if start.elapsed() > limit => {
+                panic!("{what}: not within {limit:?}; last answer:\n{answer}")
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(200)),
         }
     }
@@ -225,7 +248,12 @@ pub fn until(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<(), St
 
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

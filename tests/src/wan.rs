@@ -104,7 +104,9 @@ impl Wan {
             let ends = items(&tunnel["ends"]);
             let end = |n: usize| (text(&ends[n]["router"]), text(&ends[n]["interface"]));
             self.net.link(end(0), end(1));
-            for (space, interface, end) in ends.iter().enumerate().map(|(n, value)| (end(n).0, end(n).1, value)) {
+            for (space, interface, end) in
+                ends.iter().enumerate().map(|(n, value)| (end(n).0, end(n).1, value))
+            {
                 for (address, prefix) in texts(&end["addresses"]).iter().zip(texts(&tunnel["networks"])) {
                     let length = prefix.split_once('/').expect("a network").1;
                     self.net.ip(space, &["addr", "add", &format!("{address}/{length}"), "dev", interface]);
@@ -133,7 +135,10 @@ impl Wan {
             self.net.ip(name, &["addr", "add", address, "dev", "nodes"]);
         }
         // Its line, with the default route over it.
-        let number = items(&self.network["routers"]).iter().position(|other| other["name"] == router["name"]).expect("itself");
+        let number = items(&self.network["routers"])
+            .iter()
+            .position(|other| other["name"] == router["name"])
+            .expect("itself");
         self.net.link((name, "line"), (INTERNET, name));
         for (family, ours, theirs) in [
             ("-4", format!("198.18.{number}.2/30"), format!("198.18.{number}.1/30")),
@@ -145,8 +150,13 @@ impl Wan {
             self.net.ip(name, &[family, "route", "add", "default", "via", gateway]);
         }
         // Its other segments: what it originates and does not have on the node segment.
-        let segments: Vec<String> = texts(&router["addresses"]).into_iter().map(|address| self.connected(name, address)).collect();
-        for (number, lan) in texts(&router["originate"]).into_iter().filter(|net| !segments.iter().any(|own| own == net)).enumerate() {
+        let segments: Vec<String> =
+            texts(&router["addresses"]).into_iter().map(|address| self.connected(name, address)).collect();
+        for (number, lan) in texts(&router["originate"])
+            .into_iter()
+            .filter(|net| !segments.iter().any(|own| own == net))
+            .enumerate()
+        {
             let (base, length) = lan.split_once('/').expect("a network");
             let interface = format!("lan{number}");
             self.net.link((name, &interface), (SWITCH, &format!("{interface}-{name}")));
@@ -160,7 +170,11 @@ impl Wan {
         let family = if is_v6(address) { "-6" } else { "-4" };
         let routes = self.net.ip(space, &[family, "-o", "route", "show", "dev", "nodes", "proto", "kernel"]);
         let networks = routes.lines().filter_map(|line| line.split_whitespace().next());
-        networks.filter(|net| !net.starts_with("fe80")).find(|net| net.ends_with(&format!("/{length}"))).expect("a connected network").to_owned()
+        networks
+            .filter(|net| !net.starts_with("fe80"))
+            .find(|net| net.ends_with(&format!("/{length}")))
+            .expect("a connected network")
+            .to_owned()
     }
 
     fn node(&mut self, node: &Value) {
@@ -178,7 +192,9 @@ impl Wan {
             self.net.ip(name, &[family, "route", "add", "default", "via", gateway]);
         }
         // As Calico's CNI plugin does: a /32, an address that only the node's proxy ARP answers for, or a link-local one.
-        self.net.sh(name, "sysctl -q -w net.ipv4.conf.cali0.proxy_arp=1 net.ipv4.neigh.cali0.proxy_delay=0").exits(0);
+        self.net
+            .sh(name, "sysctl -q -w net.ipv4.conf.cali0.proxy_arp=1 net.ipv4.neigh.cali0.proxy_delay=0")
+            .exits(0);
         self.net.ip(name, &["addr", "add", "fe80::1/64", "dev", "cali0"]);
         for own in self.pods.clone().iter().filter(|own| own.node == name) {
             let address = own.address.to_string();
@@ -197,26 +213,49 @@ impl Wan {
     /// What Calico would tell a node's BIRD, and `more`.
     pub fn bird(&self, name: &str, more: &str) -> String {
         let node = items(&self.network["nodes"]).iter().find(|node| node["name"] == name).expect("a node");
-        let resources = |kind: &'static str| items(&self.network["calico"]).iter().filter(move |resource| resource["kind"] == kind);
-        let zone = items(&node["labels"]).iter().find(|label| label[0] == "topology.kubernetes.io/zone").expect("a zone");
+        let resources = |kind: &'static str| {
+            items(&self.network["calico"]).iter().filter(move |resource| resource["kind"] == kind)
+        };
+        let zone = items(&node["labels"])
+            .iter()
+            .find(|label| label[0] == "topology.kubernetes.io/zone")
+            .expect("a zone");
         let settings = &resources("BGPConfiguration").next().expect("a BGPConfiguration")["spec"];
         let ranges = ["serviceClusterIPs", "serviceLoadBalancerIPs"].map(|key| items(&settings[key]));
         let services: Vec<&str> = ranges.into_iter().flatten().map(|range| text(&range["cidr"])).collect();
-        let pools = |key: &'static str| resources("IPPool").filter(move |pool| pool["spec"][key] == true).map(|pool| text(&pool["spec"]["cidr"]));
-        let enabled: Vec<&str> =
-            resources("IPPool").filter(|pool| pool["spec"]["disabled"] != true).map(|pool| text(&pool["spec"]["cidr"])).collect();
+        let pools = |key: &'static str| {
+            resources("IPPool")
+                .filter(move |pool| pool["spec"][key] == true)
+                .map(|pool| text(&pool["spec"]["cidr"]))
+        };
+        let enabled: Vec<&str> = resources("IPPool")
+            .filter(|pool| pool["spec"]["disabled"] != true)
+            .map(|pool| text(&pool["spec"]["cidr"]))
+            .collect();
         let unexported: Vec<&str> = pools("disableBGPExport").collect();
 
-        let mut out = format!("router id {};\nlog stderr {{ info, warning, error, fatal, bug }};\n", router_id(node));
+        let mut out =
+            format!("router id {};\nlog stderr {{ info, warning, error, fatal, bug }};\n", router_id(node));
         out.push_str("protocol device { scan time 2; }\nprotocol direct { ipv4; ipv6; interface -\"cali*\", \"*\"; }\n");
         for (family, v6) in [("ipv4", false), ("ipv6", true)] {
-            let of = |prefixes: &[&str]| prefixes.iter().filter(|net| is_v6(net) == v6).map(|net| format!("{net}+")).collect::<Vec<_>>().join(", ");
+            let of = |prefixes: &[&str]| {
+                prefixes
+                    .iter()
+                    .filter(|net| is_v6(net) == v6)
+                    .map(|net| format!("{net}+"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
             let when = |prefixes: &[&str], action: &str| match of(prefixes).as_str() {
                 "" => String::new(),
                 set => format!("  if net ~ [ {set} ] then {action};\n"),
             };
-            let blocks: Vec<&str> =
-                self.pods.iter().filter(|pod| pod.node == name && is_v6(&pod.block) == v6).map(|pod| pod.block.as_str()).collect();
+            let blocks: Vec<&str> = self
+                .pods
+                .iter()
+                .filter(|pod| pod.node == name && is_v6(&pod.block) == v6)
+                .map(|pod| pod.block.as_str())
+                .collect();
             let _ = write!(out, "protocol static static_{family} {{\n  {family};\n");
             for prefix in blocks.iter().chain(services.iter().filter(|net| is_v6(net) == v6)) {
                 let _ = writeln!(out, "  route {prefix} blackhole;");
@@ -231,7 +270,8 @@ impl Wan {
             // The order of Calico's export rules; the first that decides ends it.
             let _ = write!(out, "function calico_{family}() {{\n{}", when(&unexported, "reject"));
             for block in &blocks {
-                let _ = write!(out, "  if net = {block} then accept;\n  if net ~ [ {block}+ ] then reject;\n");
+                let _ =
+                    write!(out, "  if net = {block} then accept;\n  if net ~ [ {block}+ ] then reject;\n");
             }
             let _ = write!(out, "{}{}  reject;\n}}\n", when(&services, "accept"), when(&enabled, "accept"));
         }
@@ -248,18 +288,32 @@ impl Wan {
         let address = text(&peer["peerIP"]);
         let v6 = is_v6(address);
         let (family, key) = if v6 { ("ipv6", "exportV6") } else { ("ipv4", "exportV4") };
-        let own = texts(&node["addresses"]).into_iter().find(|own| is_v6(own) == v6).expect("an address of the peer's family");
+        let own = texts(&node["addresses"])
+            .into_iter()
+            .find(|own| is_v6(own) == v6)
+            .expect("an address of the peer's family");
         let own = own.split_once('/').expect("an address with a length").0;
         let mut guard = String::new();
         for name in texts(&peer["filters"]) {
-            let filters = items(&self.network["calico"]).iter().filter(|filter| filter["kind"] == "BGPFilter" && filter["metadata"]["name"] == name);
+            let filters = items(&self.network["calico"])
+                .iter()
+                .filter(|filter| filter["kind"] == "BGPFilter" && filter["metadata"]["name"] == name);
             for rule in filters.flat_map(|filter| items(&filter["spec"][key])) {
-                assert_eq!(*rule, serde_json::json!({"source": "RemotePeers", "action": "Reject"}), "a filter that this lab does not know");
+                assert_eq!(
+                    *rule,
+                    serde_json::json!({"source": "RemotePeers", "action": "Reject"}),
+                    "a filter that this lab does not know"
+                );
                 guard.push_str("if source = RTS_BGP then reject; ");
             }
         }
-        let restart = peer["maxRestartTime"].as_str().map_or(String::new(), |time| format!("graceful restart time {};", time.trim_end_matches('s')));
-        let asn = &items(&self.network["calico"]).iter().find(|r| r["kind"] == "BGPConfiguration").expect("a BGPConfiguration")["spec"]["asNumber"];
+        let restart = peer["maxRestartTime"]
+            .as_str()
+            .map_or(String::new(), |time| format!("graceful restart time {};", time.trim_end_matches('s')));
+        let asn = &items(&self.network["calico"])
+            .iter()
+            .find(|r| r["kind"] == "BGPConfiguration")
+            .expect("a BGPConfiguration")["spec"]["asNumber"];
         let _ = write!(
             out,
             "protocol bgp router_{} {{\n  local {own} as {asn};\n  neighbor {address} as {};\n  source address {own};\n  multihop;\n  \
@@ -284,14 +338,24 @@ impl Wan {
 
     /// Pings a pod from another one, once.
     pub fn ping(&self, from: &Pod, to: &Pod) -> Result<(), String> {
-        let ran = self.net.sh(&pod_space(&from.node), &format!("ping -n -c 1 -W 1 -I {} {}", from.address, to.address));
-        if ran.code == 0 { Ok(()) } else { Err(format!("{} to {} ({}):\n{}{}", from.node, to.node, to.address, ran.stdout, ran.stderr)) }
+        let ran = self
+            .net
+            .sh(&pod_space(&from.node), &format!("ping -n -c 1 -W 1 -I {} {}", from.address, to.address));
+        if ran.code == 0 {
+            Ok(())
+        } else {
+            Err(format!("{} to {} ({}):\n{}{}", from.node, to.node, to.address, ran.stdout, ran.stderr))
+        }
     }
 
     /// Whether every pod reaches every other of its family.
     pub fn all_reach_all(&self) -> Result<(), String> {
         for from in &self.pods {
-            for to in self.pods.iter().filter(|to| to.node != from.node && to.address.is_ipv6() == from.address.is_ipv6()) {
+            for to in self
+                .pods
+                .iter()
+                .filter(|to| to.node != from.node && to.address.is_ipv6() == from.address.is_ipv6())
+            {
                 self.ping(from, to)?;
             }
         }
@@ -302,9 +366,15 @@ impl Wan {
 /// IPv4 of the node, or its number in IPv6, as calico-node makes one up.
 fn router_id(node: &Value) -> String {
     let addresses = texts(&node["addresses"]);
-    let v4 = addresses.iter().find(|address| !is_v6(address)).map(|address| address.split_once('/').expect("an address").0.to_owned());
+    let v4 = addresses
+        .iter()
+        .find(|address| !is_v6(address))
+        .map(|address| address.split_once('/').expect("an address").0.to_owned());
     v4.unwrap_or_else(|| {
-        let IpAddr::V6(v6) = addresses[0].split_once('/').expect("an address").0.parse().expect("an address") else { unreachable!() };
+        let IpAddr::V6(v6) = addresses[0].split_once('/').expect("an address").0.parse().expect("an address")
+        else {
+            unreachable!()
+        };
         let low = v6.octets();
         format!("1.{}.{}.{}", low[13], low[14], low[15])
     })
@@ -318,7 +388,12 @@ fn pods(network: &Value) -> Vec<Pod> {
         let site = text(&node["site"]);
         let number = used.entry(site).or_default();
         *number += 3;
-        for pool in items(&network["calico"]).iter().filter(|pool| pool["kind"] == "IPPool" && pool["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(&format!("pods.{site}.")))) {
+        for pool in items(&network["calico"]).iter().filter(|pool| {
+            pool["kind"] == "IPPool"
+                && pool["metadata"]["name"]
+                    .as_str()
+                    .is_some_and(|name| name.starts_with(&format!("pods.{site}.")))
+        }) {
             let base = text(&pool["spec"]["cidr"]).split_once('/').expect("a network").0;
             let first = after(base, *number * 64);
             pods.push(Pod {

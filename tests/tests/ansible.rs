@@ -15,7 +15,11 @@ fn play(sandbox: &Sandbox, options: &str) -> Ran {
 
 /// How many tasks changed something, from the recap.
 fn changed(ran: &Ran) -> u32 {
-    let recap = ran.stdout.lines().find(|line| line.starts_with("localhost") && line.contains("changed=")).expect("a recap");
+    let recap = ran
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("localhost") && line.contains("changed="))
+        .expect("a recap");
     let (_, count) = recap.split_once("changed=").unwrap();
     count.split_whitespace().next().unwrap().parse().unwrap()
 }
@@ -44,7 +48,11 @@ fn a_wrong_inventory_fails_the_play_with_the_reason() {
     sandbox.sh("sed -i 's/asn: 65030/ans: 65030/' cluster.yaml").exits(0);
     let ran = play(&sandbox, "-e inventory=$PWD/cluster.yaml");
     assert_ne!(ran.code, 0);
-    assert!(ran.stdout.contains("unknown field `ans`") || ran.stdout.contains("unknown key `ans`"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("unknown field `ans`") || ran.stdout.contains("unknown key `ans`"),
+        "{}",
+        ran.stdout
+    );
     assert!(!sandbox.has("site"));
 }
 
@@ -53,7 +61,7 @@ fn the_ansible_form_is_what_register_wants() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "play.yaml",
-        r#"
+        r"
 - hosts: localhost
   connection: local
   gather_facts: false
@@ -67,8 +75,10 @@ fn the_ansible_form_is_what_register_wants() {
         that:
           - run is changed
           - (run.stdout | from_json).documents | selectattr('kind', 'equalto', 'kmh.pki/v1') | length == 1
-"#,
+",
     );
-    sandbox.sh("ANSIBLE_LOCALHOST_WARNING=false HOME=$PWD ansible-playbook -i localhost, --check play.yaml").exits(0);
+    sandbox
+        .sh("ANSIBLE_LOCALHOST_WARNING=false HOME=$PWD ansible-playbook -i localhost, --check play.yaml")
+        .exits(0);
     assert!(!sandbox.has("pki"), "--check made a store");
 }

@@ -17,7 +17,10 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("kmh-render", &SHARED),
     ("kmh-push", &SHARED),
     ("kmh-check", &SHARED),
-    ("kmh-tests", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check"]),
+    (
+        "kmh-tests",
+        &["kmh-doc", "kmh-model", "kmh-cli", "kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check"],
+    ),
 ];
 
 /// What a tool may use of ours: no tool uses another tool.
@@ -29,7 +32,11 @@ const ONLY: [(&str, &[&str], &str); 6] = [
     ("ssh2", &["kmh-push"], "a C library; nothing else may need it to be built"),
     ("libssh2-sys", &["kmh-push"], "the same"),
     ("minijinja", &["kmh-render"], "one place renders"),
-    ("clap", &["kmh-cli", "kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check"], "words and meaning know no command line"),
+    (
+        "clap",
+        &["kmh-cli", "kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check"],
+        "words and meaning know no command line",
+    ),
     ("tempfile", &["kmh-cli", "kmh-tests"], "files are written in one place"),
 ];
 
@@ -43,7 +50,8 @@ fn metadata() -> Metadata {
 /// What each of our crates names as a dependency, tests' own needs left out unless asked for.
 fn direct(metadata: &Metadata, with_dev: bool) -> BTreeMap<String, BTreeSet<String>> {
     let of = |package: &cargo_metadata::Package| {
-        let wanted = package.dependencies.iter().filter(|d| with_dev || d.kind != DependencyKind::Development);
+        let wanted =
+            package.dependencies.iter().filter(|d| with_dev || d.kind != DependencyKind::Development);
         wanted.map(|dependency| dependency.name.clone()).collect()
     };
     metadata.packages.iter().map(|package| (package.name.to_string(), of(package))).collect()
@@ -108,8 +116,11 @@ fn versions_and_lints_stand_in_one_place() {
 fn every_direct_dependency_is_accounted_for() {
     let metadata = metadata();
     let ours: BTreeSet<&str> = EDGES.iter().map(|(name, _)| *name).collect();
-    let used: BTreeSet<String> =
-        direct(&metadata, true).into_values().flatten().filter(|name| !ours.contains(name.as_str())).collect();
+    let used: BTreeSet<String> = direct(&metadata, true)
+        .into_values()
+        .flatten()
+        .filter(|name| !ours.contains(name.as_str()))
+        .collect();
     let text = std::fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
     let described: BTreeSet<String> = text
         .lines()
@@ -117,7 +128,10 @@ fn every_direct_dependency_is_accounted_for() {
         .collect();
     let missing: Vec<_> = used.difference(&described).collect();
     let stale: Vec<_> = described.difference(&used).collect();
-    assert!(missing.is_empty() && stale.is_empty(), "docs/dependencies.md lacks {missing:?} and still has {stale:?}");
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "docs/dependencies.md lacks {missing:?} and still has {stale:?}"
+    );
 }
 
 #[test]

@@ -9,7 +9,9 @@ use kmh_tests::sandbox::{Sandbox, TOOLS, root, walk};
 /// A sandbox with the examples in it, as in the repository.
 fn with_examples() -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.sh(&format!("cp -r {}/examples examples && rm -rf examples/article/build", root().display())).exits(0);
+    sandbox
+        .sh(&format!("cp -r {}/examples examples && rm -rf examples/article/build", root().display()))
+        .exits(0);
     sandbox
 }
 
@@ -31,7 +33,10 @@ fn help_is_first_and_names_every_target() {
     let help = sandbox.sh(&make).exits(0).stdout;
     assert_eq!(help, sandbox.sh(&format!("{make} help")).exits(0).stdout, "help is not the first target");
     for target in "demo test bench lint fmt gen doc install uninstall clean help".split(' ') {
-        assert!(help.lines().any(|line| line.starts_with(&format!("make {target} "))), "{target} is not in\n{help}");
+        assert!(
+            help.lines().any(|line| line.starts_with(&format!("make {target} "))),
+            "{target} is not in\n{help}"
+        );
     }
 }
 
@@ -44,7 +49,11 @@ fn the_demo_shows_what_a_person_wants_to_know_and_runs_twice() {
     }
     // What it says to look at is there.
     let next = first.stdout.split("Where to look next").nth(1).unwrap();
-    for place in next.lines().filter_map(|line| line.split_whitespace().next()).filter(|word| word.starts_with("out/") || word.starts_with("pki/")) {
+    for place in next
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| word.starts_with("out/") || word.starts_with("pki/"))
+    {
         assert!(sandbox.has(place), "{place} is not there");
     }
     let (pki, out) = (sandbox.snapshot("pki"), sandbox.snapshot("out/attic-1"));
@@ -61,9 +70,17 @@ fn the_example_makefile_makes_again_only_what_changed() {
     // The tools that a run of make calls.
     let called = |line: &str| -> Vec<String> {
         let ran = sandbox.sh(line).exits(0);
-        ran.stdout.lines().filter_map(|l| l.split_whitespace().next()).filter(|w| w.starts_with("kmh-")).map(str::to_owned).collect()
+        ran.stdout
+            .lines()
+            .filter_map(|l| l.split_whitespace().next())
+            .filter(|w| w.starts_with("kmh-"))
+            .map(str::to_owned)
+            .collect()
     };
-    assert_eq!(called(make).iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(["kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-check"]));
+    assert_eq!(
+        called(make).iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        BTreeSet::from(["kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-check"])
+    );
     assert_eq!(called(make), [] as [&str; 0], "nothing changed");
 
     // A comment: looked at by those who read the inventory, and no further.
@@ -95,9 +112,15 @@ fn the_example_makefile_makes_again_only_what_changed() {
 fn install_puts_everything_in_place_and_uninstall_takes_it_away() {
     let sandbox = Sandbox::new();
     // Stands in for `make build`: what is installed is not the point here, and a release build takes minutes.
-    sandbox.sh(&format!("mkdir -p target/release; for t in {}; do echo '#!/bin/sh' >target/release/$t; done", TOOLS.join(" "))).exits(0);
+    sandbox
+        .sh(&format!(
+            "mkdir -p target/release; for t in {}; do echo '#!/bin/sh' >target/release/$t; done",
+            TOOLS.join(" ")
+        ))
+        .exits(0);
     sandbox.sh("touch -d '+1 hour' target/release/.kmh-built").exits(0);
-    let make = format!("make -s -C {} CARGO_TARGET_DIR=$PWD/target DESTDIR=$PWD/root PREFIX=/usr", root().display());
+    let make =
+        format!("make -s -C {} CARGO_TARGET_DIR=$PWD/target DESTDIR=$PWD/root PREFIX=/usr", root().display());
     sandbox.sh(&format!("{make} install")).exits(0);
 
     let usr = sandbox.path().join("root/usr");
@@ -114,7 +137,12 @@ fn install_puts_everything_in_place_and_uninstall_takes_it_away() {
         }
         sandbox.sh(&format!("test -x root/usr/bin/{tool}")).exits(0);
     }
-    for place in ["man/man7/kmh.7", "man/man5/kmh-inventory.5", "doc/kmh/examples/article/cluster.yaml", "doc/kmh/README.md"] {
+    for place in [
+        "man/man7/kmh.7",
+        "man/man5/kmh-inventory.5",
+        "doc/kmh/examples/article/cluster.yaml",
+        "doc/kmh/README.md",
+    ] {
         assert!(found.contains(&format!("share/{place}")), "{place} is not installed");
     }
 

@@ -1,6 +1,12 @@
 //! Every kind of defect has a fixture in `invalid/`, which shows it through the same path that every tool takes, with
 //! the text that users see. `KMH_UPDATE=1` writes the texts anew.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +17,16 @@ use kmh_cli::{Common, Env, Failure, Source, Stream};
 use kmh_doc::{Code, Problems, Tree, tree};
 use kmh_model::Need;
 
-const NEEDS: [Need; 8] = [Need::Kubernetes, Need::Etcd, Need::Containerd, Need::Calico, Need::Api, Need::Roles, Need::Asn, Need::Tunnels];
+const NEEDS: [Need; 8] = [
+    Need::Kubernetes,
+    Need::Etcd,
+    Need::Containerd,
+    Need::Calico,
+    Need::Api,
+    Need::Roles,
+    Need::Asn,
+    Need::Tunnels,
+];
 
 #[derive(Parser)]
 struct Arguments {
@@ -23,10 +38,7 @@ struct Arguments {
 fn said(name: &str, bytes: &[u8]) -> String {
     let (mut env, _) = Env::fake(["kmh"], bytes.to_vec());
     let arguments = Arguments::parse_from(["kmh"]);
-    let rename = |mut source: Source| {
-        source.name = name.to_owned();
-        source
-    };
+    let rename = |source: Source| Source { name: name.to_owned(), ..source };
     let read = Stream::read(&mut env, &arguments.common, "kmh", None).and_then(|stream| stream.inventory());
     let failure = match read {
         Err(failure) => failure,
@@ -34,7 +46,10 @@ fn said(name: &str, bytes: &[u8]) -> String {
             Ok((_, problems)) | Err(problems) => Failure::problems(&rename(source), &problems),
         },
     };
-    failure.render("kmh", false).replace("(stdin", &format!("({name}")).replace("at stdin", &format!("at {name}"))
+    failure
+        .render("kmh", false)
+        .replace("(stdin", &format!("({name}"))
+        .replace("at stdin", &format!("at {name}"))
 }
 
 /// The problems of an input.
@@ -69,8 +84,12 @@ fn every_code_has_a_fixture_that_shows_it() {
 
 #[test]
 fn nothing_lies_in_the_folder_that_no_code_asks_for() {
-    let expected: BTreeSet<String> = Code::ALL.iter().flat_map(|code| [format!("{code}.yaml"), format!("{code}.stderr")]).collect();
-    let there: BTreeSet<String> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let expected: BTreeSet<String> =
+        Code::ALL.iter().flat_map(|code| [format!("{code}.yaml"), format!("{code}.stderr")]).collect();
+    let there: BTreeSet<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(there, expected);
 }
 
@@ -84,7 +103,11 @@ fn users_see_what_is_written_beside() {
         if update {
             fs::write(&path, &text).unwrap();
         }
-        assert_eq!(text, fs::read_to_string(&path).unwrap_or_default(), "{name}; KMH_UPDATE=1 writes it anew");
+        assert_eq!(
+            text,
+            fs::read_to_string(&path).unwrap_or_default(),
+            "{name}; KMH_UPDATE=1 writes it anew"
+        );
     }
 }
 
@@ -96,7 +119,9 @@ fn every_message_has_its_shape() {
             let texts = [Some(&problem.message), problem.cause.as_ref(), problem.hint.as_ref()];
             for text in texts.into_iter().flatten() {
                 let first = text.chars().next().unwrap();
-                let name = ["API", "AS_TRANS", "Calico", "IPv", "Kubernetes", "SITE", "BIRD"].iter().any(|name| text.starts_with(name));
+                let name = ["API", "AS_TRANS", "Calico", "IPv", "Kubernetes", "SITE", "BIRD"]
+                    .iter()
+                    .any(|name| text.starts_with(name));
                 assert!(!first.is_uppercase() || name, "{code}: {text}");
                 assert!(!text.ends_with('.') && !text.contains('\n'), "{code}: {text}");
             }
@@ -111,7 +136,10 @@ fn the_whole_of_a_document_is_said_in_one_run() {
                 \x20 - {name: S, network: 10.1.0.0/24, pod_cidrs: 10.0.0.0/18}\n  - {name: t, network: 10.0.0.0/8, pod_cidrs: 10.2.0.0/18}\n  nodez: []\n";
     let found: Vec<Code> = problems(text.as_bytes()).iter().map(|problem| problem.code).collect();
     // What cannot be read, and what is wrong with the rest.
-    assert_eq!(found, [Code::Overlap, Code::BadLabel, Code::Overlap, Code::Overlap, Code::OutsidePods, Code::UnknownKey]);
+    assert_eq!(
+        found,
+        [Code::Overlap, Code::BadLabel, Code::Overlap, Code::Overlap, Code::OutsidePods, Code::UnknownKey]
+    );
 }
 
 #[test]
@@ -119,7 +147,8 @@ fn a_line_of_ten_megabytes_is_refused() {
     let mut text = b"kind: kmh.inventory/v1\nspec: {vars: {a: ".to_vec();
     text.extend(std::iter::repeat_n(b'a', 10 << 20));
     text.extend(b"}}\n");
-    let found: Vec<(Code, u32)> = problems(&text).iter().map(|problem| (problem.code, problem.place.unwrap().line)).collect();
+    let found: Vec<(Code, u32)> =
+        problems(&text).iter().map(|problem| (problem.code, problem.place.unwrap().line)).collect();
     assert_eq!(found, [(Code::TooLarge, 2)]);
     assert!(said("x", &text).len() < 400);
     // In JSON a whole document is one line; there a text has its limit.

@@ -10,7 +10,16 @@ use kmh_model::{Model, Need, load};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const NEEDS: [Need; 8] = [Need::Kubernetes, Need::Etcd, Need::Containerd, Need::Calico, Need::Api, Need::Roles, Need::Asn, Need::Tunnels];
+const NEEDS: [Need; 8] = [
+    Need::Kubernetes,
+    Need::Etcd,
+    Need::Containerd,
+    Need::Calico,
+    Need::Api,
+    Need::Roles,
+    Need::Asn,
+    Need::Tunnels,
+];
 
 fn model(inventory: &Value) -> Model {
     let text = inventory.to_string();
@@ -34,20 +43,32 @@ struct SitePlan {
 
 fn site_plan() -> impl Strategy<Value = SitePlan> {
     let nat = prop_oneof![Just("none"), Just("forwarded")];
-    (1..3_usize, 0..3_usize, 0..4_usize, nat, any::<bool>(), any::<bool>())
-        .prop_map(|(routers, lans, nodes, nat, dynamic, arm)| SitePlan { routers, lans, nodes, dual: false, nat, dynamic, arm })
+    (1..3_usize, 0..3_usize, 0..4_usize, nat, any::<bool>(), any::<bool>()).prop_map(
+        |(routers, lans, nodes, nat, dynamic, arm)| SitePlan {
+            routers,
+            lans,
+            nodes,
+            dual: false,
+            nat,
+            dynamic,
+            arm,
+        },
+    )
 }
 
 fn plans() -> impl Strategy<Value = Vec<SitePlan>> {
     (prop::collection::vec(site_plan(), 1..6), any::<bool>()).prop_map(|(mut plans, dual)| {
-        plans.iter_mut().for_each(|plan| plan.dual = dual);
+        for plan in &mut plans {
+            plan.dual = dual;
+        }
         plans[0].nodes = plans[0].nodes.max(1);
         plans
     })
 }
 
 /// One value or a list, by family.
-fn both(dual: bool, v4: String, v6: String) -> Value {
+fn both(dual: bool, v4: impl Into<String>, v6: impl Into<String>) -> Value {
+    let (v4, v6): (String, String) = (v4.into(), v6.into());
     if dual { json!([v6, v4]) } else { json!(v4) }
 }
 
@@ -90,11 +111,11 @@ fn inventory(plans: &[SitePlan]) -> Value {
         "cluster": {
             "name": "generated",
             "versions": {"kubernetes": "1.36.2", "etcd": "3.6.8", "containerd": "2.1.4", "calico": "3.31.2"},
-            "pod_cidrs": both(dual, "10.200.0.0/16".into(), "fd00:200::/32".into()),
-            "service_cidrs": both(dual, "10.201.0.0/16".into(), "fd00:201::/112".into()),
+            "pod_cidrs": both(dual, "10.200.0.0/16", "fd00:200::/32"),
+            "service_cidrs": both(dual, "10.201.0.0/16", "fd00:201::/112"),
             "api": {"host": "k8s.example.net"},
         },
-        "tunnels": {"network": both(dual, "10.255.0.0/16".into(), "fd00:255::/32".into())},
+        "tunnels": {"network": both(dual, "10.255.0.0/16", "fd00:255::/32")},
         "sites": plans.iter().enumerate().map(|(n, plan)| site(n, plan)).collect::<Vec<_>>(),
         "nodes": nodes.collect::<Vec<_>>(),
     }})
@@ -125,13 +146,17 @@ fn permute(inventory: &Value, by: usize, reverse: bool) -> Value {
 /// Values as YAML in block style, with comments.
 fn yaml(value: &Value, indent: usize) -> String {
     let pad = " ".repeat(indent);
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            map.iter().map(|(key, value)| format!("\n{pad}{key}: {} # said", yaml(value, indent + 2))).collect()
+    let lines: Vec<String> = match value {
+        Value::Object(map) if !map.is_empty() => map
+            .iter()
+            .map(|(key, value)| format!("\n{pad}{key}: {} # said", yaml(value, indent + 2)))
+            .collect(),
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().map(|item| format!("\n{pad}- {}", yaml(item, indent + 2))).collect()
         }
-        Value::Array(items) if !items.is_empty() => items.iter().map(|item| format!("\n{pad}- {}", yaml(item, indent + 2))).collect(),
-        other => other.to_string(),
-    }
+        other => vec![other.to_string()],
+    };
+    lines.concat()
 }
 
 /// Any JSON that a document may hold.
@@ -142,12 +167,26 @@ fn any_json() -> impl Strategy<Value = Value> {
         (-(1_i64 << 53)..=1 << 53).prop_map(Value::from),
         any::<i32>().prop_map(|n| Value::from(f64::from(n) / 8.0)),
         "\\PC{0,12}".prop_map(Value::from),
-        prop_oneof![Just("no"), Just("on"), Just("1.30"), Just("0x1f"), Just("~"), Just(""), Just("a: b"), Just("- a"), Just("# x"), Just("1:30"), Just("=")].prop_map(Value::from),
+        prop_oneof![
+            Just("no"),
+            Just("on"),
+            Just("1.30"),
+            Just("0x1f"),
+            Just("~"),
+            Just(""),
+            Just("a: b"),
+            Just("- a"),
+            Just("# x"),
+            Just("1:30"),
+            Just("=")
+        ]
+        .prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::btree_map("[a-z]{1,6}", inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map("[a-z]{1,6}", inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
@@ -178,7 +217,7 @@ proptest! {
         let mut written = inventory(&more);
         // The newcomers stand first, and their names sort first.
         written["spec"]["sites"].as_array_mut().unwrap().rotate_right(1);
-        written["spec"]["nodes"].as_array_mut().unwrap().insert(0, json!({"name": "aaa", "site": "site-0", "address": both(plans[0].dual, "10.0.0.99".into(), "fd00:0::99".into())}));
+        written["spec"]["nodes"].as_array_mut().unwrap().insert(0, json!({"name": "aaa", "site": "site-0", "address": both(plans[0].dual, "10.0.0.99", "fd00:0::99")}));
         let after = model(&written);
         let tunnels = |model: &Model| -> BTreeMap<String, String> {
             model.tunnels.iter().map(|t| (format!("{}-{}", t.ends[0].router, t.ends[1].router), format!("{t:?}"))).collect()

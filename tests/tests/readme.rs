@@ -24,7 +24,10 @@ fn every_session_prints_what_it_says() {
             // Both streams in one, as a terminal shows them; bash, because people type in it.
             let printed = sandbox.bash(&format!("{{ {}\n}} 2>&1", step.command)).stdout;
             if settled(&printed, folder) != settled(&step.output, folder) {
-                wrong.push(format!("README.md:{}: $ {}\nprints\n{printed}\nnot\n{}", step.line, step.command, step.output));
+                wrong.push(format!(
+                    "README.md:{}: $ {}\nprints\n{printed}\nnot\n{}",
+                    step.line, step.command, step.output
+                ));
             }
             outputs.push(printed.replace(folder, "."));
         }

@@ -31,7 +31,7 @@ impl Needle {
         };
         assert!(raw.len() >= 16, "{}: too short to search for", name.display());
         let mut forms = vec![raw.clone(), file.to_vec()];
-        let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = raw.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         forms.push(hex.to_uppercase().into_bytes());
         forms.push(hex.into_bytes());
         for skip in 0..3 {

@@ -79,7 +79,8 @@ impl Facts {
         if blocks != 1 {
             return Err(format!("its PEM text holds {blocks} blocks instead of one"));
         }
-        let (rest, block) = parse_x509_pem(pem.as_bytes()).map_err(|e| format!("its PEM text cannot be read: {e}"))?;
+        let (rest, block) =
+            parse_x509_pem(pem.as_bytes()).map_err(|e| format!("its PEM text cannot be read: {e}"))?;
         if block.label != "CERTIFICATE" {
             return Err(format!("its PEM text is a `{}`, not a certificate", block.label));
         }
@@ -171,7 +172,10 @@ impl Facts {
                 self.authority_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec());
             }
             ParsedExtension::ParseError { error } => {
-                return Err(format!("its extension {} cannot be read: {error}", extension.oid.to_id_string()));
+                return Err(format!(
+                    "its extension {} cannot be read: {error}",
+                    extension.oid.to_id_string()
+                ));
             }
             _ if extension.critical => self.unknown_critical.push(extension.oid.to_id_string()),
             _ => {}
@@ -232,7 +236,8 @@ fn texts<'a, 'b: 'a>(attributes: impl Iterator<Item = &'a AttributeTypeAndValue<
 }
 
 fn moment(time: ASN1Time) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::from_unix_timestamp(time.timestamp()).map_err(|e| format!("a date of it cannot be read: {e}"))
+    OffsetDateTime::from_unix_timestamp(time.timestamp())
+        .map_err(|e| format!("a date of it cannot be read: {e}"))
 }
 
 fn address(octets: &[u8]) -> Result<IpAddr, String> {

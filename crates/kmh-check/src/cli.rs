@@ -71,8 +71,10 @@ const FROM: [Kind; 4] = [Kind::Inventory, Kind::Pki, Kind::Network, Kind::Bundle
 
 fn check(stream: &Stream, ctx: &mut Context<'_>) -> Result<Outcome<CheckSpec>, Failure> {
     if !FROM.iter().chain([&Kind::Push]).any(|kind| stream.has(*kind)) {
-        return Err(Failure::wrong("there is nothing to check: the stream has no document that a check is about")
-            .hint("give it an inventory, or what kmh-pki, kmh-bgpcfg, kmh-render or kmh-push made of one"));
+        return Err(Failure::wrong(
+            "there is nothing to check: the stream has no document that a check is about",
+        )
+        .hint("give it an inventory, or what kmh-pki, kmh-bgpcfg, kmh-render or kmh-push made of one"));
     }
     let inventory = if stream.has(Kind::Inventory) { Some(load(stream)?) } else { None };
     let pki = stream.find::<PkiSpec>()?;
@@ -88,9 +90,12 @@ fn check(stream: &Stream, ctx: &mut Context<'_>) -> Result<Outcome<CheckSpec>, F
         now: ctx.env.now,
     };
     let machines = machines(&documents);
-    let chosen = |name: &str| ctx.common.limit.is_empty() || match machines.binary_search_by(|m| m.name.as_str().cmp(name)).ok().map(|at| &machines[at]) {
-        Some(m) => ctx.chosen(&m.name, m.site.as_deref(), &m.roles),
-        None => ctx.chosen(name, None, &[]),
+    let chosen = |name: &str| {
+        ctx.common.limit.is_empty()
+            || match machines.binary_search_by(|m| m.name.as_str().cmp(name)).ok().map(|at| &machines[at]) {
+                Some(m) => ctx.chosen(&m.name, m.site.as_deref(), &m.roles),
+                None => ctx.chosen(name, None, &[]),
+            }
     };
     // A mistyped name would otherwise choose nothing, and nothing is always right.
     if !ctx.common.limit.is_empty() && !machines.iter().any(|m| chosen(&m.name)) {
@@ -155,7 +160,11 @@ fn machines(documents: &Documents<'_>) -> Vec<Known> {
     } else if let Some(network) = documents.network {
         let routers = network.routers.iter().map(|r| (&r.name, &r.site));
         let places = routers.chain(network.nodes.iter().map(|n| (&n.name, &n.site)));
-        found.extend(places.map(|(name, site)| Known { name: name.clone(), site: Some(site.clone()), roles: Vec::new() }));
+        found.extend(places.map(|(name, site)| Known {
+            name: name.clone(),
+            site: Some(site.clone()),
+            roles: Vec::new(),
+        }));
     }
     found.extend(documents.push.into_iter().flat_map(|p| &p.machines).map(|m| Known {
         name: m.name.clone(),

@@ -72,7 +72,8 @@ impl<'a> Pki<'a> {
     /// Reads every certificate, on all processors.
     pub(crate) fn new(spec: &'a PkiSpec) -> Self {
         let read = |entry: &'a Certificate| Read { entry, facts: Facts::from_pem(&entry.pem) };
-        let by_name = spec.certificates.iter().enumerate().map(|(index, entry)| (entry.name.as_str(), index)).collect();
+        let by_name =
+            spec.certificates.iter().enumerate().map(|(index, entry)| (entry.name.as_str(), index)).collect();
         Self { spec, read: spec.certificates.par_iter().map(read).collect(), by_name }
     }
 

@@ -37,13 +37,11 @@ impl<'a> Findings<'a> {
 
     /// [`Self::look_at`] for what may belong to a machine or to all.
     pub(crate) fn look_at_any(&mut self, machine: Option<&str>) -> bool {
-        match machine {
-            Some(machine) => self.look_at(machine),
-            None => {
-                self.look();
-                true
-            }
+        if let Some(machine) = machine {
+            return self.look_at(machine);
         }
+        self.look();
+        true
     }
 
     /// It is wrong.
@@ -63,7 +61,13 @@ impl<'a> Findings<'a> {
 
     fn add(&mut self, state: State, subject: &str, message: &str, hint: &str) {
         let hint = (!hint.is_empty()).then(|| safe(hint));
-        self.results.push(CheckResult { id: self.id.to_owned(), subject: safe(subject), state, message: safe(message), hint });
+        self.results.push(CheckResult {
+            id: self.id.to_owned(),
+            subject: safe(subject),
+            state,
+            message: safe(message),
+            hint,
+        });
     }
 
     /// The results: what is not right, or one line that says how much was looked at.
@@ -75,7 +79,7 @@ impl<'a> Findings<'a> {
             return results;
         }
         let (state, message) = if self.looked == 0 {
-            (State::Skipped, format!("nothing to look at: {title}"))
+            (State::Skipped, "the documents have nothing that it is about".to_owned())
         } else {
             (State::Ok, format!("{title} ({} looked at)", self.looked))
         };

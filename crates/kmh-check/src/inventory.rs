@@ -10,6 +10,10 @@ pub(crate) fn warnings(inventory: &Inventory<'_>, out: &mut Findings<'_>) {
         let subject = if problem.path.is_empty() { "spec" } else { &problem.path };
         let cause = problem.cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default();
         let message = format!("{}{cause}", problem.message);
-        out.warning(subject, message, problem.hint.as_deref().unwrap_or("change the inventory, or leave it if it is meant"));
+        out.warning(
+            subject,
+            message,
+            problem.hint.as_deref().unwrap_or("change the inventory, or leave it if it is meant"),
+        );
     }
 }

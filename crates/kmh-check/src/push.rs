@@ -11,7 +11,11 @@ use crate::findings::Findings;
 pub(crate) fn outcome(push: &PushSpec, out: &mut Findings<'_>) {
     out.look();
     if let Some(why) = &push.refused {
-        out.critical("kmh.push/v1", format!("the push was refused: {why}"), "put right what it says, and push again");
+        out.critical(
+            "kmh.push/v1",
+            format!("the push was refused: {why}"),
+            "put right what it says, and push again",
+        );
     }
     let mut named = push.refused.is_some();
     for machine in &push.machines {
@@ -20,9 +24,17 @@ pub(crate) fn outcome(push: &PushSpec, out: &mut Findings<'_>) {
         }
         let why = machine.error.as_deref().unwrap_or("no reason was given");
         match machine.outcome {
-            Outcome::Failed => out.critical(&machine.name, format!("the push failed: {why}"), "put right what it says, and push again"),
+            Outcome::Failed => out.critical(
+                &machine.name,
+                format!("the push failed: {why}"),
+                "put right what it says, and push again",
+            ),
             Outcome::Unreachable => {
-                out.critical(&machine.name, format!("it could not be reached: {why}"), "look at its address, host key and login, and push again");
+                out.critical(
+                    &machine.name,
+                    format!("it could not be reached: {why}"),
+                    "look at its address, host key and login, and push again",
+                );
             }
             Outcome::Unchanged | Outcome::Changed | Outcome::WouldChange => {
                 for unit in machine.units.iter().filter(|u| u.ok == Some(false)) {
@@ -44,7 +56,11 @@ pub(crate) fn outcome(push: &PushSpec, out: &mut Findings<'_>) {
 pub(crate) fn dry_run(push: &PushSpec, out: &mut Findings<'_>) {
     out.look();
     if push.dry_run {
-        out.warning("kmh.push/v1", "the push was a dry run: nothing was deployed", "push again without `--dry-run`");
+        out.warning(
+            "kmh.push/v1",
+            "the push was a dry run: nothing was deployed",
+            "push again without `--dry-run`",
+        );
     }
 }
 
@@ -56,7 +72,11 @@ pub(crate) fn machines(bundle: &Bundle<'_>, push: &PushSpec, out: &mut Findings<
     let reported: BTreeSet<&str> = push.machines.iter().map(|m| m.name.as_str()).collect();
     for view in &bundle.machines {
         if out.look_at(view.name()) && !reported.contains(view.name()) {
-            out.warning(view.name(), "the push left this machine out", "push again without `--limit`, or with this machine");
+            out.warning(
+                view.name(),
+                "the push left this machine out",
+                "push again without `--limit`, or with this machine",
+            );
         }
     }
 }

@@ -29,9 +29,18 @@ pub(crate) fn report(documents: &Documents<'_>, strict: bool, chosen: &dyn Fn(&s
 pub(crate) fn line(spec: &CheckSpec) -> String {
     let Summary { ok, warning, critical, unknown, skipped } = spec.summary;
     let answer = if spec.ok { "yes" } else { "no" };
-    let parts = [(critical, "critical"), (unknown, "unknown"), (warning, "warning"), (ok, "ok"), (skipped, "skipped")];
-    let counted: Vec<String> =
-        parts.iter().filter(|(n, word)| *n > 0 || *word == "ok").map(|(n, word)| format!("{n} {word}")).collect();
+    let parts = [
+        (critical, "critical"),
+        (unknown, "unknown"),
+        (warning, "warning"),
+        (ok, "ok"),
+        (skipped, "skipped"),
+    ];
+    let counted: Vec<String> = parts
+        .iter()
+        .filter(|(n, word)| *n > 0 || *word == "ok")
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect();
     format!("{answer}: {}", counted.join(", "))
 }
 

@@ -1,122 +1,20 @@
-//! The table of all checks: name, what it proves, what to do when it says no, what it needs, and the function.
-//!
-//! What a check needs is the type of its function, so no check can run without its documents, and none can forget
-//! to say that it needs one.
+//! The table of all checks: name, what it proves, what to do when it says no, and the function.
 
-use kmh_doc::Kind;
-use kmh_doc::check::{CheckResult, State};
-use kmh_doc::network::NetworkSpec;
-use kmh_doc::push::PushSpec;
-use kmh_model::Model;
-use time::OffsetDateTime;
-
-use crate::bundle::view::Bundle;
-use crate::bundle::{components, etcd, files, flags, kubeconfigs, machines, ranges, references, secrets, units};
-use crate::documents::{Documents, Inventory, Pki};
-use crate::findings::Findings;
-use crate::network::{calico, filters, frr, machines as planned_machines, sessions, tunnels};
+use crate::bundle::{
+    components, credentials, etcd, files, flags, kubeconfigs, machines, ranges, references, secrets, units,
+};
+use crate::check::{Check, Run};
+use crate::network::{calico, filters, frr, machines as planned_machines, pfsense, sessions, tunnels};
 use crate::pki::{chain, complete, dates, document, keys, names, usages};
 use crate::{inventory, push};
-
-/// A check.
-pub struct Check {
-    /// Stable name: group, full stop, kebab case.
-    pub id: &'static str,
-    /// What it proves, as a sentence that is true when it says ok.
-    pub proves: &'static str,
-    /// What to do when it says no.
-    pub advice: &'static str,
-    run: Run,
-}
-
-type Notes<'a, 'f> = &'a mut Findings<'f>;
-
-/// The function of a check, by the documents that it takes.
-enum Run {
-    Inventory(fn(&Inventory<'_>, Notes<'_, '_>)),
-    Pki(fn(&Pki<'_>, Notes<'_, '_>)),
-    PkiNow(fn(&Pki<'_>, OffsetDateTime, Notes<'_, '_>)),
-    ModelPki(fn(&Model, &Pki<'_>, Notes<'_, '_>)),
-    Network(fn(&NetworkSpec, Notes<'_, '_>)),
-    ModelNetwork(fn(&Model, &NetworkSpec, Notes<'_, '_>)),
-    Bundle(fn(&Bundle<'_>, Notes<'_, '_>)),
-    ModelBundle(fn(&Model, &Bundle<'_>, Notes<'_, '_>)),
-    PkiBundle(fn(&Pki<'_>, &Bundle<'_>, Notes<'_, '_>)),
-    NetworkBundle(fn(&NetworkSpec, &Bundle<'_>, Notes<'_, '_>)),
-    Push(fn(&PushSpec, Notes<'_, '_>)),
-    BundlePush(fn(&Bundle<'_>, &PushSpec, Notes<'_, '_>)),
-}
-
-impl Run {
-    fn needs(&self) -> &'static [Kind] {
-        use Kind as K;
-        match self {
-            Self::Inventory(_) => &[K::Inventory],
-            Self::Pki(_) | Self::PkiNow(_) => &[K::Pki],
-            Self::ModelPki(_) => &[K::Inventory, K::Pki],
-            Self::Network(_) => &[K::Network],
-            Self::ModelNetwork(_) => &[K::Inventory, K::Network],
-            Self::Bundle(_) => &[K::Bundle],
-            Self::ModelBundle(_) => &[K::Inventory, K::Bundle],
-            Self::PkiBundle(_) => &[K::Pki, K::Bundle],
-            Self::NetworkBundle(_) => &[K::Network, K::Bundle],
-            Self::Push(_) => &[K::Push],
-            Self::BundlePush(_) => &[K::Bundle, K::Push],
-        }
-    }
-
-    /// Runs it when all that it needs is there.
-    fn call(&self, d: &Documents<'_>, out: Notes<'_, '_>) -> Option<()> {
-        let model = d.inventory.as_ref().map(|i| i.model);
-        match self {
-            Self::Inventory(check) => check(d.inventory.as_ref()?, out),
-            Self::Pki(check) => check(d.pki.as_ref()?, out),
-            Self::PkiNow(check) => check(d.pki.as_ref()?, d.now, out),
-            Self::ModelPki(check) => check(model?, d.pki.as_ref()?, out),
-            Self::Network(check) => check(d.network?, out),
-            Self::ModelNetwork(check) => check(model?, d.network?, out),
-            Self::Bundle(check) => check(d.bundle.as_ref()?, out),
-            Self::ModelBundle(check) => check(model?, d.bundle.as_ref()?, out),
-            Self::PkiBundle(check) => check(d.pki.as_ref()?, d.bundle.as_ref()?, out),
-            Self::NetworkBundle(check) => check(d.network?, d.bundle.as_ref()?, out),
-            Self::Push(check) => check(d.push?, out),
-            Self::BundlePush(check) => check(d.bundle.as_ref()?, d.push?, out),
-        }
-        Some(())
-    }
-}
-
-impl Check {
-    /// The kinds of documents that it needs.
-    pub fn needs(&self) -> &'static [Kind] {
-        self.run.needs()
-    }
-
-    /// Its results; one that says skipped when a document is missing.
-    pub(crate) fn results(&self, documents: &Documents<'_>, chosen: &dyn Fn(&str) -> bool) -> Vec<CheckResult> {
-        let mut out = Findings::new(self.id, chosen);
-        let over = self.needs().last().map_or("stream", |kind| kind.as_str());
-        if self.run.call(documents, &mut out).is_some() {
-            return out.finish(self.proves, over);
-        }
-        let missing: Vec<&Kind> = self.needs().iter().filter(|kind| !documents.has(**kind)).collect();
-        let names: Vec<&str> = missing.iter().map(|kind| kind.as_str()).collect();
-        vec![CheckResult {
-            id: self.id.to_owned(),
-            subject: over.to_owned(),
-            state: State::Skipped,
-            message: format!("no {} in the stream", names.join(" and no ")),
-            hint: missing.first().map(|kind| kind.how().to_owned()),
-        }]
-    }
-}
 
 const fn check(id: &'static str, proves: &'static str, advice: &'static str, run: Run) -> Check {
     Check { id, proves, advice, run }
 }
 
 const ENSURE: &str = "Run `kmh-pki ensure` with this inventory, then render and push again.";
-const PLAN: &str = "Run `kmh-bgpcfg plan` with this inventory again; a plan that was edited is the usual cause.";
+const PLAN: &str =
+    "Run `kmh-bgpcfg plan` with this inventory again; a plan that was edited is the usual cause.";
 const RENDER: &str = "Run `kmh-render bundle` again, with documents of one run; a template or document that was edited is the usual cause.";
 const AGAIN: &str = "Run the pipe again without `--dry-run`.";
 
@@ -145,6 +43,12 @@ pub const TABLE: &[Check] = &[
         "kubelet and the container runtime share systemd's cgroups, and none relies on cgroup v1",
         "Take the deviating setting out of the inventory; boot old machines with cgroup v2.",
         Run::ModelBundle(components::cgroups),
+    ),
+    check(
+        "bundle.credentials",
+        "every program is given its own certificate with its own key, and trusts the CA that it must",
+        RENDER,
+        Run::PkiBundle(credentials::credentials),
     ),
     check(
         "bundle.dns",
@@ -284,12 +188,7 @@ pub const TABLE: &[Check] = &[
         RENDER,
         Run::PkiBundle(secrets::store),
     ),
-    check(
-        "bundle.units",
-        "every unit that is started or acted on exists",
-        RENDER,
-        Run::Bundle(units::units),
-    ),
+    check("bundle.units", "every unit that is started or acted on exists", RENDER, Run::Bundle(units::units)),
     check(
         "inventory.warnings",
         "nothing in the inventory is doubtful",
@@ -346,6 +245,12 @@ pub const TABLE: &[Check] = &[
     ),
     check("network.mtu", "a pod's packet fits through every tunnel", PLAN, Run::Network(tunnels::mtu)),
     check(
+        "network.pfsense",
+        "each pfSense's settings hold the very frr.conf of the bundle, and each tunnel's identities, number and addresses",
+        RENDER,
+        Run::NetworkBundle(pfsense::settings),
+    ),
+    check(
         "network.pools",
         "every site's pod range is a pool of its own, inside the cluster's range, without encapsulation",
         PLAN,
@@ -381,12 +286,7 @@ pub const TABLE: &[Check] = &[
         PLAN,
         Run::ModelNetwork(tunnels::numbers),
     ),
-    check(
-        "pki.chain",
-        "every certificate was signed by the CA of its class",
-        ENSURE,
-        Run::Pki(chain::chain),
-    ),
+    check("pki.chain", "every certificate was signed by the CA of its class", ENSURE, Run::Pki(chain::chain)),
     check(
         "pki.complete",
         "every machine has every certificate that its roles need, once, and there is none too many",
@@ -399,7 +299,12 @@ pub const TABLE: &[Check] = &[
         ENSURE,
         Run::Pki(usages::constraints),
     ),
-    check("pki.dates", "every certificate is valid now, and not longer than its CA", ENSURE, Run::PkiNow(dates::dates)),
+    check(
+        "pki.dates",
+        "every certificate is valid now, and not longer than its CA",
+        ENSURE,
+        Run::PkiNow(dates::dates),
+    ),
     check(
         "pki.deploy",
         "private keys go to the machine that they are for and nowhere else; CA keys go nowhere",
@@ -431,12 +336,7 @@ pub const TABLE: &[Check] = &[
         Run::ModelPki(names::names),
     ),
     check("pki.planned", "the certificates exist", AGAIN, Run::Pki(document::planned)),
-    check(
-        "pki.readable",
-        "every entry holds one X.509 v3 certificate",
-        ENSURE,
-        Run::Pki(document::readable),
-    ),
+    check("pki.readable", "every entry holds one X.509 v3 certificate", ENSURE, Run::Pki(document::readable)),
     check(
         "pki.separate-cas",
         "no two CAs share a key or a name, the front proxy's and the clients' least of all",
@@ -483,7 +383,51 @@ pub const TABLE: &[Check] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
+    use kmh_doc::Kind;
+
     use super::*;
+
+    /// `docs/checks.md` is this table; `KMH_UPDATE=1` writes it anew.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "it writes the file that is checked in")]
+    fn the_manual_lists_every_check() {
+        const BEGIN: &str =
+            "<!-- from here to the end mark: written by `KMH_UPDATE=1 cargo test -p kmh-check` -->\n";
+        const END: &str = "<!-- end mark -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checks.md");
+        let text = std::fs::read_to_string(path).expect("docs/checks.md");
+        let (head, rest) = text.split_once(BEGIN).expect("the begin mark");
+        let (_, tail) = rest.split_once(END).expect("the end mark");
+        let mut rows =
+            String::from("\n| check | is ok when | needs | when it says no |\n|---|---|---|---|\n");
+        for check in TABLE {
+            let needs: Vec<&str> =
+                check.needs().iter().map(|k| k.as_str().split(['.', '/']).nth(1).unwrap()).collect();
+            let _ = writeln!(
+                rows,
+                "| `{}` | {} | {} | {} |",
+                check.id,
+                check.proves,
+                needs.join(", "),
+                check.advice
+            );
+        }
+        let mut provided = String::from("\n| path | who brings it |\n|---|---|\n");
+        for (path, why) in references::PROVIDED {
+            let _ = writeln!(provided, "| `{path}` | {why} |");
+        }
+        let wanted = format!(
+            "{head}{BEGIN}{rows}\n## What the system provides\n{}{provided}\n{END}{tail}",
+            references::ABOUT
+        );
+        if std::env::var_os("KMH_UPDATE").is_some() && text != wanted {
+            std::fs::write(path, &wanted).expect("docs/checks.md");
+            return;
+        }
+        assert!(text == wanted, "docs/checks.md is not this table: KMH_UPDATE=1 cargo test -p kmh-check");
+    }
 
     #[test]
     fn ids_are_sorted_single_and_say_their_group() {

@@ -257,6 +257,11 @@ fn the_document_to_be_replaced_may_be_of_any_generation() {
         NOTE,
         &own(INVENTORY),
     ]);
+    // Also when others were made from what will stand in its place: that is how a stream is put right again.
+    let network = made(Kind::Network, &[&own(INVENTORY)], "{}");
+    let ran = derive(&[], [&old, INVENTORY, &network].map(ToString::to_string).join("\n")).exits(Exit::Done);
+    assert_eq!(ran.err, "");
+    ran.prints(&[INVENTORY, &network, &own(INVENTORY)]);
 }
 
 #[test]

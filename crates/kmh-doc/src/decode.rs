@@ -105,7 +105,15 @@ mod tests {
             .iter()
             .map(|p| {
                 let place = p.place.unwrap();
-                format!("{}:{} {} {}: {} / {}", place.line, place.column, p.code, p.path, p.message, p.hint.as_deref().unwrap_or("-"))
+                format!(
+                    "{}:{} {} {}: {} / {}",
+                    place.line,
+                    place.column,
+                    p.code,
+                    p.path,
+                    p.message,
+                    p.hint.as_deref().unwrap_or("-")
+                )
             })
             .collect()
     }
@@ -158,7 +166,9 @@ mod tests {
 
     #[test]
     fn what_is_right_survives_with_its_position() {
-        let text = format!("{GOOD}nodes:\n- {{name: N, site: s, address: 10.2.0.9}}\n- {{name: n, site: s, address: 10.2.0.9}}\n");
+        let text = format!(
+            "{GOOD}nodes:\n- {{name: N, site: s, address: 10.2.0.9}}\n- {{name: n, site: s, address: 10.2.0.9}}\n"
+        );
         let decoded = lenient::<Inventory>(&parse_yaml(&text).unwrap(), "spec");
         let inventory = decoded.value.unwrap();
         assert_eq!(inventory.nodes.len(), 1);

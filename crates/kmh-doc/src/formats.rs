@@ -52,7 +52,13 @@ const FORMATS: &[Format] = &[
         code: Code::BadHost,
         max: 253,
         accepts: is_host,
-        hint: |text| suggest(&text.trim_end_matches('.').to_lowercase().replace('_', "-"), is_host, "write a name such as `vpn.example.net`, or an address"),
+        hint: |text| {
+            suggest(
+                &text.trim_end_matches('.').to_lowercase().replace('_', "-"),
+                is_host,
+                "write a name such as `vpn.example.net`, or an address",
+            )
+        },
     },
     Format {
         name: "kmh-interface",
@@ -75,7 +81,9 @@ const FORMATS: &[Format] = &[
         noun: "file path",
         code: Code::BadText,
         max: 1024,
-        accepts: |text| starts_and_holds(text, |b| b.is_ascii_alphanumeric() || b"/~._".contains(&b), b"/~._+@=,:-"),
+        accepts: |text| {
+            starts_and_holds(text, |b| b.is_ascii_alphanumeric() || b"/~._".contains(&b), b"/~._+@=,:-")
+        },
         hint: |_| "use letters, digits and `/~._+@=,:-`".to_owned(),
     },
     Format {
@@ -84,7 +92,9 @@ const FORMATS: &[Format] = &[
         code: Code::BadText,
         max: 4096,
         accepts: is_host_key,
-        hint: |_| "write the algorithm and the key as `ssh-keyscan` prints them, such as `ssh-ed25519 AAAA…`, without a comment".to_owned(),
+        hint: |_| {
+            "write the algorithm and the key as `ssh-keyscan` prints them, such as `ssh-ed25519 AAAA…`, without a comment".to_owned()
+        },
     },
     Format {
         name: "kmh-label-key",
@@ -161,13 +171,21 @@ pub fn check(format: &str, text: &str) -> Result<(), Refusal> {
     if (format.accepts)(text) {
         return Ok(());
     }
-    Err(Refusal { code: format.code, message: format!("{} is no {}", quoted(text), format.noun), hint: Some((format.hint)(text)) })
+    Err(Refusal {
+        code: format.code,
+        message: format!("{} is no {}", quoted(text), format.noun),
+        hint: Some((format.hint)(text)),
+    })
 }
 
 /// Parses a network without host bits.
 pub fn parse_cidr(text: &str) -> Result<IpNet, Refusal> {
     safe(text)?;
-    let bad = |hint: String| Refusal { code: Code::BadNetwork, message: format!("{} is no network", quoted(text)), hint: Some(hint) };
+    let bad = |hint: String| Refusal {
+        code: Code::BadNetwork,
+        message: format!("{} is no network", quoted(text)),
+        hint: Some(hint),
+    };
     let Some((address, prefix)) = text.split_once('/') else {
         return Err(bad(match text.parse() {
             Ok(IpAddr::V4(_)) => format!("append the prefix length, such as `{text}/24`"),
@@ -197,8 +215,15 @@ pub fn parse_cidr(text: &str) -> Result<IpNet, Refusal> {
 
 /// Refuses what could end a word or a line in a shell or in any configuration language that kmh writes.
 fn safe(text: &str) -> Result<(), Refusal> {
-    let Some(bad) = text.chars().find(|c| c.is_control() || "'\"`\\$;|&<>\u{2028}\u{2029}".contains(*c)) else { return Ok(()) };
-    let what = if bad.is_control() { format!("the control character U+{:04X}", u32::from(bad)) } else { format!("the character U+{:04X} ({bad})", u32::from(bad)) };
+    let Some(bad) = text.chars().find(|c| c.is_control() || "'\"`\\$;|&<>\u{2028}\u{2029}".contains(*c))
+    else {
+        return Ok(());
+    };
+    let what = if bad.is_control() {
+        format!("the control character U+{:04X}", u32::from(bad))
+    } else {
+        format!("the character U+{:04X} ({bad})", u32::from(bad))
+    };
     Err(Refusal {
         code: Code::UnsafeText,
         message: format!("{} could break out of a shell or a configuration file", quoted(text)),
@@ -233,7 +258,8 @@ fn suggest(better: &str, accepts: fn(&str) -> bool, otherwise: &str) -> String {
 
 fn as_label(text: &str) -> String {
     let lower = text.to_lowercase();
-    let label: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
+    let label: String =
+        lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
     label.trim_matches('-').to_owned()
 }
 
@@ -249,7 +275,10 @@ fn is_label(text: &str) -> bool {
 fn is_host(text: &str) -> bool {
     match text.parse::<IpAddr>() {
         Ok(address) => is_plain(address),
-        Err(_) => is_dns_name(text) && !text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())),
+        Err(_) => {
+            is_dns_name(text)
+                && !text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+        }
     }
 }
 
@@ -258,11 +287,14 @@ fn is_dns_name(text: &str) -> bool {
 }
 
 fn starts_and_holds(text: &str, first: fn(u8) -> bool, further: &[u8]) -> bool {
-    text.bytes().next().is_some_and(first) && text.bytes().all(|b| b.is_ascii_alphanumeric() || further.contains(&b))
+    text.bytes().next().is_some_and(first)
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || further.contains(&b))
 }
 
 fn is_qualified(text: &str) -> bool {
-    text.len() <= 63 && starts_and_holds(text, |b| b.is_ascii_alphanumeric(), b"-_.") && text.bytes().last().is_some_and(|b| b.is_ascii_alphanumeric())
+    text.len() <= 63
+        && starts_and_holds(text, |b| b.is_ascii_alphanumeric(), b"-_.")
+        && text.bytes().last().is_some_and(|b| b.is_ascii_alphanumeric())
 }
 
 fn is_label_key(text: &str) -> bool {
@@ -273,7 +305,8 @@ fn is_label_key(text: &str) -> bool {
 }
 
 fn is_host_key(text: &str) -> bool {
-    const ALGORITHMS: &[&str] = &["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
+    const ALGORITHMS: &[&str] =
+        &["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
     text.split_once(' ').is_some_and(|(algorithm, key)| {
         let digits = key.trim_end_matches('=');
         ALGORITHMS.contains(&algorithm)
@@ -286,12 +319,18 @@ fn is_host_key(text: &str) -> bool {
 
 fn is_rate(text: &str) -> bool {
     ["kbit", "mbit", "gbit"].iter().find_map(|unit| text.strip_suffix(unit)).is_some_and(|number| {
-        (1..=9).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0')
+        (1..=9).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit())
+            && !number.starts_with('0')
     })
 }
 
 fn is_version(text: &str) -> bool {
-    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0')) && part.parse::<u16>().is_ok();
+    let is_number = |part: &str| {
+        part.bytes().all(|b| b.is_ascii_digit())
+            && (part == "0" || !part.starts_with('0'))
+            && part.parse::<u16>().is_ok()
+    };
     text.split('.').count() == 3 && text.split('.').all(is_number)
 }
 
@@ -314,17 +353,59 @@ mod tests {
     fn each_format_takes_its_own_and_nothing_else() {
         let rows: &[(&str, &[&str], &[&str])] = &[
             ("kmh-label", &["a", "attic-1", "1a"], &["", "-a", "a-", "A", "a.b", "a_b", "ä"]),
-            ("kmh-host", &["k8s.example.net", "10.0.0.1", "fd00::1", "x"], &["", "10.0.0.256", "a..b", "a.", "::ffff:10.0.0.1", "fe80::1%eth0", "-a.b", "a b"]),
-            ("kmh-interface", &["eth0", "igb1.20", "opt2", "wan"], &["", ".", "..", "-x", "eth0/1", "a-very-long-name", "eth 0"]),
+            (
+                "kmh-host",
+                &["k8s.example.net", "10.0.0.1", "fd00::1", "x"],
+                &["", "10.0.0.256", "a..b", "a.", "::ffff:10.0.0.1", "fe80::1%eth0", "-a.b", "a b"],
+            ),
+            (
+                "kmh-interface",
+                &["eth0", "igb1.20", "opt2", "wan"],
+                &["", ".", "..", "-x", "eth0/1", "a-very-long-name", "eth 0"],
+            ),
             ("kmh-user", &["root", "_kmh", "pi"], &["", "-oProxyCommand", "a b", "1a"]),
             ("kmh-path", &["~/.ssh/id_ed25519", "/etc/a", "keys/a"], &["", "-i", "a b", "a*"]),
-            ("kmh-host-key", &["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEtvSrgSqPKRVkbBvG1yIXzy0bDaUVuBR0o6X8SLbmKa"], &["", "ssh-ed25519 AAAA", "x AAAAC3NzaC1lZDI1NTE5AAAAIEtvSrgSqPKRVkbB", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEtvSrgSqPKRVkbB me@host"]),
-            ("kmh-label-key", &["disk", "example.net/disk", "a_b.C"], &["", "/a", "a/", "a/b/c", "A.B/c", "-a"]),
+            (
+                "kmh-host-key",
+                &["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEtvSrgSqPKRVkbBvG1yIXzy0bDaUVuBR0o6X8SLbmKa"],
+                &[
+                    "",
+                    "ssh-ed25519 AAAA",
+                    "x AAAAC3NzaC1lZDI1NTE5AAAAIEtvSrgSqPKRVkbB",
+                    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEtvSrgSqPKRVkbB me@host",
+                ],
+            ),
+            (
+                "kmh-label-key",
+                &["disk", "example.net/disk", "a_b.C"],
+                &["", "/a", "a/", "a/b/c", "A.B/c", "-a"],
+            ),
             ("kmh-label-value", &["", "ssd", "a_b.C"], &["-a", "a/b", "a b"]),
             ("kmh-rate", &["40mbit", "1gbit"], &["", "40", "0mbit", "4.5mbit", "40 mbit", "40MB"]),
-            ("kmh-version", &["1.36.2", "0.0.0"], &["", "1.36", "v1.36.2", "1.36.02", "1.36.2-rc1", "1.36.70000", "1..2", "+1.0.0"]),
-            ("ip", &["10.0.0.1", "fd00::1"], &["", "10.0.0.01", "10.0.0.1/24", "::ffff:10.0.0.1", "localhost"]),
-            ("kmh-cidr", &["10.0.0.0/24", "fd00::/48", "0.0.0.0/0"], &["", "10.0.0.0", "10.0.0.0/33", "10.0.0.1/24", "10.0.0.0/+8", "::ffff:10.0.0.0/104", "/", "10.0.0.0/24/24"]),
+            (
+                "kmh-version",
+                &["1.36.2", "0.0.0"],
+                &["", "1.36", "v1.36.2", "1.36.02", "1.36.2-rc1", "1.36.70000", "1..2", "+1.0.0"],
+            ),
+            (
+                "ip",
+                &["10.0.0.1", "fd00::1"],
+                &["", "10.0.0.01", "10.0.0.1/24", "::ffff:10.0.0.1", "localhost"],
+            ),
+            (
+                "kmh-cidr",
+                &["10.0.0.0/24", "fd00::/48", "0.0.0.0/0"],
+                &[
+                    "",
+                    "10.0.0.0",
+                    "10.0.0.0/33",
+                    "10.0.0.1/24",
+                    "10.0.0.0/+8",
+                    "::ffff:10.0.0.0/104",
+                    "/",
+                    "10.0.0.0/24/24",
+                ],
+            ),
         ];
         for (format, good, bad) in rows {
             for text in *good {
@@ -345,7 +426,10 @@ mod tests {
         let hint = |format: &str, text: &str| check(format, text).unwrap_err().hint.unwrap();
         assert_eq!(hint("kmh-cidr", "10.10.0.5/24"), "the network is `10.10.0.0/24`");
         assert_eq!(hint("kmh-version", "1.36"), "name the patch version too, such as `1.36.0`");
-        assert_eq!(hint("kmh-label", "Attic_1"), "use a to z, 0 to 9 and `-`, neither first nor last, such as `attic-1`");
+        assert_eq!(
+            hint("kmh-label", "Attic_1"),
+            "use a to z, 0 to 9 and `-`, neither first nor last, such as `attic-1`"
+        );
         assert_eq!(hint("ip", "::ffff:10.0.0.1"), "write it as IPv4: `10.0.0.1`");
         assert_eq!(hint("ip", "10.0.0.1/24"), "write the address alone: `10.0.0.1`");
     }

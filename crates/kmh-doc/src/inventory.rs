@@ -10,7 +10,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::newtypes::{Asn, Cidr, FilePath, HostKey, HostName, Interface, Label, LabelKey, LabelValue, Rate, UserName, Version};
+use crate::newtypes::{
+    Asn, Cidr, FilePath, HostKey, HostName, Interface, Label, LabelKey, LabelValue, Rate, UserName, Version,
+};
 use crate::one_or_many::OneOrMany;
 
 /// The whole inventory.
@@ -48,8 +50,15 @@ pub type Settings = BTreeMap<Component, BTreeMap<String, Value>>;
 
 /// The derived schema would admit any component.
 fn settings_schema(_: &mut SchemaGenerator) -> Schema {
-    let components: serde_json::Map<String, Value> =
-        Component::ALL.iter().map(|component| (component.as_str().to_owned(), serde_json::json!({"type": "object", "additionalProperties": true}))).collect();
+    let components: serde_json::Map<String, Value> = Component::ALL
+        .iter()
+        .map(|component| {
+            (
+                component.as_str().to_owned(),
+                serde_json::json!({"type": "object", "additionalProperties": true}),
+            )
+        })
+        .collect();
     json_schema!({"type": "object", "properties": components, "additionalProperties": false})
 }
 
@@ -79,8 +88,14 @@ pub enum Component {
 
 impl Component {
     /// Every component, in its order.
-    pub const ALL: [Self; 6] =
-        [Self::Kubelet, Self::KubeProxy, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Etcd];
+    pub const ALL: [Self; 6] = [
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Etcd,
+    ];
 
     /// Its name in the inventory.
     pub fn as_str(self) -> &'static str {

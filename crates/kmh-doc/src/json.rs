@@ -10,7 +10,8 @@ use crate::tree::{self, Key, Place, Tree, Value};
 
 /// Reads one JSON value.
 pub(crate) fn parse(text: &str) -> Result<Tree, Problems> {
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| tree::one(syntax(&error, Place::START)))?;
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|error| tree::one(syntax(&error, Place::START)))?;
     let mut reader = Reader { text, offset: 0, place: Place::START };
     reader.value(raw, 0).map_err(tree::one)
 }
@@ -65,7 +66,9 @@ impl<'a> Reader<'a> {
             }
             Some(b'[') => {
                 let items: Vec<&'a RawValue> = read(text, place)?;
-                Value::List(items.into_iter().map(|item| self.value(item, depth + 1)).collect::<Result<_, _>>()?)
+                Value::List(
+                    items.into_iter().map(|item| self.value(item, depth + 1)).collect::<Result<_, _>>()?,
+                )
             }
             Some(b'"') => Value::Text(read(text, place)?),
             Some(b't') => Value::Bool(true),
@@ -94,7 +97,8 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str, place: Place) -> Result<T, Proble
 fn syntax(error: &serde_json::Error, start: Place) -> Problem {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    let (line, column) = (u32::try_from(error.line()).unwrap_or(u32::MAX), u32::try_from(error.column()).unwrap_or(u32::MAX));
+    let (line, column) =
+        (u32::try_from(error.line()).unwrap_or(u32::MAX), u32::try_from(error.column()).unwrap_or(u32::MAX));
     let place = if line <= 1 {
         Place { line: start.line, column: start.column.saturating_add(column.saturating_sub(1)) }
     } else {
@@ -117,7 +121,8 @@ mod tests {
     fn places_and_repeated_keys_are_kept() {
         let tree = parse("{\n  \"ä\": [1, \"x\"],\n  \"ä\": {\"b\": null}, \"c\": -2.5e3\n}").unwrap();
         let Value::Map(entries) = &tree.value else { panic!("{tree:?}") };
-        let keys: Vec<_> = entries.iter().map(|(key, value)| (key.text.as_str(), key.place, value.place)).collect();
+        let keys: Vec<_> =
+            entries.iter().map(|(key, value)| (key.text.as_str(), key.place, value.place)).collect();
         let at = |line, column| Place { line, column };
         assert_eq!(keys, [("ä", at(2, 3), at(2, 8)), ("ä", at(3, 3), at(3, 8)), ("c", at(3, 21), at(3, 26))]);
         assert_eq!(tree.to_json().to_string(), "{\"c\":-2500.0,\"ä\":{\"b\":null}}");

@@ -78,6 +78,10 @@ pub struct Session {
     pub peer_asn: Asn,
     /// Replace the peer's AS in paths sent to it, so that it accepts its own site's routes.
     pub as_override: bool,
+    /// Send it next hops as they were learned. Over IPv6 FRR would otherwise add its own link-local address to the
+    /// next hop of another node on the segment, and BIRD would take that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_next_hop: bool,
     /// Keepalive interval in seconds (RFC 4271, 4.4).
     pub keepalive: u16,
     /// Hold time in seconds (RFC 4271, 4.2).

@@ -126,7 +126,11 @@ pub fn quoted(text: &str) -> String {
     const MOST: usize = 80;
     let mut shown = String::from("`");
     for c in text.chars().take(MOST) {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
     }
     if text.chars().nth(MOST).is_some() {
         shown.push('…');
@@ -166,7 +170,15 @@ pub struct Problem {
 impl Problem {
     /// An error at `path`.
     pub fn error(code: Code, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, level: Level::Error, path: path.into(), place: None, message: message.into(), cause: None, hint: None }
+        Self {
+            code,
+            level: Level::Error,
+            path: path.into(),
+            place: None,
+            message: message.into(),
+            cause: None,
+            hint: None,
+        }
     }
 
     /// A warning at `path`.
@@ -229,7 +241,9 @@ impl Problems {
     /// Sorted by place, then path, then code; without repetitions.
     #[must_use]
     pub fn sorted(mut self) -> Self {
-        self.0.sort_by(|a, b| (a.place, &a.path, a.code, &a.message).cmp(&(b.place, &b.path, b.code, &b.message)));
+        self.0.sort_by(|a, b| {
+            (a.place, &a.path, a.code, &a.message).cmp(&(b.place, &b.path, b.code, &b.message))
+        });
         self.0.dedup();
         self
     }

@@ -88,7 +88,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<&str, Problems> {
             place.pass(*byte);
         }
         let byte = bad.first().copied().unwrap_or_default();
-        let problem = Problem::error(Code::Encoding, "", format!("the octet 0x{byte:02x} is no UTF-8")).at(place);
+        let problem =
+            Problem::error(Code::Encoding, "", format!("the octet 0x{byte:02x} is no UTF-8")).at(place);
         one(match bytes {
             [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => problem.hint("this looks like UTF-16; save it as UTF-8"),
             _ => problem.hint("save the file as UTF-8"),
@@ -104,7 +105,8 @@ pub(crate) fn one(problem: Problem) -> Problems {
 }
 
 pub(crate) fn too_deep(place: Place) -> Problem {
-    Problem::error(Code::TooLarge, "", format!("values lie more than {MAX_DEPTH} deep in one another")).at(place)
+    Problem::error(Code::TooLarge, "", format!("values lie more than {MAX_DEPTH} deep in one another"))
+        .at(place)
 }
 
 /// Whether plain text is a number to YAML 1.2's core schema (JSON's numbers are among them).
@@ -153,7 +155,9 @@ pub(crate) fn checked_number(text: &str, place: Place) -> Result<Value, Problem>
         return Ok(Value::Number(text.to_owned()));
     }
     let short: String = text.chars().take(40).collect();
-    Err(Problem::error(Code::OutOfRange, "", format!("the number `{short}` is too large to be read exactly")).at(place).hint("quote it if it is text"))
+    Err(Problem::error(Code::OutOfRange, "", format!("the number `{short}` is too large to be read exactly"))
+        .at(place)
+        .hint("quote it if it is text"))
 }
 
 impl Tree {
@@ -165,11 +169,17 @@ impl Tree {
             Value::Bool(value) => Json::Bool(*value),
             Value::Number(text) => match integer(text) {
                 Some(whole) => i64::try_from(whole).map_or(Json::Null, Json::from),
-                None => text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map_or(Json::Null, Json::Number),
+                None => text
+                    .parse::<f64>()
+                    .ok()
+                    .and_then(serde_json::Number::from_f64)
+                    .map_or(Json::Null, Json::Number),
             },
             Value::Text(text) => Json::String(text.clone()),
             Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
-            Value::Map(entries) => Json::Object(entries.iter().map(|(key, value)| (key.text.clone(), value.to_json())).collect()),
+            Value::Map(entries) => {
+                Json::Object(entries.iter().map(|(key, value)| (key.text.clone(), value.to_json())).collect())
+            }
         }
     }
 

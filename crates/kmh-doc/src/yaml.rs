@@ -23,25 +23,42 @@ const MAX_EXPANSION: usize = 1_000_000;
 pub(crate) fn parse(text: &str) -> Result<Tree, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     measure(text).map_err(tree::one)?;
-    let reader = Reader { parser: Parser::new_from_str(text), anchors: BTreeMap::new(), nodes: 0, expanded: 0 };
+    let reader =
+        Reader { parser: Parser::new_from_str(text), anchors: BTreeMap::new(), nodes: 0, expanded: 0 };
     reader.document().map_err(tree::one)
 }
 
 /// What must hold before the scanner sees the text: it ends its work silently at a NUL.
 fn measure(text: &str) -> Result<(), Problem> {
     if text.len() > MAX_BYTES {
-        return Err(Problem::error(Code::TooLarge, "", format!("the input has {} octets, more than the {MAX_BYTES} that are read", text.len())));
+        return Err(Problem::error(
+            Code::TooLarge,
+            "",
+            format!("the input has {} octets, more than the {MAX_BYTES} that are read", text.len()),
+        )
+        .at(Place::START));
     }
     for (number, line) in (1..).zip(text.split('\n')) {
         let place = |column| Place { line: number, column };
         if line.len() > MAX_LINE {
-            return Err(Problem::error(Code::TooLarge, "", format!("a line has {} octets, more than the {MAX_LINE} that are read", line.len())).at(place(1)));
+            return Err(Problem::error(
+                Code::TooLarge,
+                "",
+                format!("a line has {} octets, more than the {MAX_LINE} that are read", line.len()),
+            )
+            .at(place(1)));
         }
         let line = line.strip_suffix('\r').unwrap_or(line);
-        if let Some((column, c)) = (1..).zip(line.chars()).find(|(_, c)| *c != '\t' && (c.is_control() || *c == '\u{feff}')) {
-            return Err(Problem::error(Code::Syntax, "", format!("the control character U+{:04X} cannot stand in YAML", u32::from(c)))
-                .at(place(column))
-                .hint("remove it, or write it escaped in double quotes"));
+        if let Some((column, c)) =
+            (1..).zip(line.chars()).find(|(_, c)| *c != '\t' && (c.is_control() || *c == '\u{feff}'))
+        {
+            return Err(Problem::error(
+                Code::Syntax,
+                "",
+                format!("the control character U+{:04X} cannot stand in YAML", u32::from(c)),
+            )
+            .at(place(column))
+            .hint("remove it, or write it escaped in double quotes"));
         }
     }
     Ok(())
@@ -74,7 +91,9 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        root.ok_or_else(|| Problem::error(Code::Syntax, "", "the input holds no YAML document").at(Place::START))
+        root.ok_or_else(|| {
+            Problem::error(Code::Syntax, "", "the input holds no YAML document").at(Place::START)
+        })
     }
 
     fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
@@ -90,7 +109,12 @@ impl<'a> Reader<'a> {
         let place = place(span.start);
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(Problem::error(Code::TooLarge, "", format!("the input holds more than {MAX_NODES} values")).at(place));
+            return Err(Problem::error(
+                Code::TooLarge,
+                "",
+                format!("the input holds more than {MAX_NODES} values"),
+            )
+            .at(place));
         }
         if depth > tree::MAX_DEPTH {
             return Err(tree::too_deep(place));
@@ -149,7 +173,9 @@ impl<'a> Reader<'a> {
         if self.expanded > MAX_EXPANSION {
             return Err(Problem::error(Code::TooLarge, "", "aliases make the input grow beyond all measure")
                 .at(place)
-                .because(format!("copies of anchored values would hold more than {MAX_EXPANSION} values and octets"))
+                .because(format!(
+                    "copies of anchored values would hold more than {MAX_EXPANSION} values and octets"
+                ))
                 .hint("write the values out"));
         }
         Ok((Tree { value: tree.value.clone(), place }, *cost))
@@ -161,9 +187,13 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 accept_tag(tag.as_deref(), "str", place)?;
                 if text == "<<" && style == ScalarStyle::Plain {
-                    return Err(Problem::error(Code::Syntax, "", "the merge key `<<` is no part of YAML 1.2")
-                        .at(place)
-                        .hint("write the keys out"));
+                    return Err(Problem::error(
+                        Code::Syntax,
+                        "",
+                        "the merge key `<<` is no part of YAML 1.2",
+                    )
+                    .at(place)
+                    .hint("write the keys out"));
                 }
                 let text = text.into_owned();
                 if anchor != 0 {
@@ -183,15 +213,22 @@ impl<'a> Reader<'a> {
 }
 
 fn bad_key(place: Place) -> Problem {
-    Problem::error(Code::Syntax, "", "a key must be text").at(place).hint("a list or a mapping cannot be a key; quote it if it is text")
+    Problem::error(Code::Syntax, "", "a key must be text")
+        .at(place)
+        .hint("a list or a mapping cannot be a key; quote it if it is text")
 }
 
 fn place(mark: Marker) -> Place {
-    Place { line: u32::try_from(mark.line()).unwrap_or(u32::MAX), column: u32::try_from(mark.col() + 1).unwrap_or(u32::MAX) }
+    Place {
+        line: u32::try_from(mark.line()).unwrap_or(u32::MAX),
+        column: u32::try_from(mark.col() + 1).unwrap_or(u32::MAX),
+    }
 }
 
 fn syntax(error: &ScanError) -> Problem {
-    let problem = Problem::error(Code::Syntax, "", "this is no valid YAML").because(error.info().to_lowercase()).at(place(*error.marker()));
+    let problem = Problem::error(Code::Syntax, "", "this is no valid YAML")
+        .because(error.info().to_lowercase())
+        .at(place(*error.marker()));
     if error.info().contains("tab") { problem.hint("indent with spaces") } else { problem }
 }
 
@@ -205,8 +242,14 @@ fn accept_tag(tag: Option<&Tag>, wanted: &str, place: Place) -> Result<(), Probl
 }
 
 fn bad_tag(tag: &Tag, place: Place) -> Problem {
-    let written = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { format!("{}{}", tag.handle, tag.suffix) };
-    Problem::error(Code::Syntax, "", format!("the tag `{written}` has no meaning here")).at(place).hint("remove it")
+    let written = if tag.is_yaml_core_schema() {
+        format!("!!{}", tag.suffix)
+    } else {
+        format!("{}{}", tag.handle, tag.suffix)
+    };
+    Problem::error(Code::Syntax, "", format!("the tag `{written}` has no meaning here"))
+        .at(place)
+        .hint("remove it")
 }
 
 /// A scalar by the core schema (YAML 1.2.2, 10.3.2).
@@ -217,7 +260,13 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, place: Place) -> Re
             "true" | "True" | "TRUE" => Value::Bool(true),
             "false" | "False" | "FALSE" => Value::Bool(false),
             _ if is_endless(text) => {
-                return Err(Problem::error(Code::OutOfRange, "", format!("`{text}` is no number that JSON can hold")).at(place).hint("quote it if it is text"));
+                return Err(Problem::error(
+                    Code::OutOfRange,
+                    "",
+                    format!("`{text}` is no number that JSON can hold"),
+                )
+                .at(place)
+                .hint("quote it if it is text"));
             }
             _ if tree::looks_like_number(text) => tree::checked_number(text, place)?,
             _ => Value::Text(text.to_owned()),
@@ -230,7 +279,9 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, place: Place) -> Re
         let value = plain()?;
         match (tag.suffix.as_str(), &value) {
             ("str", _) => return Ok(Value::Text(text.to_owned())),
-            ("int" | "float", Value::Number(_)) | ("bool", Value::Bool(_)) | ("null", Value::Null) => return Ok(value),
+            ("int" | "float", Value::Number(_)) | ("bool", Value::Bool(_)) | ("null", Value::Null) => {
+                return Ok(value);
+            }
             _ => {}
         }
     } else if tag.handle.is_empty() && tag.suffix == "!" {
@@ -318,13 +369,19 @@ mod tests {
             ("a: !!int x\n", Code::Syntax, 1, 4, "the tag `!!int` has no meaning here"),
             ("? [a, b]\n: 1\n", Code::Syntax, 1, 3, "a key must be text"),
             ("a: .inf\n", Code::OutOfRange, 1, 4, "`.inf` is no number that JSON can hold"),
-            ("a: 18446744073709551616\n", Code::OutOfRange, 1, 4, "the number `18446744073709551616` is too large to be read exactly"),
+            (
+                "a: 18446744073709551616\n",
+                Code::OutOfRange,
+                1,
+                4,
+                "the number `18446744073709551616` is too large to be read exactly",
+            ),
             ("a: x\u{0}y\n", Code::Syntax, 1, 5, "the control character U+0000 cannot stand in YAML"),
             ("a: 1\nb: \u{1b}[1m\n", Code::Syntax, 2, 4, "the control character U+001B cannot stand in YAML"),
             ("", Code::Syntax, 1, 1, "the input holds no YAML document"),
             ("# only a comment\n", Code::Syntax, 1, 1, "the input holds no YAML document"),
             ("a: &x [*x]\n", Code::Syntax, 1, 8, "an alias stands inside of what it names"),
-            ("a:\n\t- b\n", Code::Syntax, 2, 1, "this is no valid YAML"),
+            ("a:\n\t- b\n", Code::Syntax, 2, 2, "this is no valid YAML"),
             ("a: *nobody\n", Code::Syntax, 1, 4, "this is no valid YAML"),
         ];
         for (text, code, line, column, message) in rows {

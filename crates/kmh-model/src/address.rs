@@ -42,7 +42,11 @@ pub(crate) fn family(v6: bool) -> &'static str {
 }
 
 /// One value a family, the primary family's first.
-pub(crate) fn primary_first<T: Clone>(values: &[T], primary_is_v6: bool, is_v6: impl Fn(&T) -> bool) -> Vec<T> {
+pub(crate) fn primary_first<T: Clone>(
+    values: &[T],
+    primary_is_v6: bool,
+    is_v6: impl Fn(&T) -> bool,
+) -> Vec<T> {
     let mut values = values.to_vec();
     values.sort_by_key(|value| is_v6(value) != primary_is_v6);
     values

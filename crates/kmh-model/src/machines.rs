@@ -30,7 +30,8 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
             [only] => only.address.0.clone(),
             _ => Vec::new(),
         };
-        let apart = OneOrMany(site.gateway.iter().copied().filter(|address| !own.contains(address)).collect());
+        let apart =
+            OneOrMany(site.gateway.iter().copied().filter(|address| !own.contains(address)).collect());
         once(&mut given, &apart, &what, &path, report);
         resolvers(site, s, report);
         uplinks(site, s, report);
@@ -41,9 +42,6 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
         let site = inventory.sites.iter().find(|site| site.name == node.site);
         addresses(&node.address, site, &what, &path, report);
         once(&mut given, &node.address, &what, &path, report);
-        if node.address.is_empty() {
-            report.error(Code::MissingKey, &path, format!("{what} has no address"));
-        }
     }
 }
 
@@ -52,31 +50,55 @@ fn addresses(list: &OneOrMany<IpAddr>, site: Option<&Site>, what: &str, path: &s
         let path = report.item(path, i);
         if list.iter().take(i).any(|other| other.is_ipv6() == address.is_ipv6()) {
             let message = format!("{what} has two addresses of {}", family(address.is_ipv6()));
-            report.add(Problem::error(Code::FamilyTwice, &path, message).hint("name at most one of each family"));
+            report.add(
+                Problem::error(Code::FamilyTwice, &path, message).hint("name at most one of each family"),
+            );
         }
         let Some(site) = site else { continue };
         // A second network of the family is refused elsewhere; here any of them will do.
-        let nets: Vec<IpNet> = site.network.iter().map(|cidr| cidr.net()).filter(|net| net.addr().is_ipv6() == address.is_ipv6()).collect();
+        let nets: Vec<IpNet> = site
+            .network
+            .iter()
+            .map(|cidr| cidr.net())
+            .filter(|net| net.addr().is_ipv6() == address.is_ipv6())
+            .collect();
         let Some(first) = nets.first() else { continue };
         let Some(net) = nets.iter().find(|net| net.contains(address)) else {
             report.add(
-                Problem::error(Code::OutsideNetwork, &path, format!("`{address}`, {what}, lies outside the network of `{}`", site.name))
-                    .because(format!("the network is `{first}`")),
+                Problem::error(
+                    Code::OutsideNetwork,
+                    &path,
+                    format!("`{address}`, {what}, lies outside the network of `{}`", site.name),
+                )
+                .because(format!("the network is `{first}`")),
             );
             continue;
         };
         if let Some(why) = ranges::unusable(*net, *address) {
-            report.error(Code::UnusableAddress, &path, format!("`{address}`, {what}, is the {why} of `{net}`"));
+            report.error(
+                Code::UnusableAddress,
+                &path,
+                format!("`{address}`, {what}, is the {why} of `{net}`"),
+            );
         }
     }
 }
 
-fn once(given: &mut BTreeMap<IpAddr, (String, String)>, list: &OneOrMany<IpAddr>, what: &str, path: &str, report: &mut Report<'_>) {
+fn once(
+    given: &mut BTreeMap<IpAddr, (String, String)>,
+    list: &OneOrMany<IpAddr>,
+    what: &str,
+    path: &str,
+    report: &mut Report<'_>,
+) {
     for (i, address) in list.iter().enumerate() {
         let path = report.item(path, i);
         if let Some((other, place)) = given.get(address) {
             let cause = format!("{other} has it already ({})", report.place(place));
-            report.add(Problem::error(Code::DuplicateAddress, path, format!("`{address}` of {what} is used twice")).because(cause));
+            report.add(
+                Problem::error(Code::DuplicateAddress, path, format!("`{address}` of {what} is used twice"))
+                    .because(cause),
+            );
         } else {
             given.insert(*address, (what.to_owned(), path));
         }
@@ -88,8 +110,12 @@ fn resolvers(site: &Site, s: usize, report: &mut Report<'_>) {
     for (i, address) in site.resolvers.iter().enumerate() {
         if let Some((what, source)) = ranges::reserved(IpNet::from(*address)) {
             report.add(
-                Problem::error(Code::ReservedRange, format!("spec.sites[{s}].resolvers[{i}]"), format!("`{address}`, a resolver of `{}`, is a {what} address ({source})", site.name))
-                    .hint("name a server that pods reach too, such as the router"),
+                Problem::error(
+                    Code::ReservedRange,
+                    format!("spec.sites[{s}].resolvers[{i}]"),
+                    format!("`{address}`, a resolver of `{}`, is a {what} address ({source})", site.name),
+                )
+                .hint("name a server that pods reach too, such as the router"),
             );
         }
     }
@@ -101,12 +127,26 @@ fn uplinks(site: &Site, s: usize, report: &mut Report<'_>) {
             let Some(address) = uplink.address.as_ref().and_then(kmh_doc::HostName::ip) else { continue };
             let path = format!("spec.sites[{s}].routers[{r}].uplinks[{u}].address");
             if let Some((what, source)) = ranges::reserved(IpNet::from(address)) {
-                report.error(Code::ReservedRange, &path, format!("`{address}`, uplink `{}` of `{}`, is a {what} address ({source})", uplink.name, router.name));
+                report.error(
+                    Code::ReservedRange,
+                    &path,
+                    format!(
+                        "`{address}`, uplink `{}` of `{}`, is a {what} address ({source})",
+                        uplink.name, router.name
+                    ),
+                );
             }
             if uplink.dynamic {
                 report.add(
-                    Problem::error(Code::Contradiction, &path, format!("uplink `{}` of `{}` is dynamic, and has a fixed address", uplink.name, router.name))
-                        .hint("name the host name that follows the address, or remove `dynamic`"),
+                    Problem::error(
+                        Code::Contradiction,
+                        &path,
+                        format!(
+                            "uplink `{}` of `{}` is dynamic, and has a fixed address",
+                            uplink.name, router.name
+                        ),
+                    )
+                    .hint("name the host name that follows the address, or remove `dynamic`"),
                 );
             }
         }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_doc::inventory::{Api, Arch, BgpDaemon, Component, Lan, Layout, Role, RouterKind, Ssh, Taint, Uplink, Versions};
+use kmh_doc::inventory::{
+    Api, Arch, BgpDaemon, Component, Lan, Layout, Role, RouterKind, Ssh, Taint, Uplink, Versions,
+};
 use kmh_doc::newtypes::{HostName, Interface, LabelKey, LabelValue};
 use kmh_doc::{Asn, Label};
 use serde_json::Value;

@@ -39,14 +39,22 @@ fn unique_names(inventory: &Inventory, report: &mut Report<'_>) {
     }
     for (what, name, path) in named {
         if TAKEN.contains(&name.as_str()) {
-            report.add(Problem::error(Code::DuplicateName, &path, format!("the name `{name}` is taken")).because("kmh names something of its own so").hint("choose another name"));
+            report.add(
+                Problem::error(Code::DuplicateName, &path, format!("the name `{name}` is taken"))
+                    .because("kmh names something of its own so")
+                    .hint("choose another name"),
+            );
         }
         match seen.get(name.as_str()) {
             // A host may carry several routers.
             Some((other, _)) if *other == "host" && what == "host" => {}
             Some((other, place)) => {
                 let cause = format!("a {other} has it already ({})", report.place(place));
-                report.add(Problem::error(Code::DuplicateName, &path, format!("the name `{name}` is used twice")).because(cause).hint("sites, routers, hosts and nodes each need a name of their own"));
+                report.add(
+                    Problem::error(Code::DuplicateName, &path, format!("the name `{name}` is used twice"))
+                        .because(cause)
+                        .hint("sites, routers, hosts and nodes each need a name of their own"),
+                );
             }
             None => {
                 seen.insert(name.as_str(), (what, path));
@@ -62,17 +70,32 @@ fn unique_within(inventory: &Inventory, report: &mut Report<'_>) {
         for (name, path) in names {
             if let Some(first) = seen.get(name.as_str()) {
                 let cause = format!("it stands at {} already", report.place(first));
-                report.add(Problem::error(Code::DuplicateName, path, format!("`{owner}` has two {what} of the name `{name}`")).because(cause));
+                report.add(
+                    Problem::error(
+                        Code::DuplicateName,
+                        path,
+                        format!("`{owner}` has two {what} of the name `{name}`"),
+                    )
+                    .because(cause),
+                );
             } else {
                 seen.insert(name.as_str(), path);
             }
         }
     };
     for (s, site) in inventory.sites.iter().enumerate() {
-        let lans = site.lans.iter().enumerate().map(|(l, lan)| (&lan.name, format!("spec.sites[{s}].lans[{l}].name")));
+        let lans = site
+            .lans
+            .iter()
+            .enumerate()
+            .map(|(l, lan)| (&lan.name, format!("spec.sites[{s}].lans[{l}].name")));
         once("LANs", site.name.as_str(), lans.collect());
         for (r, router) in site.routers.iter().enumerate() {
-            let lines = router.uplinks.iter().enumerate().map(|(u, line)| (&line.name, format!("spec.sites[{s}].routers[{r}].uplinks[{u}].name")));
+            let lines = router
+                .uplinks
+                .iter()
+                .enumerate()
+                .map(|(u, line)| (&line.name, format!("spec.sites[{s}].routers[{r}].uplinks[{u}].name")));
             once("uplinks", router.name.as_str(), lines.collect());
         }
     }
@@ -80,16 +103,24 @@ fn unique_within(inventory: &Inventory, report: &mut Report<'_>) {
 
 fn unique_ids(inventory: &Inventory, report: &mut Report<'_>) {
     let mut seen: BTreeMap<u16, (&Label, String)> = BTreeMap::new();
-    let highest = inventory.sites.iter().flat_map(|site| &site.routers).map(|router| router.id).max().unwrap_or(0);
+    let highest =
+        inventory.sites.iter().flat_map(|site| &site.routers).map(|router| router.id).max().unwrap_or(0);
     for (s, site) in inventory.sites.iter().enumerate() {
         for (r, router) in site.routers.iter().enumerate() {
             let path = format!("spec.sites[{s}].routers[{r}].id");
             if let Some((other, place)) = seen.get(&router.id) {
                 let cause = format!("`{other}` has it already ({})", report.place(place));
                 report.add(
-                    Problem::error(Code::DuplicateId, path, format!("the id {} of `{}` is used twice", router.id, router.name))
-                        .because(cause)
-                        .hint(format!("the next id is {}; one that was used before is never used again", highest + 1)),
+                    Problem::error(
+                        Code::DuplicateId,
+                        path,
+                        format!("the id {} of `{}` is used twice", router.id, router.name),
+                    )
+                    .because(cause)
+                    .hint(format!(
+                        "the next id is {}; one that was used before is never used again",
+                        highest + 1
+                    )),
                 );
             } else {
                 seen.insert(router.id, (&router.name, path));
@@ -103,8 +134,12 @@ fn lengths(inventory: &Inventory, report: &mut Report<'_>) {
         let length = node.name.as_str().len();
         if length > NODE_NAME {
             report.add(
-                Problem::error(Code::BadLabel, format!("spec.nodes[{n}].name"), format!("the node's name has {length} characters, more than {NODE_NAME}"))
-                    .because("its certificate names it `system:node:NAME`, and a common name has at most 64"),
+                Problem::error(
+                    Code::BadLabel,
+                    format!("spec.nodes[{n}].name"),
+                    format!("the node's name has {length} characters, more than {NODE_NAME}"),
+                )
+                .because("its certificate names it `system:node:NAME`, and a common name has at most 64"),
             );
         }
     }
@@ -121,7 +156,11 @@ fn lengths(inventory: &Inventory, report: &mut Report<'_>) {
         }
     }
     if inventory.cluster.domain.ip().is_some() {
-        report.error(Code::BadHost, "spec.cluster.domain", format!("`{}` is an address; the cluster's domain is a name", inventory.cluster.domain));
+        report.error(
+            Code::BadHost,
+            "spec.cluster.domain",
+            format!("`{}` is an address; the cluster's domain is a name", inventory.cluster.domain),
+        );
     }
 }
 

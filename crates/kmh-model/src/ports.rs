@@ -22,16 +22,31 @@ const TAKEN: &[(u16, &str)] = &[
 
 pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
     let Some(api) = &inventory.cluster.api else { return };
-    let path = if report.is_written("spec.cluster.api.local_port") { "spec.cluster.api.local_port" } else { "spec.cluster.api" };
+    let path = if report.is_written("spec.cluster.api.local_port") {
+        "spec.cluster.api.local_port"
+    } else {
+        "spec.cluster.api"
+    };
     if api.port == api.local_port {
         report.add(
-            Problem::error(Code::Contradiction, path, format!("`port` and `local_port` are both {}", api.port))
-                .because("on a control-plane node the API server and haproxy would listen on the same port"),
+            Problem::error(
+                Code::Contradiction,
+                path,
+                format!("`port` and `local_port` are both {}", api.port),
+            )
+            .because("on a control-plane node the API server and haproxy would listen on the same port"),
         );
     }
     for (key, port) in [("port", api.port), ("local_port", api.local_port)] {
         if let Some((_, what)) = TAKEN.iter().find(|(taken, _)| *taken == port) {
-            report.add(Problem::error(Code::Contradiction, format!("spec.cluster.api.{key}"), format!("port {port} is taken on every node")).because(format!("{what} listens there")));
+            report.add(
+                Problem::error(
+                    Code::Contradiction,
+                    format!("spec.cluster.api.{key}"),
+                    format!("port {port} is taken on every node"),
+                )
+                .because(format!("{what} listens there")),
+            );
         }
     }
 }

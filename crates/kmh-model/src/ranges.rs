@@ -32,7 +32,10 @@ const RESERVED: &[(&str, &str, &str)] = &[
 
 /// Which reserved addresses the network holds: what they are, and who says so.
 pub(crate) fn reserved(net: IpNet) -> Option<(&'static str, &'static str)> {
-    RESERVED.iter().find(|(range, _, _)| range.parse::<IpNet>().is_ok_and(|range| meet(range, net))).map(|(_, what, source)| (*what, *source))
+    RESERVED
+        .iter()
+        .find(|(range, _, _)| range.parse::<IpNet>().is_ok_and(|range| meet(range, net)))
+        .map(|(_, what, source)| (*what, *source))
 }
 
 /// Two networks share addresses exactly when one holds the other.
@@ -44,7 +47,11 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
     let ranges = all(inventory, report);
     for range in &ranges {
         if let Some((what, source)) = reserved(range.net) {
-            report.error(Code::ReservedRange, &range.path, format!("`{}`, the {}, holds {what} addresses ({source})", range.net, range.what));
+            report.error(
+                Code::ReservedRange,
+                &range.path,
+                format!("`{}`, the {}, holds {what} addresses ({source})", range.net, range.what),
+            );
         }
     }
     let (pools, others): (Vec<&Range>, Vec<&Range>) = ranges.iter().partition(|range| range.pool);
@@ -63,7 +70,9 @@ fn all(inventory: &Inventory, report: &mut Report<'_>) -> Vec<Range> {
             let path = report.item(path, i);
             if cidrs.iter().take(i).any(|other| other.is_v6() == cidr.is_v6()) {
                 let message = format!("the {what} has two networks of {}", family(cidr.is_v6()));
-                report.add(Problem::error(Code::FamilyTwice, &path, message).hint("name at most one of each family"));
+                report.add(
+                    Problem::error(Code::FamilyTwice, &path, message).hint("name at most one of each family"),
+                );
             }
             ranges.push(Range { net: cidr.net(), what: what.to_owned(), path, pool });
         }
@@ -76,10 +85,25 @@ fn all(inventory: &Inventory, report: &mut Report<'_>) -> Vec<Range> {
         add(&tunnels.network, "tunnel range", "spec.tunnels.network", false);
     }
     for (s, site) in inventory.sites.iter().enumerate() {
-        add(&site.network, &format!("node network of `{}`", site.name), &format!("spec.sites[{s}].network"), false);
-        add(&site.pod_cidrs, &format!("pod pool of `{}`", site.name), &format!("spec.sites[{s}].pod_cidrs"), true);
+        add(
+            &site.network,
+            &format!("node network of `{}`", site.name),
+            &format!("spec.sites[{s}].network"),
+            false,
+        );
+        add(
+            &site.pod_cidrs,
+            &format!("pod pool of `{}`", site.name),
+            &format!("spec.sites[{s}].pod_cidrs"),
+            true,
+        );
         for (l, lan) in site.lans.iter().enumerate() {
-            add(&lan.network, &format!("LAN `{}` of `{}`", lan.name, site.name), &format!("spec.sites[{s}].lans[{l}].network"), false);
+            add(
+                &lan.network,
+                &format!("LAN `{}` of `{}`", lan.name, site.name),
+                &format!("spec.sites[{s}].lans[{l}].network"),
+                false,
+            );
         }
     }
     ranges
@@ -96,7 +120,14 @@ fn apart(ranges: &[&Range], report: &mut Report<'_>) {
             // Said at the place that was written later.
             let (first, second) = if *m < n { (*outer, range) } else { (range, *outer) };
             let cause = format!("the {} is `{}` ({})", first.what, first.net, report.place(&first.path));
-            report.add(Problem::error(Code::Overlap, &second.path, format!("`{}`, the {}, overlaps the {}", second.net, second.what, first.what)).because(cause));
+            report.add(
+                Problem::error(
+                    Code::Overlap,
+                    &second.path,
+                    format!("`{}`, the {}, overlaps the {}", second.net, second.what, first.what),
+                )
+                .because(cause),
+            );
         }
         open.push((n, range));
     }
@@ -108,8 +139,12 @@ fn pools_in_pods(inventory: &Inventory, pools: &[&Range], report: &mut Report<'_
         let Some(range) = range else { continue };
         if !range.net().contains(&pool.net) {
             report.add(
-                Problem::error(Code::OutsidePods, &pool.path, format!("`{}`, the {}, lies outside the cluster's pod range", pool.net, pool.what))
-                    .because(format!("the pod range is `{range}` ({})", report.place("spec.cluster.pod_cidrs"))),
+                Problem::error(
+                    Code::OutsidePods,
+                    &pool.path,
+                    format!("`{}`, the {}, lies outside the cluster's pod range", pool.net, pool.what),
+                )
+                .because(format!("the pod range is `{range}` ({})", report.place("spec.cluster.pod_cidrs"))),
             );
         }
     }
@@ -125,7 +160,9 @@ fn pool_sizes(inventory: &Inventory, report: &mut Report<'_>) {
         let nodes = inventory.nodes.iter().filter(|node| node.site == site.name).count();
         for (i, cidr) in site.pod_cidrs.iter().enumerate() {
             let (net, block) = (cidr.net(), block(cidr.net()));
-            let blocks = block.checked_sub(net.prefix_len()).map_or(0, |bits| 1_usize.checked_shl(u32::from(bits)).unwrap_or(usize::MAX));
+            let blocks = block
+                .checked_sub(net.prefix_len())
+                .map_or(0, |bits| 1_usize.checked_shl(u32::from(bits)).unwrap_or(usize::MAX));
             if blocks < nodes.max(1) {
                 let bits = usize::BITS - nodes.max(1).saturating_sub(1).leading_zeros();
                 let prefix = u32::from(block).saturating_sub(bits);
@@ -156,11 +193,23 @@ fn services(inventory: &Inventory, report: &mut Report<'_>) {
         let longest = if cidr.is_v6() { 124 } else { 28 };
         let path = report.item("spec.cluster.service_cidrs", i);
         if net.prefix_len() < shortest {
-            let version = inventory.cluster.versions.kubernetes.as_ref().map_or_else(|| "Kubernetes".to_owned(), |version| format!("Kubernetes {version}"));
+            let version = inventory
+                .cluster
+                .versions
+                .kubernetes
+                .as_ref()
+                .map_or_else(|| "Kubernetes".to_owned(), |version| format!("Kubernetes {version}"));
             report.add(
-                Problem::error(Code::ServiceRange, path, format!("the service range `{net}` is larger than Kubernetes takes"))
-                    .because(format!("{version} takes a prefix of at least {shortest} in {}", family(cidr.is_v6())))
-                    .hint(format!("take a /{}", shortest.max(if cidr.is_v6() { 108 } else { 16 }))),
+                Problem::error(
+                    Code::ServiceRange,
+                    path,
+                    format!("the service range `{net}` is larger than Kubernetes takes"),
+                )
+                .because(format!(
+                    "{version} takes a prefix of at least {shortest} in {}",
+                    family(cidr.is_v6())
+                ))
+                .hint(format!("take a /{}", shortest.max(if cidr.is_v6() { 108 } else { 16 }))),
             );
         } else if net.prefix_len() > longest {
             report.add(
@@ -181,31 +230,55 @@ fn families(inventory: &Inventory, report: &mut Report<'_>) {
         for v6 in wanted.iter().filter(|v6| !have.contains(v6)) {
             report.add(
                 Problem::error(Code::FamilyMissing, path, format!("{what} has nothing of {}", family(*v6)))
-                    .because(format!("the cluster has a service range of {}, so everything needs addresses of it", family(*v6))),
+                    .because(format!(
+                        "the cluster has a service range of {}, so everything needs addresses of it",
+                        family(*v6)
+                    )),
             );
         }
     };
     let nets = |cidrs: &OneOrMany<Cidr>| -> Vec<bool> { cidrs.iter().copied().map(Cidr::is_v6).collect() };
-    let ips = |list: &OneOrMany<std::net::IpAddr>| -> Vec<bool> { list.iter().map(std::net::IpAddr::is_ipv6).collect() };
+    let ips = |list: &OneOrMany<std::net::IpAddr>| -> Vec<bool> {
+        list.iter().map(std::net::IpAddr::is_ipv6).collect()
+    };
     needs(&nets(&inventory.cluster.pod_cidrs), "the pod range", "spec.cluster.pod_cidrs");
     needs(&nets(&inventory.cluster.service_cidrs), "the service range", "spec.cluster.service_cidrs");
     if let Some(tunnels) = &inventory.tunnels {
         needs(&nets(&tunnels.network), "the tunnel range", "spec.tunnels.network");
     }
     for (s, site) in inventory.sites.iter().enumerate() {
-        needs(&nets(&site.network), &format!("the node network of `{}`", site.name), &format!("spec.sites[{s}].network"));
-        needs(&nets(&site.pod_cidrs), &format!("the pod pool of `{}`", site.name), &format!("spec.sites[{s}].pod_cidrs"));
+        needs(
+            &nets(&site.network),
+            &format!("the node network of `{}`", site.name),
+            &format!("spec.sites[{s}].network"),
+        );
+        needs(
+            &nets(&site.pod_cidrs),
+            &format!("the pod pool of `{}`", site.name),
+            &format!("spec.sites[{s}].pod_cidrs"),
+        );
         if !site.gateway.is_empty() {
-            needs(&ips(&site.gateway), &format!("the gateway of `{}`", site.name), &format!("spec.sites[{s}].gateway"));
+            needs(
+                &ips(&site.gateway),
+                &format!("the gateway of `{}`", site.name),
+                &format!("spec.sites[{s}].gateway"),
+            );
         }
         for (r, router) in site.routers.iter().enumerate() {
-            needs(&ips(&router.address), &format!("router `{}`", router.name), &format!("spec.sites[{s}].routers[{r}].address"));
+            needs(
+                &ips(&router.address),
+                &format!("router `{}`", router.name),
+                &format!("spec.sites[{s}].routers[{r}].address"),
+            );
         }
     }
     for (n, node) in inventory.nodes.iter().enumerate() {
         needs(&ips(&node.address), &format!("node `{}`", node.name), &format!("spec.nodes[{n}].address"));
     }
-    for (cidrs, what, path) in [(&inventory.cluster.pod_cidrs, "pod range", "spec.cluster.pod_cidrs"), (&inventory.cluster.service_cidrs, "service range", "spec.cluster.service_cidrs")] {
+    for (cidrs, what, path) in [
+        (&inventory.cluster.pod_cidrs, "pod range", "spec.cluster.pod_cidrs"),
+        (&inventory.cluster.service_cidrs, "service range", "spec.cluster.service_cidrs"),
+    ] {
         if cidrs.is_empty() {
             report.error(Code::MissingKey, path, format!("the {what} is an empty list"));
         }

@@ -45,7 +45,8 @@ pub(crate) fn model(inventory: &Inventory) -> Model {
             lan.reach.dedup();
         }
         lans.sort_by(|a, b| a.name.cmp(&b.name));
-        routers.extend(site.routers.iter().map(|router| self::router(router, site, addresses(&router.address))));
+        routers
+            .extend(site.routers.iter().map(|router| self::router(router, site, addresses(&router.address))));
         sites.insert(
             site.name.clone(),
             Site {
@@ -60,9 +61,17 @@ pub(crate) fn model(inventory: &Inventory) -> Model {
     }
     routers.sort_by_key(|router| router.id);
     let tunnel_ranges = inventory.tunnels.as_ref().map(|tunnels| nets(&tunnels.network)).unwrap_or_default();
-    let tunnels = inventory.tunnels.as_ref().map(|t| tunnels::all(&routers, &tunnel_ranges, tunnels::hub(t))).unwrap_or_default();
+    let tunnels = inventory
+        .tunnels
+        .as_ref()
+        .map(|t| tunnels::all(&routers, &tunnel_ranges, tunnels::hub(t)))
+        .unwrap_or_default();
 
-    let nodes = inventory.nodes.iter().map(|node| (node.name.clone(), self::node(node, inventory, addresses(&node.address)))).collect();
+    let nodes = inventory
+        .nodes
+        .iter()
+        .map(|node| (node.name.clone(), self::node(node, inventory, addresses(&node.address))))
+        .collect();
 
     let cluster = &inventory.cluster;
     Model {
@@ -87,7 +96,8 @@ pub(crate) fn model(inventory: &Inventory) -> Model {
 
 fn router(router: &doc::Router, site: &doc::Site, addresses: Vec<IpAddr>) -> Router {
     // A namespace has no sshd of its own: its host is logged in to.
-    let host = router.host.as_ref().map(ToString::to_string).or_else(|| addresses.first().map(ToString::to_string));
+    let host =
+        router.host.as_ref().map(ToString::to_string).or_else(|| addresses.first().map(ToString::to_string));
     Router {
         name: router.name.clone(),
         id: router.id,
@@ -156,7 +166,10 @@ fn settings(layers: &[(String, Option<&Settings>)]) -> BTreeMap<Component, BTree
         for (component, fields) in layer.iter().flat_map(|layer| layer.iter()) {
             for (name, value) in fields {
                 let origin = format!("{place}.settings.{}.{name}", component.as_str());
-                merged.entry(*component).or_default().insert(name.clone(), Setting { value: value.clone(), origin });
+                merged
+                    .entry(*component)
+                    .or_default()
+                    .insert(name.clone(), Setting { value: value.clone(), origin });
             }
         }
     }

@@ -49,7 +49,15 @@ fn asns(inventory: &Inventory, report: &mut Report<'_>) {
             reserved(asn, &path, report);
             if let Some((first, place)) = own.as_ref().filter(|(first, _)| *first != asn) {
                 let cause = format!("the other has {first} ({})", report.place(place));
-                report.add(Problem::error(Code::Contradiction, &path, format!("the routers of `{}` have different AS numbers", site.name)).because(cause).hint("the routers of a site share one"));
+                report.add(
+                    Problem::error(
+                        Code::Contradiction,
+                        &path,
+                        format!("the routers of `{}` have different AS numbers", site.name),
+                    )
+                    .because(cause)
+                    .hint("the routers of a site share one"),
+                );
                 continue;
             }
             if own.is_some() {
@@ -65,9 +73,13 @@ fn asns(inventory: &Inventory, report: &mut Report<'_>) {
             } else if let Some((other, place)) = owners.get(&asn) {
                 let cause = format!("`{}` has it already ({})", other.name, report.place(place));
                 report.add(
-                    Problem::error(Code::DuplicateAsn, &path, format!("the AS number {asn} of `{}` is used twice", site.name))
-                        .because(cause)
-                        .hint("give each site its own: routers refuse routes with their own number in the path"),
+                    Problem::error(
+                        Code::DuplicateAsn,
+                        &path,
+                        format!("the AS number {asn} of `{}` is used twice", site.name),
+                    )
+                    .because(cause)
+                    .hint("give each site its own: routers refuse routes with their own number in the path"),
                 );
             } else {
                 owners.insert(asn, (site, path));
@@ -79,8 +91,12 @@ fn asns(inventory: &Inventory, report: &mut Report<'_>) {
 fn gateway(site: &Site, s: usize, report: &mut Report<'_>) {
     if site.routers.len() > 1 && site.gateway.is_empty() {
         report.add(
-            Problem::error(Code::MissingKey, format!("spec.sites[{s}]"), format!("`{}` has {} routers and no `gateway`", site.name, site.routers.len()))
-                .hint("name the address that they share (CARP, VRRP)"),
+            Problem::error(
+                Code::MissingKey,
+                format!("spec.sites[{s}]"),
+                format!("`{}` has {} routers and no `gateway`", site.name, site.routers.len()),
+            )
+            .hint("name the address that they share (CARP, VRRP)"),
         );
     }
 }
@@ -90,18 +106,31 @@ fn namespace(site: &Site, s: usize, r: usize, report: &mut Report<'_>) {
     let path = format!("spec.sites[{s}].routers[{r}]");
     let name = &router.name;
     if router.kind == RouterKind::Pfsense {
-        let set = [("host", router.host.is_some()), ("netns", router.netns.is_some()), ("bgp", router.bgp.is_some())];
+        let set = [
+            ("host", router.host.is_some()),
+            ("netns", router.netns.is_some()),
+            ("bgp", router.bgp.is_some()),
+        ];
         for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {
-            report.add(Problem::error(Code::Contradiction, format!("{path}.{key}"), format!("`{name}` is a pfSense box, and `{key}` is for Linux routers")).hint("remove it"));
+            report.add(
+                Problem::error(
+                    Code::Contradiction,
+                    format!("{path}.{key}"),
+                    format!("`{name}` is a pfSense box, and `{key}` is for Linux routers"),
+                )
+                .hint("remove it"),
+            );
         }
         return;
     }
     match (&router.host, &router.netns) {
         (Some(_), None) => report.add(
-            Problem::error(Code::MissingKey, path, format!("`{name}` has a `host` and no `netns`")).hint("name the namespace that the router lives in, or remove `host`"),
+            Problem::error(Code::MissingKey, path, format!("`{name}` has a `host` and no `netns`"))
+                .hint("name the namespace that the router lives in, or remove `host`"),
         ),
         (None, Some(_)) => report.add(
-            Problem::error(Code::MissingKey, path, format!("`{name}` has a `netns` and no `host`")).hint("name the machine that carries the namespace"),
+            Problem::error(Code::MissingKey, path, format!("`{name}` has a `netns` and no `host`"))
+                .hint("name the machine that carries the namespace"),
         ),
         _ => {}
     }

@@ -44,7 +44,10 @@ fn names(component: Component, versions: Versions<'_>) -> Names {
     };
     let etcd = versions.etcd.map(Version::major_minor).map(|(major, minor)| format!("{major}.{minor}"));
     rows(table)
-        .filter(|[_, _, only]| component != Component::Etcd || etcd.as_ref().is_none_or(|etcd| only.split(' ').any(|one| one == etcd)))
+        .filter(|[_, _, only]| {
+            component != Component::Etcd
+                || etcd.as_ref().is_none_or(|etcd| only.split(' ').any(|one| one == etcd))
+        })
         .map(|[name, kind, _]| (name, kind))
         .collect()
 }
@@ -56,7 +59,10 @@ struct Versions<'a> {
 }
 
 pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
-    let versions = Versions { kubernetes: inventory.cluster.versions.kubernetes.as_ref(), etcd: inventory.cluster.versions.etcd.as_ref() };
+    let versions = Versions {
+        kubernetes: inventory.cluster.versions.kubernetes.as_ref(),
+        etcd: inventory.cluster.versions.etcd.as_ref(),
+    };
     layer(&inventory.settings, "spec.settings", versions, report);
     for (s, site) in inventory.sites.iter().enumerate() {
         layer(&site.settings, &format!("spec.sites[{s}].settings"), versions, report);
@@ -87,11 +93,21 @@ impl Checked<'_> {
     /// `name` is the whole name from the component's root, `last` its last part.
     fn setting(&self, name: &str, last: &str, value: &Value, path: &str, report: &mut Report<'_>) {
         let component = self.component.as_str();
-        if let Some([_, _, from]) = rows(DERIVED).find(|[owner, derived, _]| *owner == component && *derived == name) {
+        if let Some([_, _, from]) =
+            rows(DERIVED).find(|[owner, derived, _]| *owner == component && *derived == name)
+        {
             report.add(
-                Problem::error(Code::DerivedSetting, path, format!("`{name}` of {component} is derived, and nobody may set it"))
-                    .because(format!("it follows from {from}"))
-                    .hint(if from.starts_with('`') { format!("change {from} instead") } else { "remove it".to_owned() }),
+                Problem::error(
+                    Code::DerivedSetting,
+                    path,
+                    format!("`{name}` of {component} is derived, and nobody may set it"),
+                )
+                .because(format!("it follows from {from}"))
+                .hint(if from.starts_with('`') {
+                    format!("change {from} instead")
+                } else {
+                    "remove it".to_owned()
+                }),
             );
             return;
         }
@@ -107,36 +123,63 @@ impl Checked<'_> {
         }
         // Null takes a setting out, back to the component's default.
         if !value.is_null() && !fits(kind, value, self.is_flags()) {
-            let problem = Problem::error(Code::WrongType, path, format!("`{name}` of {component} cannot have the value {}", shown(value)));
+            let problem = Problem::error(
+                Code::WrongType,
+                path,
+                format!("`{name}` of {component} cannot have the value {}", shown(value)),
+            );
             report.add(problem.hint(format!("it takes {}", expected(kind))));
         }
         if let Some(bad) = control_character(value) {
-            report.error(Code::UnsafeText, path, format!("the value of `{name}` holds the control character U+{:04X}", u32::from(bad)));
+            report.error(
+                Code::UnsafeText,
+                path,
+                format!("the value of `{name}` holds the control character U+{:04X}", u32::from(bad)),
+            );
         }
     }
 
     fn is_flags(&self) -> bool {
-        matches!(self.component, Component::KubeApiserver | Component::KubeControllerManager | Component::KubeScheduler)
+        matches!(
+            self.component,
+            Component::KubeApiserver | Component::KubeControllerManager | Component::KubeScheduler
+        )
     }
 
     fn unknown(&self, name: &str, last: &str, path: &str, report: &mut Report<'_>) {
         let component = self.component.as_str();
-        if let Some([_, _, gone]) = rows(REMOVED).find(|[owner, removed, _]| *owner == component && *removed == name) {
+        if let Some([_, _, gone]) =
+            rows(REMOVED).find(|[owner, removed, _]| *owner == component && *removed == name)
+        {
             report.add(
-                Problem::error(Code::UnknownSetting, path, format!("{component} has no `{name}`")).because(format!("{component} {gone} no longer has it")).hint("remove it"),
+                Problem::error(Code::UnknownSetting, path, format!("{component} has no `{name}`"))
+                    .because(format!("{component} {gone} no longer has it"))
+                    .hint("remove it"),
             );
             return;
         }
         let prefix = name.strip_suffix(last).unwrap_or_default();
-        let siblings: Vec<&str> = self.names.keys().filter_map(|known| known.strip_prefix(prefix)).filter(|known| !known.contains('.')).collect();
+        let siblings: Vec<&str> = self
+            .names
+            .keys()
+            .filter_map(|known| known.strip_prefix(prefix))
+            .filter(|known| !known.contains('.'))
+            .collect();
         let bare = last.trim_start_matches('-');
-        let hint = if siblings.contains(&bare) { Some(format!("write `{bare}`, without dashes in front")) } else { decode::nearest(last, &siblings) };
-        let version = if self.component == Component::Etcd { self.versions.etcd } else { self.versions.kubernetes };
+        let hint = if siblings.contains(&bare) {
+            Some(format!("write `{bare}`, without dashes in front"))
+        } else {
+            decode::nearest(last, &siblings)
+        };
+        let version =
+            if self.component == Component::Etcd { self.versions.etcd } else { self.versions.kubernetes };
         let shown = version.map(|version| format!(" {version}")).unwrap_or_default();
-        let older = self.component != Component::Etcd && version.is_some_and(|version| version.major_minor() < TABLES);
+        let older = self.component != Component::Etcd
+            && version.is_some_and(|version| version.major_minor() < TABLES);
         let problem = if older {
-            Problem::warning(Code::UnknownSetting, path, format!("{component} may have no `{name}`"))
-                .because(format!("Kubernetes {}.{} has none, and kmh has no table of{shown}", TABLES.0, TABLES.1))
+            Problem::warning(Code::UnknownSetting, path, format!("{component} may have no `{name}`")).because(
+                format!("Kubernetes {}.{} has none, and kmh has no table of{shown}", TABLES.0, TABLES.1),
+            )
         } else {
             Problem::error(Code::UnknownSetting, path, format!("{component}{shown} has no `{name}`"))
         };
@@ -213,7 +256,9 @@ fn control_character(value: &Value) -> Option<char> {
     match value {
         Value::String(text) => text.chars().find(|c| c.is_control()),
         Value::Array(items) => items.iter().find_map(control_character),
-        Value::Object(map) => map.iter().find_map(|(key, value)| key.chars().find(|c| c.is_control()).or_else(|| control_character(value))),
+        Value::Object(map) => map.iter().find_map(|(key, value)| {
+            key.chars().find(|c| c.is_control()).or_else(|| control_character(value))
+        }),
         _ => None,
     }
 }
@@ -233,7 +278,11 @@ fn overridden(inventory: &Inventory, report: &mut Report<'_>) {
     for (s, site) in inventory.sites.iter().enumerate() {
         for (component, name) in each(&site.settings) {
             let path = format!("spec.sites[{s}].settings.{}.{name}", component.as_str());
-            for node in inventory.nodes.iter().filter(|node| node.site == site.name && holds(&node.settings, component, name)) {
+            for node in inventory
+                .nodes
+                .iter()
+                .filter(|node| node.site == site.name && holds(&node.settings, component, name))
+            {
                 lost.entry(path.clone()).or_default().push(format!("node `{}`", node.name));
             }
         }
@@ -241,7 +290,10 @@ fn overridden(inventory: &Inventory, report: &mut Report<'_>) {
     for (path, mut winners) in lost {
         winners.sort();
         let name = path.rsplit_once(".settings.").map_or(path.as_str(), |(_, name)| name).to_owned();
-        report.add(Problem::warning(Code::Overridden, path, format!("`{name}` does not hold everywhere")).because(format!("{} sets it nearer", winners.join(", "))));
+        report.add(
+            Problem::warning(Code::Overridden, path, format!("`{name}` does not hold everywhere"))
+                .because(format!("{} sets it nearer", winners.join(", "))),
+        );
     }
 }
 
@@ -269,10 +321,14 @@ mod tests {
             }
             for [_, name, gone] in rows(REMOVED).filter(|[owner, _, _]| *owner == component.as_str()) {
                 let major = if component == Component::Etcd { "3." } else { "1." };
-                assert!((component == Component::Etcd || !names.contains_key(name)) && gone.starts_with(major), "{name}");
+                assert!(
+                    (component == Component::Etcd || !names.contains_key(name)) && gone.starts_with(major),
+                    "{name}"
+                );
             }
             for (name, kind) in names {
-                let kinds = ["any", "bool", "int", "float", "quantity", "text", "duration", "list", "map", "object"];
+                let kinds =
+                    ["any", "bool", "int", "float", "quantity", "text", "duration", "list", "map", "object"];
                 assert!(kinds.contains(&kind), "{name} {kind}");
             }
         }
@@ -292,7 +348,9 @@ mod tests {
     fn etcds_keys_depend_on_its_version() {
         let version = |text: &str| text.parse::<Version>().unwrap();
         let (old, new) = (version("3.5.21"), version("3.6.8"));
-        let has = |version: &Version, name: &str| names(Component::Etcd, Versions { kubernetes: None, etcd: Some(version) }).contains_key(name);
+        let has = |version: &Version, name: &str| {
+            names(Component::Etcd, Versions { kubernetes: None, etcd: Some(version) }).contains_key(name)
+        };
         assert!(has(&new, "feature-gates") && !has(&old, "feature-gates"));
         assert!(has(&old, "enable-v2") && !has(&new, "enable-v2"));
         assert!(has(&old, "snapshot-count") && has(&new, "snapshot-count"));

@@ -24,10 +24,20 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
     let Some(tunnels) = &inventory.tunnels else { return };
     match (tunnels.shape, &tunnels.hub) {
         (Some(Shape::Mesh), Some(hub)) => {
-            report.add(Problem::error(Code::Contradiction, "spec.tunnels.shape", format!("`shape: mesh` and `hub: {hub}` cannot both hold")).hint("remove one of them"));
+            report.add(
+                Problem::error(
+                    Code::Contradiction,
+                    "spec.tunnels.shape",
+                    format!("`shape: mesh` and `hub: {hub}` cannot both hold"),
+                )
+                .hint("remove one of them"),
+            );
         }
         (Some(Shape::Hub), None) => {
-            report.add(Problem::error(Code::MissingKey, "spec.tunnels", "`shape: hub` needs a `hub`").hint("name the site that every tunnel has at one end"));
+            report.add(
+                Problem::error(Code::MissingKey, "spec.tunnels", "`shape: hub` needs a `hub`")
+                    .hint("name the site that every tunnel has at one end"),
+            );
         }
         _ => {}
     }
@@ -51,7 +61,8 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
 }
 
 fn obstacle(low: &Written<'_>, high: &Written<'_>) -> Option<Obstacle> {
-    let [a, b] = [low, high].map(|written| End { kind: written.router.kind, uplinks: &written.router.uplinks });
+    let [a, b] =
+        [low, high].map(|written| End { kind: written.router.kind, uplinks: &written.router.uplinks });
     tunnels::meeting(&a, &b).err().flatten()
 }
 
@@ -70,7 +81,12 @@ fn possible_hub<'a>(routers: &[Written<'a>]) -> Option<&'a Label> {
     })
 }
 
-fn meetings(routers: &[Written<'_>], pairs: &[(&Written<'_>, &Written<'_>)], hub: Option<&Label>, report: &mut Report<'_>) {
+fn meetings(
+    routers: &[Written<'_>],
+    pairs: &[(&Written<'_>, &Written<'_>)],
+    hub: Option<&Label>,
+    report: &mut Report<'_>,
+) {
     let mut named = 0;
     let mut better = None;
     for (low, high) in pairs {
@@ -123,12 +139,26 @@ fn numbers(inventory: &Inventory, pairs: &[(&Written<'_>, &Written<'_>)], report
                 .hint(format!("give it a /{} or a larger one", u32::from(prefix).saturating_sub(bits))),
         );
     }
-    for (low, high) in pairs.iter().filter(|(low, high)| [low, high].iter().any(|end| end.router.kind == RouterKind::Pfsense)) {
+    for (low, high) in pairs
+        .iter()
+        .filter(|(low, high)| [low, high].iter().any(|end| end.router.kind == RouterKind::Pfsense))
+    {
         if index(&(low, high)) > PFSENSE_REQID {
             report.add(
-                Problem::error(Code::OutOfRange, format!("{}.id", high.path), format!("the id {} of `{}` is too high for a tunnel with pfSense", high.router.id, high.router.name))
-                    .because(format!("pfSense takes tunnel numbers up to {PFSENSE_REQID}, and the one with `{}` is {}", low.router.name, index(&(low, high))))
-                    .hint("use ids up to 179"),
+                Problem::error(
+                    Code::OutOfRange,
+                    format!("{}.id", high.path),
+                    format!(
+                        "the id {} of `{}` is too high for a tunnel with pfSense",
+                        high.router.id, high.router.name
+                    ),
+                )
+                .because(format!(
+                    "pfSense takes tunnel numbers up to {PFSENSE_REQID}, and the one with `{}` is {}",
+                    low.router.name,
+                    index(&(low, high))
+                ))
+                .hint("use ids up to 179"),
             );
             return;
         }

@@ -69,8 +69,12 @@ pub(crate) enum Obstacle {
 
 /// The lines by which two routers meet, and which end calls: the first pair in the written order that can. When none
 /// can, what stands between the preferred two.
-pub(crate) fn meeting(low: &End<'_>, high: &End<'_>) -> Result<([usize; 2], [Reachability; 2]), Option<Obstacle>> {
-    let mut pairs: Vec<(usize, usize)> = (0..low.uplinks.len()).flat_map(|i| (0..high.uplinks.len()).map(move |j| (i, j))).collect();
+pub(crate) fn meeting(
+    low: &End<'_>,
+    high: &End<'_>,
+) -> Result<([usize; 2], [Reachability; 2]), Option<Obstacle>> {
+    let mut pairs: Vec<(usize, usize)> =
+        (0..low.uplinks.len()).flat_map(|i| (0..high.uplinks.len()).map(move |j| (i, j))).collect();
     pairs.sort_by_key(|(i, j)| (i + j, *i));
     let mut obstacle = None;
     for (i, j) in pairs {
@@ -88,7 +92,11 @@ fn join(low: (RouterKind, &Uplink), high: (RouterKind, &Uplink)) -> Result<[Reac
         return Err(Obstacle::Families);
     }
     let reaches = [reach(low.1), reach(high.1)];
-    let calls = RULES.iter().find(|(x, y, _)| [*x, *y] == reaches).and_then(|(_, _, calls)| *calls).ok_or(Obstacle::BothHidden)?;
+    let calls = RULES
+        .iter()
+        .find(|(x, y, _)| [*x, *y] == reaches)
+        .and_then(|(_, _, calls)| *calls)
+        .ok_or(Obstacle::BothHidden)?;
     for (here, there) in [(low.0, reaches[1]), (high.0, reaches[0])] {
         if here == RouterKind::Pfsense && there == Reach::Hidden {
             return Err(Obstacle::UnknownToPfsense);
@@ -117,10 +125,17 @@ fn speak_different_families(a: &Uplink, b: &Uplink) -> bool {
 }
 
 /// The pairs of routers that tunnels join, the lower id first: all of different sites, or those with one end at the hub.
-pub(crate) fn pairs<'a>(routers: &'a [Router], hub: Option<&'a Label>) -> impl Iterator<Item = (&'a Router, &'a Router)> {
-    routers.iter().enumerate().flat_map(move |(n, low)| routers.iter().skip(n + 1).map(move |high| (low, high))).filter(move |(low, high)| {
-        low.site != high.site && hub.is_none_or(|hub| low.site == *hub || high.site == *hub)
-    })
+pub(crate) fn pairs<'a>(
+    routers: &'a [Router],
+    hub: Option<&'a Label>,
+) -> impl Iterator<Item = (&'a Router, &'a Router)> {
+    routers
+        .iter()
+        .enumerate()
+        .flat_map(move |(n, low)| routers.iter().skip(n + 1).map(move |high| (low, high)))
+        .filter(move |(low, high)| {
+            low.site != high.site && hub.is_none_or(|hub| low.site == *hub || high.site == *hub)
+        })
 }
 
 /// Prefix length of one tunnel's network.
@@ -135,7 +150,8 @@ pub(crate) fn all(routers: &[Router], ranges: &[IpNet], hub: Option<&Label>) -> 
             let [a, b] = [low, high].map(|router| End { kind: router.kind, uplinks: &router.uplinks });
             let (lines, ends) = meeting(&a, &b).ok()?;
             let index = index(low.id, high.id);
-            let networks: Vec<IpNet> = ranges.iter().filter_map(|range| address::nth_subnet(*range, prefix(range), index)).collect();
+            let networks: Vec<IpNet> =
+                ranges.iter().filter_map(|range| address::nth_subnet(*range, prefix(range), index)).collect();
             let end = |n: usize, router: &Router, nth: u32| TunnelEnd {
                 router: router.name.clone(),
                 uplink: lines[n],
@@ -167,7 +183,10 @@ mod tests {
     /// Who calls: `>` the lower id, `<` the higher, `=` both; or why nobody can.
     fn said(low: &str, high: &str) -> String {
         let (low, high) = (uplink(low), uplink(high));
-        match meeting(&End { kind: RouterKind::Linux, uplinks: &low }, &End { kind: RouterKind::Linux, uplinks: &high }) {
+        match meeting(
+            &End { kind: RouterKind::Linux, uplinks: &low },
+            &End { kind: RouterKind::Linux, uplinks: &high },
+        ) {
             Ok((_, [a, b])) => match (a.initiates, b.initiates) {
                 (true, true) => "=",
                 (true, false) => ">",
@@ -208,7 +227,10 @@ mod tests {
         let pfsense = End { kind: RouterKind::Pfsense, uplinks: &high };
         assert_eq!(meeting(&ends[0], &pfsense), Err(Some(Obstacle::BothHidden)));
         let fixed = uplink(FIXED);
-        assert_eq!(meeting(&ends[0], &End { kind: RouterKind::Pfsense, uplinks: &fixed }), Err(Some(Obstacle::UnknownToPfsense)));
+        assert_eq!(
+            meeting(&ends[0], &End { kind: RouterKind::Pfsense, uplinks: &fixed }),
+            Err(Some(Obstacle::UnknownToPfsense))
+        );
     }
 
     #[test]

@@ -20,7 +20,11 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
 fn walk(value: &Value, path: &str, report: &mut Report<'_>) {
     match value {
         Value::String(string) => text(string, path, report),
-        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| walk(item, &format!("{path}[{i}]"), report)),
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                walk(item, &format!("{path}[{i}]"), report);
+            }
+        }
         Value::Object(map) => {
             for (key, value) in map {
                 text(key, path, report);
@@ -33,12 +37,20 @@ fn walk(value: &Value, path: &str, report: &mut Report<'_>) {
 
 fn text(text: &str, path: &str, report: &mut Report<'_>) {
     if text.len() > LONGEST {
-        report.error(Code::TooLarge, path, format!("the text has {} octets, more than the {LONGEST} that are taken", text.len()));
+        report.error(
+            Code::TooLarge,
+            path,
+            format!("the text has {} octets, more than the {LONGEST} that are taken", text.len()),
+        );
     }
     if let Some(bad) = text.chars().find(|c| c.is_control() && *c != '\n' && *c != '\t') {
         report.add(
-            Problem::error(Code::UnsafeText, path, format!("the text holds the control character U+{:04X}", u32::from(bad)))
-                .hint("leave it out; line ends and tabs may stand there"),
+            Problem::error(
+                Code::UnsafeText,
+                path,
+                format!("the text holds the control character U+{:04X}", u32::from(bad)),
+            )
+            .hint("leave it out; line ends and tabs may stand there"),
         );
     }
 }

@@ -22,11 +22,21 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
         let Some(version) = version.as_ref().filter(|version| !is_known(version, known)) else { continue };
         let ranges: Vec<String> = known
             .iter()
-            .map(|(major, first, last)| if first == last { format!("{major}.{first}") } else { format!("{major}.{first} to {major}.{last}") })
+            .map(|(major, first, last)| {
+                if first == last {
+                    format!("{major}.{first}")
+                } else {
+                    format!("{major}.{first} to {major}.{last}")
+                }
+            })
             .collect();
         report.add(
-            Problem::error(Code::UnknownVersion, format!("spec.cluster.versions.{name}"), format!("kmh does not know {name} {version}"))
-                .hint(format!("it knows {}", ranges.join(" and "))),
+            Problem::error(
+                Code::UnknownVersion,
+                format!("spec.cluster.versions.{name}"),
+                format!("kmh does not know {name} {version}"),
+            )
+            .hint(format!("it knows {}", ranges.join(" and "))),
         );
     }
 }

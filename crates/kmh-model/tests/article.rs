@@ -8,7 +8,16 @@ fn article() -> Model {
     let text = include_str!("../../../examples/article/cluster.yaml");
     let (model, warnings) = load(
         &tree::parse_yaml(text).unwrap(),
-        &[Need::Kubernetes, Need::Etcd, Need::Containerd, Need::Calico, Need::Api, Need::Roles, Need::Asn, Need::Tunnels],
+        &[
+            Need::Kubernetes,
+            Need::Etcd,
+            Need::Containerd,
+            Need::Calico,
+            Need::Api,
+            Need::Roles,
+            Need::Asn,
+            Need::Tunnels,
+        ],
     )
     .unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
@@ -24,8 +33,16 @@ fn tunnels_have_the_numbers_of_their_ids() {
             let [a, b] = &t.ends;
             format!(
                 "{} {:?} {} {:?} {}{} - {} {:?} {}{}",
-                t.index, t.networks, a.router, a.addresses, u8::from(a.initiates), u8::from(a.reachable), b.router, b.addresses,
-                u8::from(b.initiates), u8::from(b.reachable)
+                t.index,
+                t.networks,
+                a.router,
+                a.addresses,
+                u8::from(a.initiates),
+                u8::from(a.reachable),
+                b.router,
+                b.addresses,
+                u8::from(b.initiates),
+                u8::from(b.reachable)
             )
         })
         .collect();
@@ -45,7 +62,15 @@ fn nodes_have_their_logins_taints_and_settings() {
     let said: Vec<String> = model
         .nodes
         .values()
-        .map(|n| format!("{} {} {:?} {}", n.name, n.ssh.host.as_ref().unwrap(), n.taints.iter().map(|t| t.key.as_str()).collect::<Vec<_>>(), n.settings.len()))
+        .map(|n| {
+            format!(
+                "{} {} {:?} {}",
+                n.name,
+                n.ssh.host.as_ref().unwrap(),
+                n.taints.iter().map(|t| t.key.as_str()).collect::<Vec<_>>(),
+                n.settings.len()
+            )
+        })
         .collect();
     assert_eq!(
         said,

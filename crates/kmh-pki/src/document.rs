@@ -178,7 +178,8 @@ fn places(deploy: &[kmh_doc::pki::Deploy], own: bool) -> String {
     let paths: BTreeSet<&str> = deploy.iter().filter_map(|place| place.certificate.as_deref()).collect();
     let paths = paths.into_iter().collect::<Vec<_>>().join(" or ");
     match (machines.first(), machines.len()) {
-        (None, _) => "the store only".to_owned(),
+        (None, _) if own => "the store only".to_owned(),
+        (None, _) => "inside rendered files".to_owned(),
         (Some(machine), 1) if own => format!("{machine}:{paths}"),
         (_, number) => format!("{}: {paths}", count(number, "machine")),
     }

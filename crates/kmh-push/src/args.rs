@@ -61,7 +61,7 @@ pub(crate) struct Apply {
     /// not touched
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) root: Option<String>,
-    /// With `--to ssh`: the file of trusted host keys [default: ~/.ssh/known_hosts]
+    /// With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) known_hosts: Option<PathBuf>,
     /// With `--to ssh`: private key file to log in with, before what the inventory says

@@ -43,7 +43,7 @@ impl Folder {
 
     /// The folder at a path below it; none when a part is missing. The error names the part.
     pub(crate) fn below(&self, path: &str) -> Result<Option<Self>, (String, Errno)> {
-        self.walk(path, |folder, name| folder.enter(name))
+        self.walk(path, Self::enter)
     }
 
     /// The same, made where it is missing.

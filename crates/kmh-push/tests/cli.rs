@@ -38,7 +38,7 @@ fn files_are_there_with_their_modes_whatever_the_umask() {
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped());
-        let ran = world.run(command, &simple()).exits(0);
+        let ran = World::run(command, &simple()).exits(0);
         assert_eq!(ran.report()["changed"], true);
         let modes: Vec<(String, u32)> =
             tree(&world.at("out")).into_iter().map(|(path, (mode, _))| (path, mode)).collect();
@@ -335,7 +335,7 @@ fn a_full_disk_leaves_what_was_there() {
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
-    let ran = world.run(command, "").exits(3);
+    let ran = World::run(command, "").exits(3);
     assert_eq!(ran.machine("n1")["outcome"], "failed");
     assert_eq!(ran.written("n1"), 0, "a file was put in place before all had arrived");
     let error = ran.machine("n1")["error"].as_str().unwrap().to_owned();
@@ -365,7 +365,7 @@ fn killed_at_any_moment_files_are_old_or_new() {
     let mut killed = 0;
     for round in 0..24_u32 {
         let (target, other) = if round % 2 == 0 { (&new, 'o') } else { (&old, 'n') };
-        let mut child = world.start(world.command(&["--to", "dir:out"]), target);
+        let mut child = World::start(world.command(&["--to", "dir:out"]), target);
         std::thread::sleep(whole * (round + 1) / 26);
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());

@@ -301,6 +301,19 @@ mod tests {
     }
 
     #[test]
+    fn every_file_is_described() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/files.md");
+        let text = std::fs::read_to_string(page).unwrap();
+        for row in FILES {
+            assert!(
+                text.contains(&format!("`{}`", row.path("NETNS"))),
+                "docs/files.md lacks {}",
+                row.path("NETNS")
+            );
+        }
+    }
+
+    #[test]
     fn what_is_told_is_started_by_somebody() {
         let started: BTreeSet<&str> = NODE_UNITS
             .iter()

@@ -79,6 +79,11 @@ impl<'a> Pki<'a> {
             .ok_or_else(|| missing(&word(class), machine))
     }
 
+    /// The certificate of a class of which there is one.
+    pub(crate) fn only(&self, class: Class) -> Result<&'a Certificate, Fault> {
+        self.spec.of(class).next().ok_or_else(|| missing(&word(class), "the cluster"))
+    }
+
     /// The key of a class that the cluster shares.
     pub(crate) fn shared_key(&self, class: KeyClass) -> Result<&'a Key, Fault> {
         self.spec

@@ -39,6 +39,7 @@ fn sessions_are_the_same_from_both_sides() {
                     assert!(node.peers.iter().any(|p| p.router == here.name
                         && p.address == session.local_address
                         && p.asn == here.asn));
+                    assert_eq!(session.keep_next_hop, session.peer_address.is_ipv6());
                     assert!(session.as_override && session.bfd_ms.is_none() && session.tunnel.is_none());
                 } else {
                     let there = router(&spec, &session.peer);

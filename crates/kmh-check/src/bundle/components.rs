@@ -1,5 +1,7 @@
 //! What has to be the same, or different, between the settings of one node's components.
 
+use std::collections::BTreeSet;
+
 use kmh_doc::inventory::Role;
 use kmh_model::Model;
 use serde_json::Value;
@@ -27,14 +29,22 @@ pub(crate) fn audit(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
                 out.critical(&subject, "an audit log is named, but no policy: nothing is ever logged", hint);
             }
             (None, Some(_)) if webhook.is_none() => {
-                out.warning(&subject, "an audit policy is named, but no log: nothing is written", "name a log with `audit-log-path`");
+                out.warning(
+                    &subject,
+                    "an audit policy is named, but no log: nothing is written",
+                    "name a log with `audit-log-path`",
+                );
             }
             _ => {}
         }
         if let Some(policy) = policy
             && view.yaml(&policy).is_none_or(|p| p["kind"] != "Policy")
         {
-            out.critical(&subject, format!("the audit policy `{policy}` is not in the bundle, or is none"), RENDER);
+            out.critical(
+                &subject,
+                format!("the audit policy `{policy}` is not in the bundle, or is none"),
+                RENDER,
+            );
         }
     }
 }
@@ -53,10 +63,15 @@ pub(crate) fn request_header(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
             continue;
         };
         let Some(header) = setting("requestheader-client-ca-file") else {
-            out.warning(&subject, "no aggregation layer: metrics-server and Calico's API server cannot work", RENDER);
+            out.warning(
+                &subject,
+                "no aggregation layer: metrics-server and Calico's API server cannot work",
+                RENDER,
+            );
             continue;
         };
-        let same_text = view.text(&client).is_some() && view.text(&client) == view.text(&header);
+        let same_text = view.text(&client).is_some_and(|text| !text.is_empty())
+            && view.text(&client) == view.text(&header);
         if client == header || same_text {
             out.critical(
                 &subject,
@@ -73,7 +88,7 @@ pub(crate) fn request_header(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
 
 /// `bundle.service-accounts`: tokens are signed with the key that they are verified with, and by one issuer.
 pub(crate) fn service_accounts(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
-    let mut issuers = std::collections::BTreeSet::new();
+    let mut issuers = BTreeSet::new();
     for view in bundle.with(Role::ControlPlane) {
         let Some((path, _)) = view.command("kube-apiserver") else { continue };
         if !out.look_at(view.name()) {
@@ -89,7 +104,11 @@ pub(crate) fn service_accounts(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
         if signs.is_none() {
             out.critical(&subject, "the API server has no key to sign service-account tokens with", RENDER);
         } else if issues.is_some() && issues != signs {
-            out.critical(&subject, "API server and controller manager sign tokens with different keys", RENDER);
+            out.critical(
+                &subject,
+                "API server and controller manager sign tokens with different keys",
+                RENDER,
+            );
         }
         match view.setting("kube-apiserver", "service-account-issuer") {
             None => out.critical(&subject, "service-account tokens have no issuer", RENDER),
@@ -105,6 +124,7 @@ pub(crate) fn service_accounts(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
 
 /// `bundle.node-name`: kubelet, its certificate and kube-proxy call the node the same.
 pub(crate) fn node_name(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
+    let known: BTreeSet<&[u8]> = pki.certificates().map(|(_, facts)| facts.der.as_slice()).collect();
     for view in bundle.nodes() {
         if !out.look_at(view.name()) {
             continue;
@@ -115,24 +135,33 @@ pub(crate) fn node_name(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'
         if kubelet != name {
             out.critical(name, format!("kubelet registers the node as `{kubelet}`"), RENDER);
         }
-        let proxy = view.setting("kube-proxy", "hostnameOverride").or_else(|| view.setting("kube-proxy", "hostname-override"));
+        let proxy = view
+            .setting("kube-proxy", "hostnameOverride")
+            .or_else(|| view.setting("kube-proxy", "hostname-override"));
         if let Some(proxy) = proxy
             && proxy != kubelet
         {
-            let message = format!("kube-proxy calls the node `{proxy}`, kubelet `{kubelet}`: its services would not be found");
+            let message = format!(
+                "kube-proxy calls the node `{proxy}`, kubelet `{kubelet}`: its services would not be found"
+            );
             out.critical(name, message, RENDER);
+        }
+        if pki.spec.planned {
+            continue; // there is no certificate to compare with
         }
         let common_name = kubelet_user(view).and_then(|pem| crate::certificate::Facts::from_pem(&pem).ok());
         let must = format!("system:node:{kubelet}");
         match common_name {
             None => out.critical(name, "the certificate in kubelet's kubeconfig cannot be read", RENDER),
             Some(facts) if facts.common_names != [must.as_str()] => {
-                let message = format!("kubelet's certificate is for `{}`, it must be for `{must}`", facts.common_names.join(", "));
+                let message = format!(
+                    "kubelet's certificate is for `{}`, it must be for `{must}`",
+                    facts.common_names.join(", ")
+                );
                 out.critical(name, message, "make certificates and bundle again, from one inventory");
             }
             Some(facts) => {
-                let known = pki.certificates().any(|(_, f)| f.der == facts.der);
-                if !known && !pki.spec.planned {
+                if !known.contains(facts.der.as_slice()) {
                     out.critical(name, "kubelet's certificate is none of the PKI document", RENDER);
                 }
             }
@@ -191,7 +220,11 @@ pub(crate) fn encryption(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
         }
         let subject = place(view.name(), &file);
         let Some(config) = view.yaml(&file) else {
-            out.critical(&subject, "the encryption configuration is not in the bundle, or cannot be read", RENDER);
+            out.critical(
+                &subject,
+                "the encryption configuration is not in the bundle, or cannot be read",
+                RENDER,
+            );
             continue;
         };
         if config["kind"] != "EncryptionConfiguration" {
@@ -199,10 +232,16 @@ pub(crate) fn encryption(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
         }
         let first = |r: &Value| r["providers"][0].as_object().and_then(|p| p.keys().next().cloned());
         let resources = config["resources"].as_array().map_or(&[][..], Vec::as_slice);
-        let secrets = resources.iter().find(|r| r["resources"].as_array().is_some_and(|n| n.iter().any(|n| n == "secrets")));
+        let secrets = resources
+            .iter()
+            .find(|r| r["resources"].as_array().is_some_and(|n| n.iter().any(|n| n == "secrets")));
         match secrets.and_then(first).as_deref() {
             None => out.critical(&subject, "it does not say how Secrets are encrypted", RENDER),
-            Some("identity") => out.critical(&subject, "Secrets are written as they are: `identity` is the first provider", RENDER),
+            Some("identity") => out.critical(
+                &subject,
+                "Secrets are written as they are: `identity` is the first provider",
+                RENDER,
+            ),
             Some(_) => {}
         }
         if view.files.get(file.as_str()).is_some_and(|t| t.secrets.is_empty()) {

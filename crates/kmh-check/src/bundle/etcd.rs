@@ -29,7 +29,10 @@ pub(crate) fn etcd(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
     if !members.is_empty() && members.len().is_multiple_of(2) {
         out.warning(
             "etcd",
-            format!("it has {} members: an even number tolerates no more failures than one less", members.len()),
+            format!(
+                "it has {} members: an even number tolerates no more failures than one less",
+                members.len()
+            ),
             "give the role `etcd` to one node more, or one less",
         );
     }
@@ -41,7 +44,11 @@ pub(crate) fn etcd(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
         }
     }
     if tokens.len() > 1 {
-        out.critical("etcd", "its members have different cluster tokens, so they form different clusters", RENDER);
+        out.critical(
+            "etcd",
+            "its members have different cluster tokens, so they form different clusters",
+            RENDER,
+        );
     }
     let known: BTreeSet<&str> = members.values().flatten().map(String::as_str).collect();
     for view in bundle.with(Role::ControlPlane) {
@@ -87,7 +94,11 @@ fn member(view: &View<'_>, members: &BTreeMap<&str, BTreeSet<String>>, out: &mut
         if let Some((host, _)) = host_and_port(url) {
             is.entry(name).or_default().insert(host);
         } else {
-            out.critical(&subject, format!("`{part}` is no member of the form NAME=https://HOST:PORT"), RENDER);
+            out.critical(
+                &subject,
+                format!("`{part}` is no member of the form NAME=https://HOST:PORT"),
+                RENDER,
+            );
         }
     }
     for (name, addresses) in members {
@@ -95,15 +106,23 @@ fn member(view: &View<'_>, members: &BTreeMap<&str, BTreeSet<String>>, out: &mut
             None => out.critical(&subject, format!("etcd does not know the member `{name}`"), RENDER),
             Some(hosts) => {
                 for host in hosts.into_iter().filter(|h| !addresses.contains(*h)) {
-                    out.critical(&subject, format!("etcd looks for the member `{name}` at {host}, which is not its address"), RENDER);
+                    out.critical(
+                        &subject,
+                        format!("etcd looks for the member `{name}` at {host}, which is not its address"),
+                        RENDER,
+                    );
                 }
             }
         }
     }
     for name in is.keys() {
-        out.critical(&subject, format!("etcd expects the member `{name}`, which the inventory does not have"), RENDER);
+        out.critical(
+            &subject,
+            format!("etcd expects the member `{name}`, which the inventory does not have"),
+            RENDER,
+        );
     }
-    let config = view.configuration("etcd").unwrap_or_default();
+    let config = view.configuration("etcd").unwrap_or(&serde_json::Value::Null);
     for (flag, section, what) in [
         ("client-cert-auth", "client-transport-security", "clients"),
         ("peer-client-cert-auth", "peer-transport-security", "other members"),

@@ -93,12 +93,16 @@ fn mode_complaints(file: &File, kind: MachineKind) -> Vec<String> {
     }
     let secret = file.content.iter().any(|s| matches!(s, Segment::Secret { .. }));
     if secret && mode & 0o077 != 0 {
-        found.push(format!("it holds a secret, and its mode {} lets others than its owner read it; it must be 0600", file.mode));
+        found.push(format!(
+            "it holds a secret, and its mode {} lets others than its owner read it; it must be 0600",
+            file.mode
+        ));
     }
     if secret && mode & 0o100 != 0 {
         found.push(format!("it holds a secret, and its mode {} makes it a program", file.mode));
     }
-    let name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    let name =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     if !file.owner.split_once(':').is_some_and(|(user, group)| name(user) && name(group)) {
         found.push(format!("its owner `{}` is not of the form user:group", file.owner));
     } else if kind == MachineKind::Cluster && secret {

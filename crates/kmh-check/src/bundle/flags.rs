@@ -92,14 +92,29 @@ pub(crate) fn flags(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_>) 
     }
 }
 
-fn one(view: &View<'_>, path: &str, component: &str, version: u16, (flag, value): (&str, &str), out: &mut Findings<'_>) {
+fn one(
+    view: &View<'_>,
+    path: &str,
+    component: &str,
+    version: u16,
+    (flag, value): (&str, &str),
+    out: &mut Findings<'_>,
+) {
     let subject = place(view.name(), path);
-    if let Some(dead) = DEAD.iter().find(|d| d.component == component && d.flag == flag && d.since <= version) {
+    if let Some(dead) = DEAD.iter().find(|d| d.component == component && d.flag == flag && d.since <= version)
+    {
         let family = if component == "etcd" { 3 } else { 1 };
-        let message = format!("{component} has no flag `--{flag}` since {family}.{}, and does not start with it", dead.since);
+        let message = format!(
+            "{component} has no flag `--{flag}` since {family}.{}, and does not start with it",
+            dead.since
+        );
         out.critical(&subject, message, dead.instead);
     } else if component == "etcd" && flag.starts_with("experimental-") && version >= 7 {
-        out.critical(&subject, format!("etcd has no flag `--{flag}` since 3.7"), "use the name without `experimental-`");
+        out.critical(
+            &subject,
+            format!("etcd has no flag `--{flag}` since 3.7"),
+            "use the name without `experimental-`",
+        );
     } else if OLD.contains(&(component, flag)) {
         out.warning(&subject, format!("{component}'s flag `--{flag}` is deprecated"), GONE);
     } else if component == "kube-proxy" && flag == "proxy-mode" {
@@ -118,10 +133,18 @@ fn proxy_mode(view: &View<'_>, version: u16, out: &mut Findings<'_>) {
 fn mode(subject: &str, value: &str, version: u16, out: &mut Findings<'_>) {
     match value {
         "userspace" if version >= 26 => {
-            out.critical(subject, "kube-proxy has no mode `userspace` since 1.26", "use `nftables` or `iptables`");
+            out.critical(
+                subject,
+                "kube-proxy has no mode `userspace` since 1.26",
+                "use `nftables` or `iptables`",
+            );
         }
         "ipvs" if version >= 35 => {
-            out.warning(subject, "kube-proxy's mode `ipvs` is deprecated since 1.35", "use `nftables` or `iptables`");
+            out.warning(
+                subject,
+                "kube-proxy's mode `ipvs` is deprecated since 1.35",
+                "use `nftables` or `iptables`",
+            );
         }
         _ => {}
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::RENDER;
 use super::etcd::host_and_port;
 use super::files::place;
-use super::view::{Bundle, View, is_yaml};
+use super::view::{Bundle, View, ending, is_yaml};
 use crate::certificate::Facts;
 use crate::documents::Pki;
 use crate::findings::Findings;
@@ -19,7 +19,9 @@ use crate::parse::lines::lines;
 
 /// The kubeconfigs of a machine.
 fn kubeconfigs<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v str, Value)> {
-    let named = |path: &str| path.ends_with(".conf") || path.ends_with(".kubeconfig") || path.ends_with("kubeconfig") || is_yaml(path);
+    let named = |path: &str| {
+        ["conf", "kubeconfig"].contains(&ending(path)) || path.ends_with("/kubeconfig") || is_yaml(path)
+    };
     let files = view.files.iter().filter(move |(path, text)| named(path) && text.text.contains("clusters"));
     files.filter_map(|(path, _)| {
         let config = view.yaml(path)?;
@@ -74,7 +76,9 @@ pub(crate) fn kubeconfigs_check(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Fi
 
 /// The port of each control plane's API server.
 fn api_ports<'b>(bundle: &'b Bundle<'_>) -> BTreeMap<&'b str, u16> {
-    let port = |v: &View<'_>| v.setting("kube-apiserver", "secure-port").and_then(|p| p.parse().ok()).unwrap_or(6443);
+    let port = |v: &View<'_>| {
+        v.setting("kube-apiserver", "secure-port").and_then(|p| p.parse().ok()).unwrap_or(6443)
+    };
     bundle.with(Role::ControlPlane).map(|v| (v.name(), port(v))).collect()
 }
 
@@ -101,14 +105,17 @@ fn server(
     let local = address.is_some_and(|a| a.is_loopback()) || host == "localhost";
     if local {
         // The loopback haproxy leads to any API server; one's own API server listens on loopback, too.
-        let proxied = binds.iter().any(|(h, p)| *p == port && (h == host || (host == "localhost" && h == "127.0.0.1")));
+        let proxied =
+            binds.iter().any(|(h, p)| *p == port && (h == host || (host == "localhost" && h == "127.0.0.1")));
         let own = ports.get(view.name()) == Some(&port);
         if !proxied && !own {
             out.critical(subject, format!("nothing on this machine listens on {host}:{port}"), RENDER);
         }
         for (machine, facts) in apis.iter().filter(|(machine, _)| proxied || **machine == view.name()) {
             if !valid(facts) {
-                let message = format!("it calls the API server of `{machine}` {host}, for which that has no certificate");
+                let message = format!(
+                    "it calls the API server of `{machine}` {host}, for which that has no certificate"
+                );
                 out.critical(subject, message, "make certificates and bundle again, from one inventory");
             }
         }
@@ -140,9 +147,14 @@ fn server(
 
 fn user(subject: &str, view: &View<'_>, config: &Value, keys: &BTreeMap<&str, &str>, out: &mut Findings<'_>) {
     let user = &config["users"][0]["user"];
-    let (Some(certificate), Some(key)) = (user["client-certificate"].as_str(), user["client-key"].as_str()) else {
+    let (Some(certificate), Some(key)) = (user["client-certificate"].as_str(), user["client-key"].as_str())
+    else {
         let embedded = user["client-key-data"].is_string() || user["token"].is_string();
-        let message = if embedded { "its credentials stand in it; services read files, which can be renewed" } else { "it has no certificate and key" };
+        let message = if embedded {
+            "its credentials stand in it; services read files, which can be renewed"
+        } else {
+            "it has no certificate and key"
+        };
         out.critical(subject, message, RENDER);
         return;
     };
@@ -154,12 +166,15 @@ fn user(subject: &str, view: &View<'_>, config: &Value, keys: &BTreeMap<&str, &s
         out.critical(subject, format!("its key `{key}` is not in the bundle"), RENDER);
         return;
     };
-    if keys.get(pem.trim()).is_some_and(|must| must != secret) {
+    if !pem.is_empty() && keys.get(pem.trim()).is_some_and(|must| must != secret) {
         out.critical(subject, format!("`{key}` is not the key of `{certificate}`"), RENDER);
     }
     let context = &config["contexts"][0]["context"];
     let current = config["current-context"] == config["contexts"][0]["name"];
-    if !current || context["user"] != config["users"][0]["name"] || context["cluster"] != config["clusters"][0]["name"] {
+    if !current
+        || context["user"] != config["users"][0]["name"]
+        || context["cluster"] != config["clusters"][0]["name"]
+    {
         out.critical(subject, "its current context does not lead to its cluster and user", RENDER);
     }
 }
@@ -176,21 +191,38 @@ pub(crate) fn haproxy(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_>
             continue;
         }
         let binds = binds(view);
-        let loopback = |host: &str| host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback()) || host == "localhost";
+        let loopback =
+            |host: &str| host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback()) || host == "localhost";
         if !binds.iter().any(|(host, port)| loopback(host) && *port == api.local_port) {
-            out.critical(view.name(), format!("haproxy does not listen on loopback port {}", api.local_port), RENDER);
+            out.critical(
+                view.name(),
+                format!("haproxy does not listen on loopback port {}", api.local_port),
+                RENDER,
+            );
         }
         for (host, port) in binds.iter().filter(|(host, port)| !loopback(host) && *port == api.local_port) {
-            out.critical(view.name(), format!("haproxy listens on {host}:{port}, where others reach it"), RENDER);
+            out.critical(
+                view.name(),
+                format!("haproxy listens on {host}:{port}, where others reach it"),
+                RENDER,
+            );
         }
         let servers = servers(view);
         for (name, places) in &wanted {
             if servers.is_disjoint(places) {
-                out.critical(view.name(), format!("haproxy does not know the API server of `{name}`"), RENDER);
+                out.critical(
+                    view.name(),
+                    format!("haproxy does not know the API server of `{name}`"),
+                    RENDER,
+                );
             }
         }
         for (host, port) in servers.iter().filter(|s| !wanted.values().any(|w| w.contains(*s))) {
-            out.critical(view.name(), format!("haproxy sends to {host}:{port}, which is no API server of the inventory"), RENDER);
+            out.critical(
+                view.name(),
+                format!("haproxy sends to {host}:{port}, which is no API server of the inventory"),
+                RENDER,
+            );
         }
     }
     for view in bundle.with(Role::ControlPlane) {
@@ -198,7 +230,11 @@ pub(crate) fn haproxy(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_>
             && port != api.port.to_string()
             && out.look_at(view.name())
         {
-            out.critical(view.name(), format!("the API server listens on port {port}, the inventory says {}", api.port), RENDER);
+            out.critical(
+                view.name(),
+                format!("the API server listens on port {port}, the inventory says {}", api.port),
+                RENDER,
+            );
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn machines(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_
             out.critical(view.name(), "the bundle has this machine twice", RENDER);
         }
     }
-    let nodes = model.nodes.keys().map(|n| n.as_str());
+    let nodes = model.nodes.keys().map(kmh_doc::Label::as_str);
     let routers = model.routers.iter().map(|r| r.name.as_str());
     for name in nodes.chain(routers).chain(["cluster"]) {
         if out.look_at(name) && !names.contains(name) {
@@ -45,10 +45,16 @@ pub(crate) fn machines(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_
             }
             if machine.arch != Some(node.arch) {
                 let is = machine.arch.map_or("none", kmh_doc::inventory::Arch::as_str);
-                out.critical(name, format!("its architecture is {is}, the inventory says {}", node.arch.as_str()), RENDER);
+                out.critical(
+                    name,
+                    format!("its architecture is {is}, the inventory says {}", node.arch.as_str()),
+                    RENDER,
+                );
             }
         } else if let Some(router) = model.router(name) {
-            if machine.kind != MachineKind::from(router.kind) || machine.site.as_deref() != Some(router.site.as_str()) {
+            if machine.kind != MachineKind::from(router.kind)
+                || machine.site.as_deref() != Some(router.site.as_str())
+            {
                 out.critical(name, "its kind or site is not that of the inventory", RENDER);
             }
         } else if machine.kind != MachineKind::Cluster {
@@ -66,7 +72,7 @@ pub(crate) fn programs(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
         if !out.look_at(view.name()) {
             continue;
         }
-        let control_plane = view.is(Role::ControlPlane).then_some(CONTROL_PLANE).unwrap_or_default();
+        let control_plane: &[&str] = if view.is(Role::ControlPlane) { CONTROL_PLANE } else { &[] };
         let etcd: &[&str] = if view.is(Role::Etcd) { &["etcd"] } else { &[] };
         for program in EVERY_NODE.iter().chain(control_plane).chain(etcd) {
             match view.command(program) {
@@ -74,7 +80,11 @@ pub(crate) fn programs(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
                 Some((path, _)) => {
                     let unit = path.rsplit('/').next().unwrap_or_default();
                     if !view.machine.units.iter().any(|u| u.name == unit && u.enable) {
-                        out.critical(view.name(), format!("`{unit}`, which starts `{program}`, is not enabled"), RENDER);
+                        out.critical(
+                            view.name(),
+                            format!("`{unit}`, which starts `{program}`, is not enabled"),
+                            RENDER,
+                        );
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! Checks of the rendered files, within each machine, across machines, and against the other documents: `bundle.*`.
 
 pub(crate) mod components;
+pub(crate) mod credentials;
 pub(crate) mod etcd;
 pub(crate) mod files;
 pub(crate) mod flags;

@@ -4,13 +4,13 @@
 use kmh_doc::bundle::MachineKind;
 
 use super::files::place;
-use super::view::{Bundle, Text, View};
+use super::view::{Body, Bundle, View, ending};
 use crate::findings::Findings;
 use crate::parse::paths::paths;
 
 /// Files and folders that the system, a package or the program itself makes, each with the reason. A folder stands
 /// for everything below it. Documented in docs/checks.md.
-const PROVIDED: &[(&str, &str)] = &[
+pub(crate) const PROVIDED: &[(&str, &str)] = &[
     ("/bin", "programs of the distribution"),
     ("/dev", "devices"),
     ("/etc/cni/net.d", "written by Calico's installer"),
@@ -43,20 +43,38 @@ const PROVIDED: &[(&str, &str)] = &[
     ("/var/run", "made at run time"),
 ];
 
+/// What docs/checks.md says about the list.
+#[cfg(test)]
+pub(crate) const ABOUT: &str = "
+`bundle.references` takes a path for good when it is a file of the machine, a program that is installed, a folder that
+one of these lies in, or lies below one of the following. Files below `/etc/kubernetes`, `/etc/swanctl`,
+`/var/lib/kubelet/pki` and kubelet's and haproxy's configuration must be in the bundle in any case. Lines that begin
+with `#`, `!` or `;` are not looked at, nor are manifests (their paths are inside containers) and pfSense's settings.
+";
+
 /// Folders that are searched, whatever lies in them. What is started from them by its path must be there.
 const SEARCHED: &[&str] = &["/usr/local/bin", "/usr/local/sbin"];
 
 /// Paths of HTTP requests, which look like paths of files.
-const REQUESTS: &[&str] = &["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi", "/readyz", "/swagger", "/version"];
+const REQUESTS: &[&str] =
+    &["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi", "/readyz", "/swagger", "/version"];
 
 /// Files below these folders must be in the bundle even where the folder itself is provided: they are kmh's own.
-const OWN: &[&str] = &["/etc/kubernetes", "/etc/swanctl", "/var/lib/kubelet/pki", "/var/lib/kubelet/config", "/etc/haproxy/haproxy.cfg"];
+const OWN: &[&str] = &[
+    "/etc/kubernetes",
+    "/etc/swanctl",
+    "/var/lib/kubelet/pki",
+    "/var/lib/kubelet/config",
+    "/etc/haproxy/haproxy.cfg",
+];
 
 /// `bundle.references`: nothing refers to a file that will not be there.
 pub(crate) fn references(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
     for view in &bundle.machines {
         // Manifests name paths inside containers, pfSense's settings paths of pfSense.
-        if matches!(view.machine.kind, MachineKind::Cluster | MachineKind::Pfsense) || !out.look_at(view.name()) {
+        if matches!(view.machine.kind, MachineKind::Cluster | MachineKind::Pfsense)
+            || !out.look_at(view.name())
+        {
             continue;
         }
         let folders = folders(view);
@@ -82,13 +100,15 @@ pub(crate) fn references(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
 /// The folders that the files of a machine lie in.
 fn folders<'v>(view: &'v View<'_>) -> std::collections::BTreeSet<&'v str> {
     let files = view.files.keys().copied().chain(view.machine.artifacts.iter().map(|a| a.path.as_str()));
-    files.flat_map(|path| path.match_indices('/').map(move |(at, _)| &path[..at])).filter(|f| !f.is_empty()).collect()
+    files
+        .flat_map(|path| path.match_indices('/').map(move |(at, _)| &path[..at]))
+        .filter(|f| !f.is_empty())
+        .collect()
 }
 
 /// Whether a file is one whose paths are looked at: no certificate, and no secret alone.
-fn is_configuration(path: &str, text: &Text<'_>) -> bool {
-    let ending = path.rsplit('.').next().unwrap_or_default();
-    !["crt", "key", "pub", "pem"].contains(&ending) && !text.text.starts_with("-----BEGIN ")
+fn is_configuration(path: &str, text: &Body<'_>) -> bool {
+    !["crt", "key", "pub", "pem"].contains(&ending(path)) && !text.text.starts_with("-----BEGIN ")
 }
 
 fn below(path: &str, folder: &str) -> bool {
@@ -96,7 +116,10 @@ fn below(path: &str, folder: &str) -> bool {
 }
 
 fn is_there(view: &View<'_>, folders: &std::collections::BTreeSet<&str>, path: &str) -> bool {
-    if path.is_empty() || view.files.contains_key(path) || view.machine.artifacts.iter().any(|a| a.path == path) {
+    if path.is_empty()
+        || view.files.contains_key(path)
+        || view.machine.artifacts.iter().any(|a| a.path == path)
+    {
         return true;
     }
     if REQUESTS.iter().any(|request| below(path, request)) {
@@ -104,7 +127,9 @@ fn is_there(view: &View<'_>, folders: &std::collections::BTreeSet<&str>, path: &
     }
     let own = OWN.iter().any(|own| path.starts_with(own));
     // A folder counts when something lies in it; `/` before a component's name alone never does.
-    folders.contains(path) || SEARCHED.contains(&path) || (!own && PROVIDED.iter().any(|(folder, _)| below(path, folder)))
+    folders.contains(path)
+        || SEARCHED.contains(&path)
+        || (!own && PROVIDED.iter().any(|(folder, _)| below(path, folder)))
 }
 
 /// `bundle.ownership`: a program that runs as another user can read the secrets that it is given.

@@ -16,11 +16,18 @@ use crate::findings::Findings;
 pub(crate) fn store(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
     out.look();
     if pki.spec.store != bundle.spec.store {
-        let message = format!("it refers to the store `{}`, the certificates are of `{}`", bundle.spec.store, pki.spec.store);
+        let message = format!(
+            "it refers to the store `{}`, the certificates are of `{}`",
+            bundle.spec.store, pki.spec.store
+        );
         out.critical("kmh.bundle/v1", message, RENDER);
     }
     if pki.spec.planned && !bundle.spec.planned {
-        out.critical("kmh.bundle/v1", "the certificates are only planned, and the bundle does not say so", RENDER);
+        out.critical(
+            "kmh.bundle/v1",
+            "the certificates are only planned, and the bundle does not say so",
+            RENDER,
+        );
     }
 }
 
@@ -47,7 +54,11 @@ pub(crate) fn secrets(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>
                 match known.get(secret) {
                     None => out.critical(&subject, format!("the store has no secret `{secret}`"), RENDER),
                     Some((machines, class)) if !machines.contains(view.name()) && !may_have(view, *class) => {
-                        out.critical(&subject, format!("the secret `{secret}` is not for this machine"), RENDER);
+                        out.critical(
+                            &subject,
+                            format!("the secret `{secret}` is not for this machine"),
+                            RENDER,
+                        );
                     }
                     Some(_) => {}
                 }
@@ -60,7 +71,9 @@ pub(crate) fn secrets(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>
 fn may_have(view: &View<'_>, class: Option<KeyClass>) -> bool {
     match class {
         Some(KeyClass::Encryption) => view.is(Role::ControlPlane),
-        Some(KeyClass::BgpPassword) => matches!(view.machine.kind, MachineKind::LinuxRouter | MachineKind::Pfsense),
+        Some(KeyClass::BgpPassword) => {
+            matches!(view.machine.kind, MachineKind::LinuxRouter | MachineKind::Pfsense)
+        }
         Some(KeyClass::ServiceAccount) | None => false,
     }
 }
@@ -68,19 +81,27 @@ fn may_have(view: &View<'_>, class: Option<KeyClass>) -> bool {
 /// `bundle.certificates`: each certificate and key is at the place that the PKI document names, and is that one.
 pub(crate) fn certificates(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
     let machines: BTreeMap<&str, &View<'_>> = bundle.machines.iter().map(|m| (m.name(), m)).collect();
-    let certificates = pki.spec.certificates.iter().map(|c| (&c.name, Some(c.pem.as_str()), c.key.as_deref(), &c.deploy));
-    let keys = pki.spec.keys.iter().map(|k| (&k.name, k.public.as_deref(), Some(k.secret.as_str()), &k.deploy));
+    let certificates =
+        pki.spec.certificates.iter().map(|c| (&c.name, Some(c.pem.as_str()), c.key.as_deref(), &c.deploy));
+    let keys =
+        pki.spec.keys.iter().map(|k| (&k.name, k.public.as_deref(), Some(k.secret.as_str()), &k.deploy));
     for (name, public, secret, deploys) in certificates.chain(keys) {
         for deploy in deploys {
             if !out.look_at(&deploy.machine) {
                 continue;
             }
             let Some(view) = machines.get(deploy.machine.as_str()) else {
-                out.critical(name, format!("it goes to `{}`, which the bundle does not have", deploy.machine), RENDER);
+                out.critical(
+                    name,
+                    format!("it goes to `{}`, which the bundle does not have", deploy.machine),
+                    RENDER,
+                );
                 continue;
             };
             if let Some(path) = &deploy.certificate {
-                certificate(name, public, view, path, out);
+                // What is only planned has no text yet; that its place is there can be seen.
+                let planned = pki.spec.planned && public.unwrap_or_default().is_empty();
+                certificate(name, public, planned, view, path, out);
             }
             if let Some(path) = &deploy.key {
                 key(name, secret, view, path, out);
@@ -89,13 +110,20 @@ pub(crate) fn certificates(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Finding
     }
 }
 
-fn certificate(name: &str, pem: Option<&str>, view: &View<'_>, path: &str, out: &mut Findings<'_>) {
+fn certificate(
+    name: &str,
+    pem: Option<&str>,
+    planned: bool,
+    view: &View<'_>,
+    path: &str,
+    out: &mut Findings<'_>,
+) {
     let subject = place(view.name(), path);
     match view.text(path) {
         // pfSense keeps certificates in its configuration, not in files.
         None if view.machine.kind == MachineKind::Pfsense => {}
         None => out.critical(&subject, format!("the certificate `{name}` is not there"), RENDER),
-        Some(text) if Some(text.trim()) != pem.map(str::trim) => {
+        Some(text) if !planned && Some(text.trim()) != pem.map(str::trim) => {
             out.critical(&subject, format!("it is not the certificate `{name}` of the PKI document"), RENDER);
         }
         Some(_) => {}
@@ -112,7 +140,11 @@ fn key(name: &str, secret: Option<&str>, view: &View<'_>, path: &str, out: &mut 
     };
     match text.file.content.as_slice() {
         [Segment::Secret { secret: is, encoding: Encoding::Raw }] if Some(is.as_str()) == secret => {}
-        _ => out.critical(&subject, format!("it is not the key of `{name}`, alone and as the store has it"), RENDER),
+        _ => out.critical(
+            &subject,
+            format!("it is not the key of `{name}`, alone and as the store has it"),
+            RENDER,
+        ),
     }
     if text.file.mode != "0600" {
         out.critical(&subject, format!("its mode is {}, a key's must be 0600", text.file.mode), RENDER);

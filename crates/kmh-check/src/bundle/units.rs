@@ -42,7 +42,10 @@ pub(crate) fn units(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
         for file in &view.machine.files {
             for change in &file.on_change {
                 if !listed.contains(change.unit.as_str()) {
-                    let message = format!("a change of it acts on `{}`, which is not among the machine's units", change.unit);
+                    let message = format!(
+                        "a change of it acts on `{}`, which is not among the machine's units",
+                        change.unit
+                    );
                     out.critical(&place(view.name(), &file.path), message, RENDER);
                 }
             }
@@ -58,21 +61,30 @@ pub(crate) fn units(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
                 || SYSTEM_UNITS.contains(name);
             if !there {
                 let hint = "render a unit file of that name, or correct the name";
-                out.critical(&place(view.name(), name), "no file of the machine is this unit, and no package brings it", hint);
+                out.critical(
+                    &place(view.name(), name),
+                    "no file of the machine is this unit, and no package brings it",
+                    hint,
+                );
             }
         }
         for (path, unit) in &view.units {
             let name = path.rsplit('/').next().unwrap_or_default();
             let startable = unit.values("Install", "WantedBy").next().is_some();
             if startable && !name.contains("@.") && !listed.contains(name) {
-                out.warning(&place(view.name(), path), "this unit is never started: it is not among the machine's units", RENDER);
+                out.warning(
+                    &place(view.name(), path),
+                    "this unit is never started: it is not among the machine's units",
+                    RENDER,
+                );
             }
         }
     }
 }
 
 /// Components by the names of their programs, and whose version they carry.
-const OF_KUBERNETES: &[&str] = &["kubelet", "kube-proxy", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"];
+const OF_KUBERNETES: &[&str] =
+    &["kubelet", "kube-proxy", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"];
 
 /// `bundle.artifacts`: built for the machine, in the inventory's version, installed where the unit starts it.
 pub(crate) fn artifacts(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
@@ -87,7 +99,11 @@ pub(crate) fn artifacts(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'
                 && artifact.arch != arch
             {
                 let (is, must) = (artifact.arch.as_str(), arch.as_str());
-                out.critical(&subject, format!("`{}` is built for {is}, the machine is {must}", artifact.name), RENDER);
+                out.critical(
+                    &subject,
+                    format!("`{}` is built for {is}, the machine is {must}", artifact.name),
+                    RENDER,
+                );
             }
             if let Some(complaint) = crooked(&artifact.path) {
                 out.critical(&subject, complaint, RENDER);
@@ -105,7 +121,8 @@ pub(crate) fn artifacts(model: &Model, bundle: &Bundle<'_>, out: &mut Findings<'
             if let Some(version) = version
                 && artifact.version.trim_start_matches('v') != version.as_str()
             {
-                let message = format!("`{name}` is version {}, the inventory says {version}", artifact.version);
+                let message =
+                    format!("`{name}` is version {}, the inventory says {version}", artifact.version);
                 out.critical(&subject, message, RENDER);
             }
         }

@@ -29,15 +29,17 @@ pub(crate) struct View<'a> {
     /// The entry.
     pub(crate) machine: &'a Machine,
     /// Its files by path; of two with one path the last.
-    pub(crate) files: BTreeMap<&'a str, Text<'a>>,
+    pub(crate) files: BTreeMap<&'a str, Body<'a>>,
     /// Its unit files and drop-ins, by path.
     pub(crate) units: BTreeMap<&'a str, Unit>,
     /// The commands of its units: path of the unit file, and command.
     pub(crate) commands: Vec<(&'a str, Command)>,
+    /// The configuration files that commands name, by path.
+    configurations: BTreeMap<String, Value>,
 }
 
 /// A file.
-pub(crate) struct Text<'a> {
+pub(crate) struct Body<'a> {
     /// The entry.
     pub(crate) file: &'a File,
     /// Its text, with [`SECRET`] where secrets are.
@@ -83,14 +85,21 @@ fn items(mut document: Value) -> Vec<Value> {
     }
 }
 
+/// What stands behind the last full stop of a path's last part.
+pub(crate) fn ending(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').map_or("", |(_, ending)| ending)
+}
+
 /// Whether a path is that of a YAML or JSON file.
 pub(crate) fn is_yaml(path: &str) -> bool {
-    [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
+    ["yaml", "yml", "json"].contains(&ending(path))
 }
 
 impl<'a> View<'a> {
     fn new(machine: &'a Machine) -> Self {
-        let files: BTreeMap<&str, Text<'_>> = machine.files.iter().map(|f| (f.path.as_str(), Text::new(f))).collect();
+        let files: BTreeMap<&str, Body<'_>> =
+            machine.files.iter().map(|f| (f.path.as_str(), Body::new(f))).collect();
         let mut units = BTreeMap::new();
         let mut commands = Vec::new();
         for (path, text) in &files {
@@ -100,7 +109,10 @@ impl<'a> View<'a> {
                 units.insert(*path, unit);
             }
         }
-        Self { machine, files, units, commands }
+        let named = commands.iter().filter_map(|(_, c)| c.flag("config").or_else(|| c.flag("config-file")));
+        let read = |path: &str| Some((path.to_owned(), yaml::one(&files.get(path)?.text)?));
+        let configurations = named.filter_map(read).collect();
+        Self { machine, files, units, commands, configurations }
     }
 
     /// Its name.
@@ -128,14 +140,14 @@ impl<'a> View<'a> {
         yaml::one(self.text(path)?)
     }
 
-    /// What a program is told: a flag, or else a key of the file that `config` names.
+    /// What a program is told: a flag, or else a key of its configuration file (`a.b`: key `b` in section `a`).
     pub(crate) fn setting(&self, program: &str, name: &str) -> Option<String> {
         let (_, command) = self.command(program)?;
         if let Some(value) = command.flag(name) {
             return Some(value.to_owned());
         }
         let config = self.configuration(program)?;
-        match &config[name] {
+        match name.split('.').fold(config, |here, step| &here[step]) {
             Value::Null => None,
             Value::String(text) => Some(text.clone()),
             Value::Array(list) => Some(list.iter().map(plain).collect::<Vec<_>>().join(",")),
@@ -144,9 +156,9 @@ impl<'a> View<'a> {
     }
 
     /// The configuration file of a program, by its flag.
-    pub(crate) fn configuration(&self, program: &str) -> Option<Value> {
+    pub(crate) fn configuration(&self, program: &str) -> Option<&Value> {
         let (_, command) = self.command(program)?;
-        self.yaml(command.flag("config").or_else(|| command.flag("config-file"))?)
+        self.configurations.get(command.flag("config").or_else(|| command.flag("config-file"))?)
     }
 }
 
@@ -154,7 +166,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-impl<'a> Text<'a> {
+impl<'a> Body<'a> {
     fn new(file: &'a File) -> Self {
         let mut secrets = Vec::new();
         let text = match file.content.as_slice() {

@@ -39,7 +39,11 @@ pub(crate) fn pools(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
         for field in ["ipipMode", "vxlanMode"] {
             // Calico's default is Never in the v1 CRD; an encapsulated pool is no pure BGP.
             if spec[field].as_str().is_some_and(|mode| mode != "Never") {
-                out.critical(name, format!("`{field}` is `{}`: pure BGP has no encapsulation", spec[field]), REPLAN);
+                out.critical(
+                    name,
+                    format!("`{field}` is `{}`: pure BGP has no encapsulation", spec[field]),
+                    REPLAN,
+                );
             }
         }
         if spec["disabled"].as_bool() == Some(true) {
@@ -59,7 +63,8 @@ pub(crate) fn pools(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
                 }
             }
         }
-        let (shortest, longest) = if net.prefix_len() <= 32 && matches!(net, IpNet::V4(_)) { (20, 32) } else { (116, 128) };
+        let (shortest, longest) =
+            if net.prefix_len() <= 32 && matches!(net, IpNet::V4(_)) { (20, 32) } else { (116, 128) };
         if let Some(size) = spec["blockSize"].as_u64()
             && (size < u64::from(net.prefix_len()).max(shortest) || size > longest)
         {
@@ -83,7 +88,11 @@ pub(crate) fn peering(model: &Model, network: &NetworkSpec, out: &mut Findings<'
     }
     let Some(default) = default else {
         out.look();
-        out.critical("BGPConfiguration default", "it is missing, so Calico meshes every node with every other", REPLAN);
+        out.critical(
+            "BGPConfiguration default",
+            "it is missing, so Calico meshes every node with every other",
+            REPLAN,
+        );
         return;
     };
     if default["nodeToNodeMeshEnabled"].as_bool() != Some(false) {
@@ -93,7 +102,9 @@ pub(crate) fn peering(model: &Model, network: &NetworkSpec, out: &mut Findings<'
         let list = default[field].as_array().map_or(&[][..], Vec::as_slice);
         list.iter().filter_map(|r| r["cidr"].as_str()?.parse().ok()).collect()
     };
-    for (field, must) in [("serviceClusterIPs", &model.services), ("serviceLoadBalancerIPs", &model.load_balancers)] {
+    for (field, must) in
+        [("serviceClusterIPs", &model.services), ("serviceLoadBalancerIPs", &model.load_balancers)]
+    {
         if ranges(field) != must.iter().copied().collect() {
             let message = format!("`{field}` is not what the inventory says");
             out.critical("BGPConfiguration default", message, REPLAN);
@@ -101,24 +112,38 @@ pub(crate) fn peering(model: &Model, network: &NetworkSpec, out: &mut Findings<'
     }
     let asn = default["asNumber"].as_u64().unwrap_or(64512);
     if asn != u64::from(model.node_asn.get()) {
-        out.critical("BGPConfiguration default", format!("the nodes' AS number is {asn}, the inventory says {}", model.node_asn), REPLAN);
+        out.critical(
+            "BGPConfiguration default",
+            format!("the nodes' AS number is {asn}, the inventory says {}", model.node_asn),
+            REPLAN,
+        );
     }
 
     let mut led: BTreeSet<(String, u64)> = BTreeSet::new();
     for (name, spec) in of(network, "BGPPeer") {
         out.look();
-        let (address, asn) = (spec["peerIP"].as_str().unwrap_or_default(), spec["asNumber"].as_u64().unwrap_or_default());
+        let (address, asn) =
+            (spec["peerIP"].as_str().unwrap_or_default(), spec["asNumber"].as_u64().unwrap_or_default());
         led.insert((address.to_owned(), asn));
         let known = network.nodes.iter().flat_map(|n| &n.peers);
         if !known.into_iter().any(|p| p.address.to_string() == address && u64::from(p.asn.get()) == asn) {
             out.critical(name, format!("no node of the plan peers with {address} AS {asn}"), REPLAN);
         }
-        if model.sites.len() > 1 && spec["nodeSelector"].as_str().is_none_or(|s| s.is_empty() || s == "all()") {
-            out.critical(name, "it has no node selector, so nodes of all sites would peer with one router", REPLAN);
+        if model.sites.len() > 1 && spec["nodeSelector"].as_str().is_none_or(|s| s.is_empty() || s == "all()")
+        {
+            out.critical(
+                name,
+                "it has no node selector, so nodes of all sites would peer with one router",
+                REPLAN,
+            );
         }
     }
-    let wanted: BTreeSet<_> =
-        network.nodes.iter().flat_map(|n| &n.peers).map(|p| (p.address.to_string(), u64::from(p.asn.get()))).collect();
+    let wanted: BTreeSet<_> = network
+        .nodes
+        .iter()
+        .flat_map(|n| &n.peers)
+        .map(|p| (p.address.to_string(), u64::from(p.asn.get())))
+        .collect();
     for (address, asn) in wanted.difference(&led) {
         out.critical(address, format!("no BGPPeer leads the nodes to {address} AS {asn}"), REPLAN);
     }

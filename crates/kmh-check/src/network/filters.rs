@@ -44,11 +44,16 @@ fn compare<'r>(
     }
     let used: BTreeSet<&str> = used.collect();
     for name in used.difference(&names) {
-        let hint = "FRR does not complain about it, and denies or permits everything: define it, or name another";
+        let hint =
+            "FRR does not complain about it, and denies or permits everything: define it, or name another";
         out.critical(&router.name, format!("the {what} `{name}` is used but not defined"), hint);
     }
     for name in names.difference(&used) {
-        out.warning(&router.name, format!("the {what} `{name}` is defined but not used"), "remove it, or use it");
+        out.warning(
+            &router.name,
+            format!("the {what} `{name}` is defined but not used"),
+            "remove it, or use it",
+        );
     }
 }
 
@@ -58,14 +63,21 @@ pub(crate) fn leaks(network: &NetworkSpec, out: &mut Findings<'_>) {
         if !out.look_at(&router.name) {
             continue;
         }
-        let lists: BTreeMap<&str, &PrefixList> = router.prefix_lists.iter().map(|l| (l.name.as_str(), l)).collect();
-        let maps: BTreeMap<&str, &RouteMap> = router.route_maps.iter().map(|m| (m.name.as_str(), m)).collect();
+        let lists: BTreeMap<&str, &PrefixList> =
+            router.prefix_lists.iter().map(|l| (l.name.as_str(), l)).collect();
+        let maps: BTreeMap<&str, &RouteMap> =
+            router.route_maps.iter().map(|m| (m.name.as_str(), m)).collect();
         for session in &router.sessions {
             let subject = format!("{} -> {}", router.name, session.peer);
             for (way, name) in [("accepts from", &session.import), ("sends to", &session.export)] {
                 let Some(map) = maps.get(name.as_str()) else { continue };
                 let whom = if session.with == PeerKind::Node { "the node" } else { "the router" };
-                if let Some(list) = map.rules.iter().take_while(|r| r.permit || !denies_all(r)).find_map(|rule| opens(rule, &lists)) {
+                if let Some(list) = map
+                    .rules
+                    .iter()
+                    .take_while(|r| r.permit || !denies_all(r))
+                    .find_map(|rule| opens(rule, &lists))
+                {
                     out.critical(
                         &subject,
                         format!("route map `{name}` {way} {whom} {list}"),
@@ -95,7 +107,10 @@ fn opens(rule: &kmh_doc::network::RouteRule, lists: &BTreeMap<&str, &PrefixList>
         None => Some("every prefix: a rule without prefix list permits".to_owned()),
         Some(name) => {
             let list = lists.get(name)?;
-            list.permit.iter().find(|p| permits_default(p)).map(|_| format!("the default route, by prefix list `{name}`"))
+            list.permit
+                .iter()
+                .find(|p| permits_default(p))
+                .map(|_| format!("the default route, by prefix list `{name}`"))
         }
     }
 }
@@ -113,16 +128,24 @@ pub(crate) fn prefix_lists(network: &NetworkSpec, out: &mut Findings<'_>) {
         }
         for list in &router.prefix_lists {
             if list.permit.is_empty() {
-                let hint = "FRR takes a prefix list without entries for one that permits everything: add an entry";
+                let hint =
+                    "FRR takes a prefix list without entries for one that permits everything: add an entry";
                 out.critical(&router.name, format!("the prefix list `{}` is empty", list.name), hint);
             }
             for rule in &list.permit {
                 let (net, longest) = (rule.prefix.net(), if rule.prefix.is_v6() { 128 } else { 32 });
                 let (ge, le) = (rule.ge.unwrap_or(net.prefix_len()), rule.le.unwrap_or(longest));
                 if matches!(net, IpNet::V6(_)) != list.v6 {
-                    out.critical(&router.name, format!("the prefix list `{}` mixes families: {net}", list.name), REPLAN);
+                    out.critical(
+                        &router.name,
+                        format!("the prefix list `{}` mixes families: {net}", list.name),
+                        REPLAN,
+                    );
                 } else if ge < net.prefix_len() || le > longest || ge > le {
-                    let message = format!("the prefix list `{}` has {net} ge {ge} le {le}, which matches nothing", list.name);
+                    let message = format!(
+                        "the prefix list `{}` has {net} ge {ge} le {le}, which matches nothing",
+                        list.name
+                    );
                     out.critical(&router.name, message, REPLAN);
                 }
             }

@@ -7,7 +7,7 @@ use kmh_doc::network::{NetworkSpec, RouterPlan, Tunnel};
 
 use crate::bundle::RENDER;
 use crate::bundle::files::place;
-use crate::bundle::view::{Bundle, View};
+use crate::bundle::view::{Bundle, View, ending};
 use crate::findings::Findings;
 use crate::parse::frr::FrrConf;
 use crate::parse::swanctl::Section;
@@ -25,7 +25,11 @@ pub(crate) fn frr(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings
         };
         let confs: Vec<_> = view.files.iter().filter(|(path, _)| path.ends_with("/frr.conf")).collect();
         let [(path, text)] = confs.as_slice() else {
-            out.critical(&plan.name, format!("it has {} files named frr.conf instead of one", confs.len()), RENDER);
+            out.critical(
+                &plan.name,
+                format!("it has {} files named frr.conf instead of one", confs.len()),
+                RENDER,
+            );
             continue;
         };
         let conf = FrrConf::read(&text.text);
@@ -47,15 +51,25 @@ fn router(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findin
         let asn = session.peer_asn.to_string();
         if neighbor.remote_as != Some(asn.as_str()) {
             let is = neighbor.remote_as.unwrap_or("none");
-            out.critical(subject, format!("its neighbour {address} has AS {is}, the plan says {asn}"), RENDER);
+            out.critical(
+                subject,
+                format!("its neighbour {address} has AS {is}, the plan says {asn}"),
+                RENDER,
+            );
         }
         if !neighbor.active {
             out.critical(subject, format!("no address family activates its neighbour {address}"), RENDER);
         }
-        for (way, is, must) in [("in", &neighbor.import, &session.import), ("out", &neighbor.export, &session.export)] {
+        for (way, is, must) in
+            [("in", &neighbor.import, &session.import), ("out", &neighbor.export, &session.export)]
+        {
             if !is.contains(must.as_str()) {
                 // RFC 8212: without a policy an eBGP session exchanges nothing.
-                out.critical(subject, format!("its neighbour {address} lacks the route map `{must}` ({way})"), RENDER);
+                out.critical(
+                    subject,
+                    format!("its neighbour {address} lacks the route map `{must}` ({way})"),
+                    RENDER,
+                );
             }
         }
     }
@@ -67,7 +81,8 @@ fn router(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findin
     }
     for ((filter, name), line) in &conf.used {
         if !conf.defined.contains(&(*filter, name)) {
-            let message = format!("line {line} refers to the {} `{name}`, which is not defined", filter.word());
+            let message =
+                format!("line {line} refers to the {} `{name}`, which is not defined", filter.word());
             out.critical(subject, message, "`vtysh -C` does not see this; define it, or correct the name");
         }
     }
@@ -92,14 +107,22 @@ pub(crate) fn tunnel_files(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut
             };
             let subject = format!("{} on {}", tunnel.name, end.router);
             let mentioned = |word: &str| view.files.values().any(|t| has_word(&t.text, word));
-            for (what, word) in [("interface", &end.interface), ("own identity", &end.identity), ("peer's identity", &other.identity)] {
+            for (what, word) in [
+                ("interface", &end.interface),
+                ("own identity", &end.identity),
+                ("peer's identity", &other.identity),
+            ] {
                 if !mentioned(word) {
                     out.critical(&subject, format!("no file of the router has its {what} `{word}`"), RENDER);
                 }
             }
             for address in &end.addresses {
                 if !mentioned(&address.to_string()) {
-                    out.critical(&subject, format!("no file of the router has its inner address {address}"), RENDER);
+                    out.critical(
+                        &subject,
+                        format!("no file of the router has its inner address {address}"),
+                        RENDER,
+                    );
                 }
             }
             if view.machine.kind == MachineKind::LinuxRouter {
@@ -119,28 +142,48 @@ fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
-fn swanctl(subject: &str, tunnel: &Tunnel, (own, peer): (&str, &str), view: &View<'_>, out: &mut Findings<'_>) {
+fn swanctl(
+    subject: &str,
+    tunnel: &Tunnel,
+    (own, peer): (&str, &str),
+    view: &View<'_>,
+    out: &mut Findings<'_>,
+) {
     let mut found = false;
-    for (path, text) in view.files.iter().filter(|(path, _)| path.starts_with("/etc/swanctl/") && path.ends_with(".conf")) {
+    for (path, text) in
+        view.files.iter().filter(|(path, _)| path.starts_with("/etc/swanctl/") && ending(path) == "conf")
+    {
         let Some(conf) = Section::read(&text.text) else {
             out.critical(&place(view.name(), path), "it is not well formed", RENDER);
             continue;
         };
         let Some(connections) = conf.section("connections") else { continue };
         for (_, connection) in &connections.sections {
-            let id = |side: &str| connection.starting(side).find_map(|s| s.value("id")).map(|id| id.trim_start_matches('@').to_owned());
+            let id = |side: &str| {
+                connection
+                    .starting(side)
+                    .find_map(|s| s.value("id"))
+                    .map(|id| id.trim_start_matches('@').to_owned())
+            };
             if id("local").as_deref() != Some(own) || id("remote").as_deref() != Some(peer) {
                 continue;
             }
             found = true;
             let number = tunnel.index.to_string();
-            for (side, folder, key) in [("local", "/etc/swanctl/x509/", "certs"), ("remote", "/etc/swanctl/x509ca/", "cacerts")] {
+            for (side, folder, key) in
+                [("local", "/etc/swanctl/x509/", "certs"), ("remote", "/etc/swanctl/x509ca/", "cacerts")]
+            {
                 match connection.starting(side).find_map(|s| s.value(key)) {
                     None => out.critical(subject, format!("its `{side}` section names no `{key}`"), RENDER),
                     Some(name) => {
-                        let file = if name.starts_with('/') { name.to_owned() } else { format!("{folder}{name}") };
+                        let file =
+                            if name.starts_with('/') { name.to_owned() } else { format!("{folder}{name}") };
                         if view.text(&file).is_none() {
-                            out.critical(subject, format!("its certificate `{file}` is not in the bundle"), RENDER);
+                            out.critical(
+                                subject,
+                                format!("its certificate `{file}` is not in the bundle"),
+                                RENDER,
+                            );
                         }
                     }
                 }

@@ -51,7 +51,11 @@ pub(crate) fn machines(model: &Model, network: &NetworkSpec, out: &mut Findings<
             continue;
         };
         if plan.site != node.site.as_str() {
-            out.critical(name, format!("the plan has it in site `{}`, the inventory in `{}`", plan.site, node.site), REPLAN);
+            out.critical(
+                name,
+                format!("the plan has it in site `{}`, the inventory in `{}`", plan.site, node.site),
+                REPLAN,
+            );
         }
         same_addresses(name, &plan.addresses, &node.addresses, out);
         let gateways = model.sites.get(node.site.as_str()).map_or(&[][..], |s| s.gateways.as_slice());
@@ -67,7 +71,8 @@ pub(crate) fn machines(model: &Model, network: &NetworkSpec, out: &mut Findings<
 }
 
 fn same_addresses(name: &str, plan: &[String], inventory: &[std::net::IpAddr], out: &mut Findings<'_>) {
-    let plan: BTreeSet<_> = plan.iter().filter_map(|a| a.parse::<IpNet>().ok()).map(|net| net.addr()).collect();
+    let plan: BTreeSet<_> =
+        plan.iter().filter_map(|a| a.parse::<IpNet>().ok()).map(|net| net.addr()).collect();
     if plan != inventory.iter().copied().collect() {
         out.critical(name, "its addresses are not those of the inventory", REPLAN);
     }
@@ -82,15 +87,27 @@ pub(crate) fn as_numbers(model: &Model, network: &NetworkSpec, out: &mut Finding
         if let Some(asn) = model.router(&plan.name).and_then(|r| r.asn)
             && asn != plan.asn
         {
-            out.critical(&plan.name, format!("its AS number is {}, the inventory says {asn}", plan.asn), REPLAN);
+            out.critical(
+                &plan.name,
+                format!("its AS number is {}, the inventory says {asn}", plan.asn),
+                REPLAN,
+            );
         }
         if plan.asn == model.node_asn {
-            out.critical(&plan.name, format!("its AS number {} is the nodes'", plan.asn), "give it another in the inventory");
+            out.critical(
+                &plan.name,
+                format!("its AS number {} is the nodes'", plan.asn),
+                "give it another in the inventory",
+            );
         }
     }
     for plan in &network.nodes {
         if out.look_at(&plan.name) && plan.asn != model.node_asn {
-            out.critical(&plan.name, format!("its AS number is {}, the inventory says {}", plan.asn, model.node_asn), REPLAN);
+            out.critical(
+                &plan.name,
+                format!("its AS number is {}, the inventory says {}", plan.asn, model.node_asn),
+                REPLAN,
+            );
         }
     }
 }
@@ -102,7 +119,8 @@ pub(crate) fn guard(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
         if !out.look_at(&plan.name) {
             continue;
         }
-        let elsewhere = model.sites.values().filter(|s| s.name.as_str() != plan.site).flat_map(|s| &s.networks);
+        let elsewhere =
+            model.sites.values().filter(|s| s.name.as_str() != plan.site).flat_map(|s| &s.networks);
         let ranges = model.pods.iter().chain(&model.services).chain(&model.tunnel_ranges).chain(elsewhere);
         for range in ranges {
             if !plan.unreachable.iter().any(|u| u.net().contains(range)) {

@@ -4,6 +4,7 @@ pub(crate) mod calico;
 pub(crate) mod filters;
 pub(crate) mod frr;
 pub(crate) mod machines;
+pub(crate) mod pfsense;
 pub(crate) mod sessions;
 pub(crate) mod tunnels;
 

@@ -58,11 +58,16 @@ pub(crate) fn sessions(network: &NetworkSpec, out: &mut Findings<'_>) {
             match routers.get(peer.router.as_str()) {
                 None => out.critical(&subject, "the plan does not have this router", REPLAN),
                 Some(router) if router.asn != peer.asn => {
-                    let message = format!("the node expects AS {}, the router is AS {}", peer.asn, router.asn);
+                    let message =
+                        format!("the node expects AS {}, the router is AS {}", peer.asn, router.asn);
                     out.critical(&subject, message, REPLAN);
                 }
                 Some(_) if !to_nodes.contains(&(&peer.router, &node.name, peer.address)) => {
-                    out.critical(&subject, format!("the router does not know this node at {}", peer.address), REPLAN);
+                    out.critical(
+                        &subject,
+                        format!("the router does not know this node at {}", peer.address),
+                        REPLAN,
+                    );
                 }
                 Some(_) => {}
             }
@@ -75,8 +80,15 @@ type End<'a> = (&'a str, IpAddr, IpAddr);
 fn timers(subject: &str, session: &Session, out: &mut Findings<'_>) {
     // RFC 4271, 4.2: a hold time is zero or at least three seconds; 4.4: a third of it is the keepalive interval.
     if session.hold != 0 && (session.hold < 3 || session.keepalive.saturating_mul(3) > session.hold) {
-        let message = format!("its keepalive of {} s does not fit its hold time of {} s", session.keepalive, session.hold);
-        out.critical(subject, message, "set the keepalive to a third of the hold time, and that to at least 3 s");
+        let message = format!(
+            "its keepalive of {} s does not fit its hold time of {} s",
+            session.keepalive, session.hold
+        );
+        out.critical(
+            subject,
+            message,
+            "set the keepalive to a third of the hold time, and that to at least 3 s",
+        );
     }
     if session.maximum_prefix == 0 {
         out.critical(subject, "it ends with the first prefix (maximum-prefix 0)", REPLAN);
@@ -99,20 +111,37 @@ fn with_node(
         return;
     };
     if node.site != router.site {
-        out.critical(subject, "the node is in another site: nodes peer with their own site's routers only", REPLAN);
+        out.critical(
+            subject,
+            "the node is in another site: nodes peer with their own site's routers only",
+            REPLAN,
+        );
     }
     if node.asn != session.peer_asn {
-        out.critical(subject, format!("the router expects AS {}, the node is AS {}", session.peer_asn, node.asn), REPLAN);
+        out.critical(
+            subject,
+            format!("the router expects AS {}, the node is AS {}", session.peer_asn, node.asn),
+            REPLAN,
+        );
     }
     if !has_address(&node.addresses, session.peer_address) {
         out.critical(subject, format!("the node does not have the address {}", session.peer_address), REPLAN);
     }
     if !has_address(&router.addresses, session.local_address) {
-        out.critical(subject, format!("the router does not have the address {}", session.local_address), REPLAN);
+        out.critical(
+            subject,
+            format!("the router does not have the address {}", session.local_address),
+            REPLAN,
+        );
     }
-    let known = peers.get(session.peer.as_str()).is_some_and(|p| p.contains(&(&router.name, session.local_address)));
+    let known =
+        peers.get(session.peer.as_str()).is_some_and(|p| p.contains(&(&router.name, session.local_address)));
     if !known {
-        out.critical(subject, format!("the node does not peer with the router at {}", session.local_address), REPLAN);
+        out.critical(
+            subject,
+            format!("the node does not peer with the router at {}", session.local_address),
+            REPLAN,
+        );
     }
 }
 
@@ -129,7 +158,11 @@ fn with_router(
         return;
     };
     if peer.asn != session.peer_asn {
-        out.critical(subject, format!("it expects AS {}, the router is AS {}", session.peer_asn, peer.asn), REPLAN);
+        out.critical(
+            subject,
+            format!("it expects AS {}, the router is AS {}", session.peer_asn, peer.asn),
+            REPLAN,
+        );
     }
     let Some(other) = ends.get(&(&session.peer, session.peer_address, session.local_address)) else {
         let (from, to) = (session.peer_address, session.local_address);

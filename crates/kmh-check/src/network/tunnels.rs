@@ -31,18 +31,26 @@ pub(crate) fn numbers(model: &Model, network: &NetworkSpec, out: &mut Findings<'
         }
         let index = (j - 1) * (j.saturating_sub(2)) / 2 + i;
         if tunnel.index != index {
-            let message = format!("its number is {}, for the router ids {i} and {j} it must be {index}", tunnel.index);
+            let message =
+                format!("its number is {}, for the router ids {i} and {j} it must be {index}", tunnel.index);
             out.critical(&tunnel.name, message, REPLAN);
         }
-        let expected: BTreeSet<IpNet> = model.tunnel_ranges.iter().filter_map(|range| nth(*range, index)).collect();
+        let expected: BTreeSet<IpNet> =
+            model.tunnel_ranges.iter().filter_map(|range| nth(*range, index)).collect();
         let is: BTreeSet<IpNet> = tunnel.networks.iter().map(|n| n.net()).collect();
         if is != expected {
             let (is, must) = (list(&is), list(&expected));
-            out.critical(&tunnel.name, format!("its networks are {is}, by its number they must be {must}"), REPLAN);
+            out.critical(
+                &tunnel.name,
+                format!("its networks are {is}, by its number they must be {must}"),
+                REPLAN,
+            );
         }
     }
-    let pair = |a: &str, b: &str| if a < b { (a.to_owned(), b.to_owned()) } else { (b.to_owned(), a.to_owned()) };
-    let planned: BTreeSet<_> = network.tunnels.iter().map(|t| pair(&t.ends[0].router, &t.ends[1].router)).collect();
+    let pair =
+        |a: &str, b: &str| if a < b { (a.to_owned(), b.to_owned()) } else { (b.to_owned(), a.to_owned()) };
+    let planned: BTreeSet<_> =
+        network.tunnels.iter().map(|t| pair(&t.ends[0].router, &t.ends[1].router)).collect();
     for tunnel in &model.tunnels {
         out.look();
         let (a, b) = (tunnel.ends[0].router.as_str(), tunnel.ends[1].router.as_str());
@@ -53,7 +61,11 @@ pub(crate) fn numbers(model: &Model, network: &NetworkSpec, out: &mut Findings<'
 }
 
 fn list(networks: &BTreeSet<IpNet>) -> String {
-    if networks.is_empty() { "none".to_owned() } else { networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") }
+    if networks.is_empty() {
+        "none".to_owned()
+    } else {
+        networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The index-th /30 or /64 of a range.
@@ -83,7 +95,8 @@ pub(crate) fn ends(network: &NetworkSpec, out: &mut Findings<'_>) {
         }
         for end in &tunnel.ends {
             if let Some(other) = interfaces.insert((&end.router, &end.interface), &tunnel.name) {
-                let message = format!("its interface `{}` on `{}` is that of `{other}`", end.interface, end.router);
+                let message =
+                    format!("its interface `{}` on `{}` is that of `{other}`", end.interface, end.router);
                 out.critical(&tunnel.name, message, REPLAN);
             }
         }
@@ -108,13 +121,19 @@ fn complaints(tunnel: &Tunnel, routers: &BTreeMap<&str, &RouterPlan>) -> Vec<Str
     }
     for (end, other) in [(a, b), (b, a)] {
         if end.initiates && other.remote_address.is_none() {
-            found.push(format!("`{}` initiates, but `{}` has no address to be found at", end.router, other.router));
+            found.push(format!(
+                "`{}` initiates, but `{}` has no address to be found at",
+                end.router, other.router
+            ));
         }
         if end.identity == other.identity || end.identity.is_empty() {
             found.push(format!("`{}` has no IKE identity of its own", end.router));
         }
         if end.interface.len() > LONGEST_INTERFACE {
-            found.push(format!("the interface `{}` on `{}` has more than 15 characters", end.interface, end.router));
+            found.push(format!(
+                "the interface `{}` on `{}` has more than 15 characters",
+                end.interface, end.router
+            ));
         }
         match routers.get(end.router.as_str()) {
             None => found.push(format!("the plan does not have its router `{}`", end.router)),
@@ -122,7 +141,10 @@ fn complaints(tunnel: &Tunnel, routers: &BTreeMap<&str, &RouterPlan>) -> Vec<Str
                 let prefix = if router.kind == RouterKind::Linux { "xfrm" } else { "ipsec" };
                 let must = format!("{prefix}{}", tunnel.index);
                 if end.interface != must {
-                    found.push(format!("its interface on `{}` is `{}`, it must be `{must}`", end.router, end.interface));
+                    found.push(format!(
+                        "its interface on `{}` is `{}`, it must be `{must}`",
+                        end.router, end.interface
+                    ));
                 }
                 if router.kind == RouterKind::Pfsense && tunnel.index > LARGEST_PFSENSE {
                     found.push(format!("its number {} is more than pfSense takes (15999)", tunnel.index));

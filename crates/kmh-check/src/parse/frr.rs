@@ -72,25 +72,36 @@ impl<'a> FrrConf<'a> {
             ["neighbor", peer, "activate"] => self.neighbor(peer).active = true,
             ["neighbor", peer, "route-map", name, way] => {
                 let neighbor = self.neighbor(peer);
-                if *way == "in" { neighbor.import.insert(name) } else { neighbor.export.insert(name) };
+                if *way == "in" {
+                    neighbor.import.insert(name)
+                } else {
+                    neighbor.export.insert(name)
+                };
                 self.uses(Filter::RouteMap, name, line);
             }
             ["neighbor", _, "prefix-list", name, _] => {
                 // Either family's: the address family around it decides; both are looked for.
                 self.uses(Filter::PrefixList4, name, line);
             }
-            ["neighbor", _, "filter-list", name, _] => self.uses(Filter::AsPath, name, line),
             ["route-map", name, "permit" | "deny", ..] => self.defines(Filter::RouteMap, name),
-            ["ip", "prefix-list", name, rest @ ..] if rest.first() != Some(&"description") => self.defines(Filter::PrefixList4, name),
-            ["ipv6", "prefix-list", name, rest @ ..] if rest.first() != Some(&"description") => self.defines(Filter::PrefixList6, name),
+            ["ip", "prefix-list", name, rest @ ..] if rest.first() != Some(&"description") => {
+                self.defines(Filter::PrefixList4, name);
+            }
+            ["ipv6", "prefix-list", name, rest @ ..] if rest.first() != Some(&"description") => {
+                self.defines(Filter::PrefixList6, name);
+            }
             ["bgp", "as-path", "access-list", name, ..] => self.defines(Filter::AsPath, name),
             ["match", "ip", "address", "prefix-list", name] => self.uses(Filter::PrefixList4, name, line),
             ["match", "ipv6", "address", "prefix-list", name] => self.uses(Filter::PrefixList6, name, line),
-            ["match", "as-path", name] => self.uses(Filter::AsPath, name, line),
+            ["match", "as-path", name] | ["neighbor", _, "filter-list", name, _] => {
+                self.uses(Filter::AsPath, name, line);
+            }
             ["no", ..] => {}
             words => {
                 // `redistribute connected route-map X`, `ip protocol bgp route-map X`, `table-map X` and the like.
-                if let Some([_, name]) = words.windows(2).find(|pair| matches!(pair[0], "route-map" | "table-map")) {
+                if let Some([_, name]) =
+                    words.windows(2).find(|pair| matches!(pair[0], "route-map" | "table-map"))
+                {
                     self.uses(Filter::RouteMap, name, line);
                 }
             }
@@ -126,7 +137,8 @@ mod tests {
         let neighbor = &conf.neighbors["10.0.0.2"];
         assert_eq!((neighbor.remote_as, neighbor.active), (Some("64512"), true));
         assert_eq!((neighbor.import.contains("IN"), neighbor.export.contains("OUT")), (true, true));
-        let undefined: Vec<_> = conf.used.keys().filter(|k| !conf.defined.contains(k)).map(|(_, name)| *name).collect();
+        let undefined: Vec<_> =
+            conf.used.keys().filter(|k| !conf.defined.contains(k)).map(|(_, name)| *name).collect();
         assert_eq!(undefined, ["CON", "OUT"]);
         assert_eq!(conf.used[&(Filter::RouteMap, "OUT")], 14);
     }

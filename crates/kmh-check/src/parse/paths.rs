@@ -44,6 +44,9 @@ mod tests {
     fn paths_and_nothing_that_only_looks_like_one() {
         let text = "# /no/comment\nExecStart=/usr/bin/x --a=/etc/b.conf,/etc/c \"/d e\" https://h:1/p 10.0.0.0/8 reg.io/n:1\n\
                     unix:///run/s.sock ::/0 PATH=/a/b:/c/d cert: /etc/k/tls.crt.\n- /\n";
-        assert_eq!(paths(text).into_iter().collect::<Vec<_>>(), ["/a/b", "/c/d", "/d", "/etc/b.conf", "/etc/c", "/etc/k/tls.crt", "/usr/bin/x"]);
+        assert_eq!(
+            paths(text).into_iter().collect::<Vec<_>>(),
+            ["/a/b", "/c/d", "/d", "/etc/b.conf", "/etc/c", "/etc/k/tls.crt", "/usr/bin/x"]
+        );
     }
 }

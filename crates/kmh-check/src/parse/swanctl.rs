@@ -84,7 +84,11 @@ fn item(text: &str, depth: usize) -> IResult<&str, Item<'_>> {
         let spaces = nom::character::complete::space0;
         let plain = map(recognize(nom::combinator::opt(is_not("#}\r\n"))), str::trim_end);
         let quoted = delimited(char('"'), recognize(nom::combinator::opt(is_not("\""))), char('"'));
-        let end = alt((line_ending, eof, recognize(nom::combinator::peek(alt((char('}'), char('#'), char(' '), char('\t')))))));
+        let end = alt((
+            line_ending,
+            eof,
+            recognize(nom::combinator::peek(alt((char('}'), char('#'), char(' '), char('\t'))))),
+        ));
         let (rest, text) = preceded(spaces, terminated(alt((quoted, plain)), end)).parse(rest)?;
         return Ok((rest, Item::Value(name, text)));
     }

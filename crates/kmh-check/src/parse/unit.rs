@@ -33,9 +33,11 @@ impl Unit {
 
     /// The values of a key.
     pub(crate) fn values<'u>(&'u self, section: &'u str, key: &'u str) -> impl Iterator<Item = &'u str> {
-        self.entries.iter().filter(move |(s, k, _)| s == section && k == key).map(|(_, _, value)| value.as_str())
+        self.entries
+            .iter()
+            .filter(move |(s, k, _)| s == section && k == key)
+            .map(|(_, _, value)| value.as_str())
     }
-
 
     /// The commands that it starts, before and after included.
     pub(crate) fn commands(&self) -> Vec<Command> {
@@ -97,7 +99,9 @@ impl Command {
         let mut found = Vec::new();
         let mut words = self.arguments.iter().map(String::as_str).peekable();
         while let Some(word) = words.next() {
-            let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|f| !f.is_empty()) else {
+            let Some(flag) =
+                word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|f| !f.is_empty())
+            else {
                 continue;
             };
             match flag.split_once('=') {
@@ -160,6 +164,9 @@ mod tests {
     #[test]
     fn the_last_flag_counts_and_prefixes_are_no_part_of_the_program() {
         let command = Command::read("-+/bin/x --a=1 --a=2").unwrap();
-        assert_eq!((command.program.as_str(), command.flag("a"), command.flag("b")), ("/bin/x", Some("2"), None));
+        assert_eq!(
+            (command.program.as_str(), command.flag("a"), command.flag("b")),
+            ("/bin/x", Some("2"), None)
+        );
     }
 }

@@ -6,8 +6,8 @@ use kmh_doc::inventory::Role;
 use kmh_doc::pki::{Class, Deploy, KeyClass};
 use kmh_model::Model;
 
-use super::expect::{self, Holder};
 use super::class_name;
+use super::expect::{self, Holder};
 use crate::documents::Pki;
 use crate::findings::Findings;
 
@@ -30,15 +30,25 @@ pub(crate) fn complete(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
             let subject = machine.unwrap_or("cluster");
             match held.get(&(row.class, machine)) {
                 Some(1) => {}
-                None => out.critical(subject, format!("no certificate of class `{}`", class_name(row.class)), ENSURE),
-                Some(n) => out.critical(subject, format!("{n} certificates of class `{}` instead of one", class_name(row.class)), ENSURE),
+                None => out.critical(
+                    subject,
+                    format!("no certificate of class `{}`", class_name(row.class)),
+                    ENSURE,
+                ),
+                Some(n) => out.critical(
+                    subject,
+                    format!("{n} certificates of class `{}` instead of one", class_name(row.class)),
+                    ENSURE,
+                ),
             }
         }
     }
     for entry in &pki.spec.certificates {
         let known = match (expect::row(entry.class).holder, entry.machine.as_deref()) {
             (Holder::Cluster, None) => true,
-            (Holder::Nodes(role), Some(name)) => model.nodes.get(name).is_some_and(|n| n.roles.contains(&role)),
+            (Holder::Nodes(role), Some(name)) => {
+                model.nodes.get(name).is_some_and(|n| n.roles.contains(&role))
+            }
             (Holder::EveryNode, Some(name)) => model.nodes.contains_key(name),
             (Holder::TunnelRouters, Some(name)) => model.router(name).is_some(),
             (Holder::Cluster, Some(_)) | (_, None) => false,
@@ -55,7 +65,11 @@ pub(crate) fn complete(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
         out.look();
         let count = pki.spec.keys.iter().filter(|k| k.class == class).count();
         if count != 1 {
-            out.critical("cluster", format!("{count} keys of class `{}` instead of one", key_class_name(class)), ENSURE);
+            out.critical(
+                "cluster",
+                format!("{count} keys of class `{}` instead of one", key_class_name(class)),
+                ENSURE,
+            );
         }
     }
 }
@@ -103,7 +117,11 @@ pub(crate) fn deploy(pki: &Pki<'_>, out: &mut Findings<'_>) {
         if let Some(certificate) = certificate {
             let row = expect::row(certificate.class);
             if row.deployed && !deploys.iter().any(|d| d.certificate.is_some() && d.key.is_some()) {
-                out.critical(name, "it goes to no machine together with its key", "make the document again with `kmh-pki ensure`");
+                out.critical(
+                    name,
+                    "it goes to no machine together with its key",
+                    "make the document again with `kmh-pki ensure`",
+                );
             }
         }
     }
@@ -119,13 +137,21 @@ pub(crate) fn trust(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
     let with = |role| model.nodes_with(role).map(|n| n.name.as_str()).collect::<Vec<_>>();
     let both = [with(Role::ControlPlane), with(Role::Etcd)].concat();
     let routers = expect::row(Class::IpsecRouter).machines(model).into_iter().flatten().collect();
-    let needs =
-        [(Class::ClusterCa, every), (Class::EtcdCa, both), (Class::FrontProxyCa, with(Role::ControlPlane)), (Class::IpsecCa, routers)];
+    let needs = [
+        (Class::ClusterCa, every),
+        (Class::EtcdCa, both),
+        (Class::FrontProxyCa, with(Role::ControlPlane)),
+        (Class::IpsecCa, routers),
+    ];
     for (class, machines) in needs {
         let there = places(class);
         for machine in machines {
             if out.look_at(machine) && !there.contains(machine) {
-                out.critical(machine, format!("the certificate of `{}` does not go there", class_name(class)), ENSURE);
+                out.critical(
+                    machine,
+                    format!("the certificate of `{}` does not go there", class_name(class)),
+                    ENSURE,
+                );
             }
         }
     }

@@ -39,7 +39,11 @@ pub(crate) fn readable(pki: &Pki<'_>, out: &mut Findings<'_>) {
                     out.critical(subject, format!("it is X.509 v{}, not v3", facts.version), REISSUE);
                 }
                 for oid in &facts.unknown_critical {
-                    out.critical(subject, format!("it has the critical extension {oid}, which programs refuse"), REISSUE);
+                    out.critical(
+                        subject,
+                        format!("it has the critical extension {oid}, which programs refuse"),
+                        REISSUE,
+                    );
                 }
             }
         }

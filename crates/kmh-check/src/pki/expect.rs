@@ -193,7 +193,7 @@ pub(crate) fn alternatives(model: &Model, names: Names, machine: Option<&str>) -
             found.dns.insert(format!("kubernetes.default.svc.{}", model.domain));
             found.dns.extend([machine.to_owned(), "localhost".to_owned()]);
             found.addresses.extend(own.iter().copied().chain(loopback(own)));
-            found.addresses.extend(model.api_service_addresses());
+            found.addresses.extend(model.services.iter().map(|range| crate::bundle::ranges::nth(*range, 1)));
             if let Some(api) = &model.api {
                 match api.host.ip() {
                     Some(address) => found.addresses.insert(address),

@@ -22,7 +22,11 @@ pub(crate) fn serials(pki: &Pki<'_>, out: &mut Findings<'_>) {
             out.critical(&entry.name, "its serial number is not positive", REISSUE);
         }
         if facts.serial.len() > 20 {
-            out.critical(&entry.name, format!("its serial number has {} octets, 20 are allowed", facts.serial.len()), REISSUE);
+            out.critical(
+                &entry.name,
+                format!("its serial number has {} octets, 20 are allowed", facts.serial.len()),
+                REISSUE,
+            );
         }
         if let Some(other) = seen.insert((&facts.issuer, &facts.serial), &entry.name) {
             out.critical(&entry.name, format!("`{other}` has the same issuer and serial number"), REISSUE);
@@ -36,7 +40,8 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
     for (entry, facts) in pki.certificates() {
         out.look();
         if !ALGORITHMS.contains(&facts.algorithm.as_str()) {
-            let message = format!("its key is `{}`; every program takes {}", facts.algorithm, ALGORITHMS.join(", "));
+            let message =
+                format!("its key is `{}`; every program takes {}", facts.algorithm, ALGORITHMS.join(", "));
             out.critical(&entry.name, message, REISSUE);
         }
         if let Some(other) = seen.insert(&facts.public_key, &entry.name) {
@@ -48,8 +53,11 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
         }
     }
     let mut references: BTreeMap<&str, &str> = BTreeMap::new();
-    let of_certificates = pki.spec.certificates.iter().filter_map(|c| Some((c.key.as_deref()?, c.name.as_str())));
-    for (reference, name) in of_certificates.chain(pki.spec.keys.iter().map(|k| (k.secret.as_str(), k.name.as_str()))) {
+    let of_certificates =
+        pki.spec.certificates.iter().filter_map(|c| Some((c.key.as_deref()?, c.name.as_str())));
+    for (reference, name) in
+        of_certificates.chain(pki.spec.keys.iter().map(|k| (k.secret.as_str(), k.name.as_str())))
+    {
         out.look();
         if let Some(other) = references.insert(reference, name) {
             out.critical(name, format!("its secret `{reference}` is also that of `{other}`"), REISSUE);
@@ -71,8 +79,8 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
 }
 
 fn public_key(pem: &str) -> Result<Vec<u8>, String> {
-    let (_, block) =
-        x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| format!("its public half cannot be read: {e}"))?;
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
+        .map_err(|e| format!("its public half cannot be read: {e}"))?;
     if block.label != "PUBLIC KEY" {
         return Err(format!("its public half is a `{}`", block.label));
     }
@@ -85,7 +93,8 @@ fn public_key(pem: &str) -> Result<Vec<u8>, String> {
 
 /// `pki.separate-cas`: the CAs do not vouch for each other's clients.
 pub(crate) fn separate_cas(pki: &Pki<'_>, out: &mut Findings<'_>) {
-    const WHY: &str = "a certificate of the one would pass for one of the other: give each a key and name of its own";
+    const WHY: &str =
+        "a certificate of the one would pass for one of the other: give each a key and name of its own";
     let cas: Vec<_> = pki.certificates().filter(|(entry, _)| expect::row(entry.class).is_ca()).collect();
     for (index, (entry, facts)) in cas.iter().enumerate() {
         out.look();
@@ -99,7 +108,11 @@ pub(crate) fn separate_cas(pki: &Pki<'_>, out: &mut Findings<'_>) {
                 } else {
                     ""
                 };
-                out.critical(&entry.name, format!("it shares its key or its name with `{who}`, the `{what}`{more}"), WHY);
+                out.critical(
+                    &entry.name,
+                    format!("it shares its key or its name with `{who}`, the `{what}`{more}"),
+                    WHY,
+                );
             }
         }
     }

@@ -14,7 +14,8 @@ pub(crate) mod usages;
 use kmh_doc::pki::Class;
 
 /// How to get a certificate issued again.
-pub(crate) const REISSUE: &str = "run `kmh-pki ensure` again; it issues again what does not fit the inventory";
+pub(crate) const REISSUE: &str =
+    "run `kmh-pki ensure` again; it issues again what does not fit the inventory";
 
 /// The name of a class as the documents write it.
 pub(crate) fn class_name(class: Class) -> String {

@@ -14,7 +14,8 @@ use crate::findings::Findings;
 /// `pki.names`: common name, organizations (groups to Kubernetes), DNS names and addresses.
 pub(crate) fn names(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
     for (entry, facts) in pki.certificates() {
-        let known = entry.machine.as_deref().is_none_or(|m| model.nodes.contains_key(m) || model.router(m).is_some());
+        let known =
+            entry.machine.as_deref().is_none_or(|m| model.nodes.contains_key(m) || model.router(m).is_some());
         // What the inventory does not know is a matter of `pki.complete`.
         if known && out.look_at_any(entry.machine.as_deref()) {
             subject(model, entry, facts, out);
@@ -41,7 +42,11 @@ fn subject(model: &Model, entry: &Certificate, facts: &Facts, out: &mut Findings
     // Of a CA the organization means nothing; of all others it is the groups.
     if facts.organizations != must && !row.is_ca() {
         let (is, must) = (list(&facts.organizations), list(&must));
-        out.critical(&entry.name, format!("its organizations (groups) are {is}, they must be {must}"), REISSUE);
+        out.critical(
+            &entry.name,
+            format!("its organizations (groups) are {is}, they must be {must}"),
+            REISSUE,
+        );
     }
 }
 
@@ -53,12 +58,14 @@ fn alternatives(model: &Model, entry: &Certificate, facts: &Facts, out: &mut Fin
     let must = expect::alternatives(model, row.names, entry.machine.as_deref());
     let dns: BTreeSet<String> = facts.dns_names.iter().cloned().collect();
     let addresses: BTreeSet<IpAddr> = facts.addresses.iter().copied().collect();
-    let missing: Vec<String> = texts(must.dns.difference(&dns)).chain(texts(must.addresses.difference(&addresses))).collect();
+    let missing: Vec<String> =
+        texts(must.dns.difference(&dns)).chain(texts(must.addresses.difference(&addresses))).collect();
     if !missing.is_empty() {
         out.critical(&entry.name, format!("it is not valid for {}", list(&missing)), REISSUE);
     }
     let more_dns = dns.iter().filter(|n| !must.dns.contains(*n) && !must.may_dns.contains(*n));
-    let more_addresses = addresses.iter().filter(|a| !must.addresses.contains(a) && !must.may_addresses.contains(a));
+    let more_addresses =
+        addresses.iter().filter(|a| !must.addresses.contains(a) && !must.may_addresses.contains(a));
     let surplus: Vec<String> = texts(more_dns).chain(texts(more_addresses)).collect();
     if !surplus.is_empty() {
         out.critical(
@@ -68,7 +75,11 @@ fn alternatives(model: &Model, entry: &Certificate, facts: &Facts, out: &mut Fin
         );
     }
     if facts.other_names > 0 {
-        out.critical(&entry.name, "it has alternative names that are neither DNS names nor addresses", REISSUE);
+        out.critical(
+            &entry.name,
+            "it has alternative names that are neither DNS names nor addresses",
+            REISSUE,
+        );
     }
 }
 

@@ -84,7 +84,8 @@ fn of_leaf(facts: &Facts) -> Vec<&'static str> {
         None => found.push("it has no key usage"),
         Some((_, bits)) => {
             // RFC 8813, 3: keyEncipherment has no meaning for an elliptic curve key; RSA may have it.
-            let allowed = if facts.is_elliptic() { DIGITAL_SIGNATURE } else { DIGITAL_SIGNATURE | KEY_ENCIPHERMENT };
+            let allowed =
+                if facts.is_elliptic() { DIGITAL_SIGNATURE } else { DIGITAL_SIGNATURE | KEY_ENCIPHERMENT };
             if bits & DIGITAL_SIGNATURE == 0 {
                 found.push("its key usage does not permit digital signatures, which TLS needs");
             }

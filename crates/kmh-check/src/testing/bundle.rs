@@ -1,6 +1,9 @@
 //! The files of the small cluster: as few lines as a cluster can do with.
 
-use kmh_doc::bundle::{Artifact, BundleSpec, Encoding, File, Machine, MachineKind, OnChange, Segment, Unit, UnitAction};
+use base64::Engine as _;
+use kmh_doc::bundle::{
+    Artifact, BundleSpec, Encoding, File, Machine, MachineKind, OnChange, Segment, Unit, UnitAction,
+};
 use kmh_doc::inventory::{Arch, Role};
 use kmh_doc::pki::PkiSpec;
 use kmh_model::Model;
@@ -10,6 +13,9 @@ use super::Fixture;
 const APISERVER: &str = "/usr/local/bin/kube-apiserver --secure-port=6443 --service-cluster-ip-range=10.201.0.0/16 \\\n  \
     --etcd-servers=https://127.0.0.1:2379 --client-ca-file=/etc/kubernetes/pki/cluster-ca.crt \\\n  \
     --tls-cert-file=/etc/kubernetes/pki/apiserver.crt --tls-private-key-file=/etc/kubernetes/pki/apiserver.key \\\n  \
+    --etcd-cafile=/etc/kubernetes/pki/etcd-ca.crt --etcd-certfile=/etc/kubernetes/pki/apiserver-etcd-client.crt \\\n  \
+    --etcd-keyfile=/etc/kubernetes/pki/apiserver-etcd-client.key --kubelet-certificate-authority=/etc/kubernetes/pki/cluster-ca.crt \\\n  \
+    --kubelet-client-certificate=/etc/kubernetes/pki/apiserver-kubelet-client.crt --kubelet-client-key=/etc/kubernetes/pki/apiserver-kubelet-client.key \\\n  \
     --requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt --requestheader-allowed-names=front-proxy-client \\\n  \
     --audit-log-path=/var/log/audit.log --audit-policy-file=/etc/kubernetes/audit.yaml \\\n  \
     --encryption-provider-config=/etc/kubernetes/encryption.yaml --service-account-issuer=https://kubernetes.default.svc \\\n  \
@@ -18,11 +24,14 @@ const CONTROLLERS: &str = "/usr/local/bin/kube-controller-manager --kubeconfig=/
     --service-account-private-key-file=/etc/kubernetes/pki/sa.key --service-cluster-ip-range=10.201.0.0/16 --cluster-cidr=10.200.0.0/16";
 const SCHEDULER: &str = "/usr/local/bin/kube-scheduler --kubeconfig=/etc/kubernetes/scheduler.conf";
 const ETCD: &str = "/usr/local/bin/etcd --config-file=/etc/etcd/etcd.yaml";
-const KUBELET: &str = "/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --kubeconfig=/etc/kubernetes/kubelet.conf";
+const KUBELET: &str =
+    "/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml --kubeconfig=/etc/kubernetes/kubelet.conf";
 const PROXY: &str = "/usr/local/bin/kube-proxy --config=/var/lib/kube-proxy/config.yaml";
 
 const ETCD_YAML: &str = "name: cp\ninitial-cluster: cp=https://10.10.0.11:2380\ninitial-cluster-token: lab\ndata-dir: /var/lib/etcd\n\
-    client-transport-security:\n  client-cert-auth: true\npeer-transport-security:\n  client-cert-auth: true\n";
+    client-transport-security:\n  cert-file: /etc/kubernetes/pki/etcd-server.crt\n  key-file: /etc/kubernetes/pki/etcd-server.key\n  \
+    trusted-ca-file: /etc/kubernetes/pki/etcd-ca.crt\n  client-cert-auth: true\npeer-transport-security:\n  cert-file: /etc/kubernetes/pki/etcd-peer.crt\n  \
+    key-file: /etc/kubernetes/pki/etcd-peer.key\n  trusted-ca-file: /etc/kubernetes/pki/etcd-ca.crt\n  client-cert-auth: true\n";
 const HAPROXY: &str = "global\ndefaults\n  mode tcp\nfrontend k\n  bind 127.0.0.1:7443\nbackend b\n  option httpchk\n  \
     http-check send meth GET uri /readyz\n  default-server check verify required ca-file /etc/kubernetes/pki/cluster-ca.crt\n  server cp 10.10.0.11:6443\n";
 const SWANCTL: &str = "connections {\n  ra--rb {\n    remote_addrs = 198.51.100.7\n    local {\n      certs = ra.crt\n      id = ra.lab.ipsec.internal\n    }\n    \
@@ -47,7 +56,9 @@ fn secret(path: &str, reference: &str) -> File {
 }
 
 fn service(name: &str, command: &str) -> File {
-    let text = format!("[Unit]\nDescription=x\n[Service]\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n");
+    let text = format!(
+        "[Unit]\nDescription=x\n[Service]\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
+    );
     let on_change = vec![OnChange { unit: format!("{name}.service"), action: UnitAction::Restart }];
     File { on_change, ..file(&format!("/etc/systemd/system/{name}.service"), &text) }
 }
@@ -62,16 +73,21 @@ fn kubeconfig(component: &str, certificate: &str) -> File {
 }
 
 fn frr(asn: u32, node: &str, router: (&str, u32)) -> File {
+    use std::fmt::Write as _;
     let mut text = format!("! test\nrouter bgp {asn}\n");
     for (address, peer, kind) in [(node, 64512, "nodes"), (router.0, router.1, "routers")] {
-        text += &format!(
+        let _ = write!(
+            text,
             " neighbor {address} remote-as {peer}\n address-family ipv4 unicast\n  neighbor {address} activate\n  \
              neighbor {address} route-map {kind}-in in\n  neighbor {address} route-map {kind}-out out\n"
         );
     }
     text += "ip prefix-list pods seq 5 permit 10.200.0.0/16 ge 26\nbgp as-path access-list nodes seq 5 permit ^64512$\n";
     for map in ["nodes-in", "nodes-out", "routers-in", "routers-out"] {
-        text += &format!("route-map {map} permit 10\n match ip address prefix-list pods\n match as-path nodes\nexit\n");
+        let _ = write!(
+            text,
+            "route-map {map} permit 10\n match ip address prefix-list pods\n match as-path nodes\nexit\n"
+        );
     }
     file("/etc/frr/frr.conf", &text)
 }
@@ -88,17 +104,21 @@ fn node(model: &Model, name: &str) -> Machine {
         file(
             "/var/lib/kubelet/config.yaml",
             "kind: KubeletConfiguration\nclusterDNS: [10.201.0.10]\nclusterDomain: cluster.local\ncgroupDriver: systemd\n\
+             tlsCertFile: /etc/kubernetes/pki/kubelet-serving.crt\ntlsPrivateKeyFile: /etc/kubernetes/pki/kubelet-serving.key\n\
              resolvConf: /etc/kubernetes/resolv.conf\nauthentication: {x509: {clientCAFile: /etc/kubernetes/pki/cluster-ca.crt}}\n",
         ),
         file(
             "/var/lib/kube-proxy/config.yaml",
-            &format!("clientConnection: {{kubeconfig: /etc/kubernetes/kube-proxy.conf}}\nclusterCIDR: 10.200.0.0/16\nhostnameOverride: {name}\nmode: nftables\n"),
+            &format!(
+                "clientConnection: {{kubeconfig: /etc/kubernetes/kube-proxy.conf}}\nclusterCIDR: 10.200.0.0/16\nhostnameOverride: {name}\nmode: nftables\n"
+            ),
         ),
     ];
     let mut units = vec!["haproxy", "kubelet", "kube-proxy"];
     let mut programs = vec!["kube-proxy", "kubelet"];
     if node.roles.contains(&Role::ControlPlane) {
-        let encryption = Segment::Secret { secret: "keys/encryption.key".to_owned(), encoding: Encoding::Base64 };
+        let encryption =
+            Segment::Secret { secret: "keys/encryption.key".to_owned(), encoding: Encoding::Base64 };
         let text = |t: &str| Segment::Text { text: t.to_owned() };
         files.extend([
             service("etcd", ETCD),
@@ -155,7 +175,19 @@ fn machine(name: &str, kind: MachineKind) -> Machine {
 /// The bundle.
 pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
     let tunnels = "#!/bin/sh\nip link add xfrm2 type xfrm if_id 2\nip address add 10.255.0.9/30 dev xfrm2\n";
-    let settings = "interface ipsec2 10.255.0.10/30 rb.lab.ipsec.internal ra.lab.ipsec.internal\n";
+    let conf = frr(65020, "10.20.0.21", ("10.255.0.9", 65010));
+    let raw = match conf.content.as_slice() {
+        [Segment::Text { text }] => base64::engine::general_purpose::STANDARD.encode(text),
+        _ => unreachable!(),
+    };
+    let settings = serde_json::json!({
+        "installedpackages": {"frrglobalraw": {"config": [{"frr": raw}]}},
+        "tunnels": [{"if": "ipsec2"}],
+        "ipsec": {
+            "phase1": [{"ikeid": 2, "iketype": "ikev2", "myid_data": "rb.lab.ipsec.internal", "peerid_data": "ra.lab.ipsec.internal"}],
+            "phase2": [{"ikeid": 2, "mode": "vti", "reqid": 2, "localid": {"address": "10.255.0.10"}, "remoteid": {"address": "10.255.0.9"}}],
+        },
+    });
     let unit = |name: &str| Unit { name: format!("{name}.service"), enable: true };
     let mut machines = vec![
         node(model, "cp"),
@@ -173,11 +205,14 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
         },
         Machine {
             site: Some("b".to_owned()),
-            files: vec![frr(65020, "10.20.0.21", ("10.255.0.9", 65010)), file("/usr/local/etc/kmh/settings.json", settings)],
+            files: vec![conf, file("/usr/local/etc/kmh/settings.json", &settings.to_string())],
             units: vec![Unit { name: "frr".to_owned(), enable: true }],
             ..machine("rb", MachineKind::Pfsense)
         },
-        Machine { files: vec![file("/etc/kubernetes/cluster/coredns.yaml", COREDNS)], ..machine("cluster", MachineKind::Cluster) },
+        Machine {
+            files: vec![file("/etc/kubernetes/cluster/coredns.yaml", COREDNS)],
+            ..machine("cluster", MachineKind::Cluster)
+        },
     ];
     let public = pki.certificates.iter().map(|c| (Some(&c.pem), c.key.as_ref(), &c.deploy));
     let keys = pki.keys.iter().map(|k| (k.public.as_ref(), Some(&k.secret), &k.deploy));
@@ -202,7 +237,11 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
 impl Fixture {
     /// A machine of the bundle.
     pub(crate) fn machine(&mut self, name: &str) -> &mut Machine {
-        self.bundle.machines.iter_mut().find(|m| m.name == name).unwrap_or_else(|| panic!("no machine {name}"))
+        self.bundle
+            .machines
+            .iter_mut()
+            .find(|m| m.name == name)
+            .unwrap_or_else(|| panic!("no machine {name}"))
     }
 
     /// A file of a machine.

@@ -20,15 +20,30 @@ pub(crate) struct Case {
     pub(crate) change: fn(&mut Fixture),
 }
 
-const fn no(id: &'static str, subject: &'static str, message: &'static str, change: fn(&mut Fixture)) -> Case {
+const fn no(
+    id: &'static str,
+    subject: &'static str,
+    message: &'static str,
+    change: fn(&mut Fixture),
+) -> Case {
     Case { id, state: State::Critical, subject, message, change }
 }
 
-const fn warn(id: &'static str, subject: &'static str, message: &'static str, change: fn(&mut Fixture)) -> Case {
+const fn warn(
+    id: &'static str,
+    subject: &'static str,
+    message: &'static str,
+    change: fn(&mut Fixture),
+) -> Case {
     Case { id, state: State::Warning, subject, message, change }
 }
 
-const fn unknown(id: &'static str, subject: &'static str, message: &'static str, change: fn(&mut Fixture)) -> Case {
+const fn unknown(
+    id: &'static str,
+    subject: &'static str,
+    message: &'static str,
+    change: fn(&mut Fixture),
+) -> Case {
     Case { id, state: State::Unknown, subject, message, change }
 }
 
@@ -177,6 +192,12 @@ pub(crate) const CASES: &[Case] = &[
     no("network.tunnel-files", "ra--rb on ra", "`/etc/swanctl/x509/rx.crt` is not in the bundle", |f| f.edit("ra", "/etc/swanctl/conf.d/kmh.conf", "certs = ra.crt", "certs = rx.crt")),
     no("network.tunnel-files", "ra--rb on rb", "inner address", |f| f.edit("rb", "/usr/local/etc/kmh/settings.json", "10.255.0.10", "10.255.0.11")),
 
+    no("network.pfsense", "rb:/usr/local/etc/kmh/settings.json", "is not the frr.conf", |f| f.edit("rb", "/etc/frr/frr.conf", "! test", "! changed")),
+    no("network.pfsense", "ra--rb on rb", "`reqid` is 3, it must be 2", |f| f.edit("rb", "/usr/local/etc/kmh/settings.json", "\"reqid\":2", "\"reqid\":3")),
+    no("network.pfsense", "ra--rb on rb", "no phase 1", |f| f.edit("rb", "/usr/local/etc/kmh/settings.json", "\"myid_data\":\"rb", "\"myid_data\":\"rx")),
+    no("network.pfsense", "ra--rb on rb", "10.255.0.9", |f| f.edit("rb", "/usr/local/etc/kmh/settings.json", "{\"address\":\"10.255.0.9\"}", "{\"address\":\"10.255.0.1\"}")),
+    no("network.pfsense", "rb", "no settings", |f| f.remove("rb", "/usr/local/etc/kmh/settings.json")),
+
     // Bundle: files.
     unknown("bundle.planned", "kmh.bundle/v1", "planned", |f| f.bundle.planned = true),
     no("bundle.paths", "pi:etc/x", "not absolute", |f| f.add("pi", "etc/x", "")),
@@ -212,6 +233,11 @@ pub(crate) const CASES: &[Case] = &[
     no("bundle.kubeconfigs", "pi:/etc/kubernetes/kubelet.conf", "has no certificate", |f| f.reissue("cp/apiserver", |p| p.subject_alt_names.retain(|n| *n != SanType::IpAddress("127.0.0.1".parse().unwrap())))),
     no("bundle.kubeconfigs", "pi:/etc/kubernetes/kubelet.conf", "is not the key of", |f| f.edit("pi", "/etc/kubernetes/kubelet.conf", "client-key: /etc/kubernetes/pki/kubelet-client.key", "client-key: /etc/kubernetes/pki/kube-proxy.key")),
     no("bundle.kubeconfigs", "cp:/etc/kubernetes/scheduler.conf", "is not that of the API server", |f| f.edit("cp", "/etc/kubernetes/scheduler.conf", "cluster-ca.crt", "etcd-ca.crt")),
+    no("bundle.credentials", AT_API, "a `etcd-ca`; it must be a `cluster-ca`", |f| f.edit("cp", API_UNIT, "client-ca-file=/etc/kubernetes/pki/cluster-ca.crt", "client-ca-file=/etc/kubernetes/pki/etcd-ca.crt")),
+    no("bundle.credentials", AT_API, "`tls-private-key-file` is not the key of `cp/apiserver`", |f| f.edit("cp", API_UNIT, "pki/apiserver.key", "pki/admin.key")),
+    no("bundle.credentials", AT_API, "is not told its `kubelet-certificate-authority`", |f| f.edit("cp", API_UNIT, "--kubelet-certificate-authority", "--x")),
+    no("bundle.credentials", "pi:/etc/systemd/system/kubelet.service", "no certificate of the PKI document", |f| f.reissue("pi/kubelet-serving", |_| {})),
+    no("bundle.credentials", "cp:/etc/systemd/system/etcd.service", "it must be a `etcd-peer`", |f| f.edit("cp", "/etc/etcd/etcd.yaml", "etcd-peer.crt", "etcd-server.crt")),
     no("bundle.service-certificate", "cp/apiserver", "10.99.0.1", |f| f.edit("cp", API_UNIT, "10.201.0.0/16", "10.99.0.0/16")),
     no("bundle.node-name", "pi", "kube-proxy calls the node `px`", |f| f.edit("pi", "/var/lib/kube-proxy/config.yaml", "hostnameOverride: pi", "hostnameOverride: px")),
     no("bundle.node-name", "pi", "registers the node as `px`", |f| f.edit("pi", "/etc/systemd/system/kubelet.service", "--config", "--hostname-override=px --config")),
@@ -270,7 +296,13 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn finding(level: FindingLevel) -> Finding {
-    Finding { id: "too-small".into(), level, subject: "ra--rb".into(), message: "bad".into(), hint: Some("mend it".into()) }
+    Finding {
+        id: "too-small".into(),
+        level,
+        subject: "ra--rb".into(),
+        message: "bad".into(),
+        hint: Some("mend it".into()),
+    }
 }
 
 fn permit_default(f: &mut Fixture, router: usize) {
@@ -278,4 +310,3 @@ fn permit_default(f: &mut Fixture, router: usize) {
     rule.prefix = "0.0.0.0/0".parse().unwrap();
     rule.ge = None;
 }
-

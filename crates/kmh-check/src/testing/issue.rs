@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kmh_doc::pki::{Certificate, Class, Deploy, Key, KeyClass, PkiSpec, Usage};
 use kmh_model::Model;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData as _, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
 };
 use time::macros::datetime;
 
@@ -28,12 +28,16 @@ pub(crate) fn ca_name(class: Class) -> &'static str {
 pub(crate) fn params(model: &Model, row: &expect::Row, machine: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.not_before = datetime!(2026-01-01 00:00 UTC);
-    params.not_after = if row.is_ca() { datetime!(2036-01-01 00:00 UTC) } else { datetime!(2027-01-01 00:00 UTC) };
+    params.not_after =
+        if row.is_ca() { datetime!(2036-01-01 00:00 UTC) } else { datetime!(2027-01-01 00:00 UTC) };
     let mut name = DistinguishedName::new();
     for organization in row.organizations {
         name.push(DnType::OrganizationName, *organization);
     }
-    name.push(DnType::CommonName, row.common_name_of(model, machine).unwrap_or_else(|| class_name(row.class)));
+    name.push(
+        DnType::CommonName,
+        row.common_name_of(model, machine).unwrap_or_else(|| class_name(row.class)),
+    );
     params.distinguished_name = name;
     if row.is_ca() {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -170,7 +174,8 @@ fn pem(label: &str, der: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut body = String::new();
     for chunk in der.chunks(3) {
-        let bits = chunk.iter().chain([0, 0].iter()).take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits =
+            chunk.iter().chain([0, 0].iter()).take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
         for place in 0..4 {
             let digit = char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63]);
             body.push(if place > chunk.len() { '=' } else { digit });
@@ -189,7 +194,11 @@ fn sign(params: &CertificateParams, key: &KeyPair, ca_pem: &str, ca_key: &str) -
 impl Fixture {
     /// The entry of that name.
     pub(crate) fn entry(&mut self, name: &str) -> &mut Certificate {
-        self.pki.certificates.iter_mut().find(|c| c.name == name).unwrap_or_else(|| panic!("no certificate {name}"))
+        self.pki
+            .certificates
+            .iter_mut()
+            .find(|c| c.name == name)
+            .unwrap_or_else(|| panic!("no certificate {name}"))
     }
 
     /// Issues a certificate again with something changed, with all else as it should be.
@@ -199,7 +208,12 @@ impl Fixture {
     }
 
     /// [`Self::reissue`] by another CA; by itself without one.
-    pub(crate) fn reissue_by(&mut self, name: &str, ca: Option<&str>, change: impl FnOnce(&mut CertificateParams)) {
+    pub(crate) fn reissue_by(
+        &mut self,
+        name: &str,
+        ca: Option<&str>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) {
         let (model, _) = super::model(&self.inventory);
         let old = self.entry(name).clone();
         let mut params = params(&model, expect::row(old.class), old.machine.as_deref());
@@ -223,7 +237,8 @@ impl Fixture {
         let (old, ca) = (self.entry(name).clone(), self.entry(with).clone());
         let key = KeyPair::from_pem(&self.authorities[with]).expect("a key");
         assert!(old.issuer.is_none() && ca.issuer.is_none(), "only keys of CAs are kept");
-        let pem = params(&model, expect::row(old.class), None).self_signed(&key).expect("a certificate").pem();
+        let pem =
+            params(&model, expect::row(old.class), None).self_signed(&key).expect("a certificate").pem();
         let entry = self.entry(name);
         entry.pem = pem;
         describe(entry);

@@ -93,7 +93,13 @@ impl Fixture {
             Self {
                 inventory: INVENTORY.to_owned(),
                 network: network::network(&model),
-                push: PushSpec { changed: true, failed: false, refused: None, dry_run: false, machines: machines.collect() },
+                push: PushSpec {
+                    changed: true,
+                    failed: false,
+                    refused: None,
+                    dry_run: false,
+                    machines: machines.collect(),
+                },
                 pki,
                 bundle,
                 now: NOW,
@@ -125,7 +131,8 @@ impl Fixture {
 #[test]
 fn what_is_right_is_said_to_be_right() {
     let spec = Fixture::good().check();
-    let wrong: Vec<_> = spec.results.iter().filter(|r| r.state != State::Ok && r.id != "inventory.warnings").collect();
+    let wrong: Vec<_> =
+        spec.results.iter().filter(|r| r.state != State::Ok && r.id != "inventory.warnings").collect();
     assert_eq!(wrong, [] as [&kmh_doc::check::CheckResult; 0]);
     assert!(spec.ok);
     assert_eq!(spec.results.len(), TABLE.len());
@@ -141,7 +148,10 @@ fn every_check_can_say_no_and_names_the_subject() {
         (case.change)(&mut fixture);
         let spec = fixture.check();
         let found = spec.results.iter().find(|r| {
-            r.id == case.id && r.state == case.state && r.subject == case.subject && r.message.contains(case.message)
+            r.id == case.id
+                && r.state == case.state
+                && r.subject == case.subject
+                && r.message.contains(case.message)
         });
         if found.is_none() {
             let own: Vec<_> = spec.results.iter().filter(|r| r.id == case.id).collect();
@@ -187,8 +197,46 @@ fn a_report_holds_no_time_but_dates_of_certificates() {
 }
 
 #[test]
+fn what_is_only_planned_is_unknown_and_not_wrong() {
+    let mut fixture = Fixture::good();
+    fixture.pki.planned = true;
+    fixture.bundle.planned = true;
+    for entry in &mut fixture.pki.certificates {
+        entry.pem.clear();
+        entry.fingerprint.clear();
+    }
+    fixture.pki.keys[1].public = None;
+    let files = fixture.bundle.machines.iter_mut().flat_map(|m| &mut m.files);
+    for file in files.filter(|f| f.path.ends_with(".crt") || f.path.ends_with(".pub")) {
+        file.content = vec![kmh_doc::bundle::Segment::Text { text: String::new() }];
+    }
+    let spec = fixture.check();
+    let wrong: Vec<_> = spec.results.iter().filter(|r| r.state == State::Critical).collect();
+    assert_eq!(wrong, [] as [&kmh_doc::check::CheckResult; 0]);
+    let unknown: Vec<_> =
+        spec.results.iter().filter(|r| r.state == State::Unknown).map(|r| r.id.as_str()).collect();
+    assert_eq!(unknown, ["bundle.planned", "pki.planned"]);
+    assert!(!spec.ok);
+}
+
+#[test]
 fn nothing_hostile_makes_a_check_panic() {
-    let odd = ["", "/", "//", "\u{1b}[2J", "a=b=c", "[::1", "https://", "-----BEGIN CERTIFICATE-----", "é/ü", "{", "---", "\\", "\"", "%"];
+    let odd = [
+        "",
+        "/",
+        "//",
+        "\u{1b}[2J",
+        "a=b=c",
+        "[::1",
+        "https://",
+        "-----BEGIN CERTIFICATE-----",
+        "é/ü",
+        "{",
+        "---",
+        "\\",
+        "\"",
+        "%",
+    ];
     for text in odd {
         let mut fixture = Fixture::good();
         fixture.network.tunnels.iter_mut().for_each(|t| {

@@ -1,8 +1,8 @@
 //! A plan for the small cluster.
 
 use kmh_doc::network::{
-    AsPathList, Finding, FindingLevel, NetworkSpec, NodePeer, NodePlan, PeerKind, PrefixList, PrefixRule, RouteMap, RouteRule,
-    RouterPlan, Session, Tunnel, TunnelEnd,
+    AsPathList, Finding, FindingLevel, NetworkSpec, NodePeer, NodePlan, PeerKind, PrefixList, PrefixRule,
+    RouteMap, RouteRule, RouterPlan, Session, Tunnel, TunnelEnd,
 };
 use kmh_doc::{Asn, Cidr};
 use kmh_model::Model;
@@ -22,7 +22,8 @@ fn rule(list: &str, as_path: Option<&str>) -> RouteRule {
 }
 
 fn session(with: PeerKind, peer: &str, local: &str, remote: &str, asn: u32) -> Session {
-    let (import, export) = if with == PeerKind::Node { ("nodes-in", "nodes-out") } else { ("routers-in", "routers-out") };
+    let (import, export) =
+        if with == PeerKind::Node { ("nodes-in", "nodes-out") } else { ("routers-in", "routers-out") };
     Session {
         with,
         peer: peer.to_owned(),
@@ -31,6 +32,7 @@ fn session(with: PeerKind, peer: &str, local: &str, remote: &str, asn: u32) -> S
         peer_address: remote.parse().expect("an address"),
         peer_asn: Asn::new(asn),
         as_override: with == PeerKind::Node,
+        keep_next_hop: false,
         keepalive: 3,
         hold: 9,
         bfd_ms: (with == PeerKind::Router).then_some(1000),
@@ -43,27 +45,33 @@ fn session(with: PeerKind, peer: &str, local: &str, remote: &str, asn: u32) -> S
 /// The plan.
 pub(crate) fn network(model: &Model) -> NetworkSpec {
     let (ra, rb) = (model.router("ra").expect("ra"), model.router("rb").expect("rb"));
-    let plan = |router: &kmh_model::Router, site: &str, asn: u32, sessions: Vec<Session>, remote: &str| RouterPlan {
-        name: router.name.to_string(),
-        site: site.to_owned(),
-        kind: router.kind,
-        asn: Asn::new(asn),
-        router_id: "10.0.0.1".parse().expect("an id"),
-        addresses: router.addresses.iter().map(|a| format!("{a}/24")).collect(),
-        originate: vec![cidr("10.10.0.0/24")],
-        unreachable: ["10.200.0.0/16", "10.201.0.0/16", "10.202.0.0/24", "10.255.0.0/22", remote].map(cidr).to_vec(),
-        sessions,
-        prefix_lists: vec![PrefixList {
-            name: "pods".to_owned(),
-            v6: false,
-            permit: vec![PrefixRule { prefix: cidr("10.200.0.0/16"), ge: Some(26), le: Some(32) }],
-        }],
-        route_maps: ["nodes-in", "nodes-out", "routers-in", "routers-out"]
-            .map(|name| RouteMap { name: name.to_owned(), rules: vec![rule("pods", (name == "nodes-in").then_some("nodes"))] })
-            .to_vec(),
-        as_paths: vec![AsPathList { name: "nodes".to_owned(), permit: "^(64512)$".to_owned() }],
-        firewall: Vec::new(),
-    };
+    let plan =
+        |router: &kmh_model::Router, site: &str, asn: u32, sessions: Vec<Session>, remote: &str| RouterPlan {
+            name: router.name.to_string(),
+            site: site.to_owned(),
+            kind: router.kind,
+            asn: Asn::new(asn),
+            router_id: "10.0.0.1".parse().expect("an id"),
+            addresses: router.addresses.iter().map(|a| format!("{a}/24")).collect(),
+            originate: vec![cidr("10.10.0.0/24")],
+            unreachable: ["10.200.0.0/16", "10.201.0.0/16", "10.202.0.0/24", "10.255.0.0/22", remote]
+                .map(cidr)
+                .to_vec(),
+            sessions,
+            prefix_lists: vec![PrefixList {
+                name: "pods".to_owned(),
+                v6: false,
+                permit: vec![PrefixRule { prefix: cidr("10.200.0.0/16"), ge: Some(26), le: Some(32) }],
+            }],
+            route_maps: ["nodes-in", "nodes-out", "routers-in", "routers-out"]
+                .map(|name| RouteMap {
+                    name: name.to_owned(),
+                    rules: vec![rule("pods", (name == "nodes-in").then_some("nodes"))],
+                })
+                .to_vec(),
+            as_paths: vec![AsPathList { name: "nodes".to_owned(), permit: "^(64512)$".to_owned() }],
+            firewall: Vec::new(),
+        };
     let node = |name: &str, site: &str, address: &str, router: &str, gateway: &str, asn: u32| NodePlan {
         name: name.to_owned(),
         site: site.to_owned(),

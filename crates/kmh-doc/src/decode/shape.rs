@@ -55,7 +55,11 @@ impl Shapes {
 pub(super) fn of<T: JsonSchema + 'static>() -> Arc<Shapes> {
     static CACHE: LazyLock<Mutex<HashMap<TypeId, Arc<Shapes>>>> = LazyLock::new(Mutex::default);
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(cache.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(compile(schemars::schema_for!(T).as_value()))))
+    Arc::clone(
+        cache
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| Arc::new(compile(schemars::schema_for!(T).as_value()))),
+    )
 }
 
 fn compile(root: &Value) -> Shapes {
@@ -74,7 +78,9 @@ struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     fn add(&mut self, schema: &'a Value) -> Id {
-        if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/")) {
+        if let Some(name) =
+            schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/"))
+        {
             if let Some(id) = self.named.get(name) {
                 return *id;
             }
@@ -112,7 +118,8 @@ impl<'a> Compiler<'a> {
             return Shape::Word(list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         }
         if let Some(list) = words("anyOf").or_else(|| words("oneOf")) {
-            let constants: Option<Vec<String>> = list.iter().map(|one| one.get("const")?.as_str().map(str::to_owned)).collect();
+            let constants: Option<Vec<String>> =
+                list.iter().map(|one| one.get("const")?.as_str().map(str::to_owned)).collect();
             if let Some(constants) = constants {
                 return Shape::Word(constants);
             }
@@ -138,15 +145,25 @@ impl<'a> Compiler<'a> {
             "boolean" => Shape::Bool,
             "integer" => integer(schema),
             "number" => Shape::Number,
-            "string" => Shape::Text { format: schema.get("format").and_then(Value::as_str).map(str::to_owned) },
-            "array" => Shape::List(self.add(schema.get("items").filter(|items| items.is_object()).unwrap_or(&Value::Null))),
+            "string" => {
+                Shape::Text { format: schema.get("format").and_then(Value::as_str).map(str::to_owned) }
+            }
+            "array" => Shape::List(
+                self.add(schema.get("items").filter(|items| items.is_object()).unwrap_or(&Value::Null)),
+            ),
             "object" => Shape::Map(self.fields(schema)),
             _ => Shape::Any,
         }
     }
 
     fn fields(&mut self, schema: &'a Value) -> Fields {
-        let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let mut known = BTreeMap::new();
         for (name, one) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let need = if required.contains(&name.as_str()) { Required::Yes } else { Required::No };

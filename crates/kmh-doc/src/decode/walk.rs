@@ -41,13 +41,16 @@ impl Path<'_> {
             Self::Root(root) => (*root).to_owned(),
             Self::Key(parent, key) => {
                 let path = parent.write(choose);
-                let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+                let plain =
+                    !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
                 if !plain {
                     return format!("{path}[{}]", serde_json::to_string(key).unwrap_or_default());
                 }
                 if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") }
             }
-            Self::Item(parent, written, kept) => format!("{}[{}]", parent.write(choose), choose(*written, *kept)),
+            Self::Item(parent, written, kept) => {
+                format!("{}[{}]", parent.write(choose), choose(*written, *kept))
+            }
         }
     }
 }
@@ -59,7 +62,14 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    fn refuse(&mut self, code: Code, path: &Path<'_>, place: Place, message: impl Into<String>, hint: Option<String>) -> Option<Json> {
+    fn refuse(
+        &mut self,
+        code: Code,
+        path: &Path<'_>,
+        place: Place,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Option<Json> {
         let problem = Problem::error(code, path.written(), message).at(place);
         self.problems.push(match hint {
             Some(hint) => problem.hint(hint),
@@ -80,10 +90,19 @@ impl Walker<'_> {
                 if (*min..=*max).contains(&number) {
                     return Some(tree.to_json());
                 }
-                self.refuse(Code::OutOfRange, path, tree.place, format!("`{text}` is not between {min} and {max}"), None)
+                self.refuse(
+                    Code::OutOfRange,
+                    path,
+                    tree.place,
+                    format!("`{text}` is not between {min} and {max}"),
+                    None,
+                )
             }
             (Shape::Number, Value::Number(_)) => Some(tree.to_json()),
-            (Shape::Text { format }, Value::Text(text)) => match format.as_ref().map_or(Ok(()), |format| formats::check(format, text)) {
+            (Shape::Text { format }, Value::Text(text)) => match format
+                .as_ref()
+                .map_or(Ok(()), |format| formats::check(format, text))
+            {
                 Ok(()) => Some(Json::String(text.clone())),
                 Err(refusal) => self.refuse(refusal.code, path, tree.place, refusal.message, refusal.hint),
             },
@@ -94,10 +113,14 @@ impl Walker<'_> {
                 };
                 let hint = format!("quote it, with the patch version: \"{whole}\"");
                 self.problems.push(
-                    Problem::error(Code::UnquotedVersion, path.written(), format!("the version `{text}` is written as a number"))
-                        .because("as a number 1.30 is the same as 1.3")
-                        .hint(hint)
-                        .at(tree.place),
+                    Problem::error(
+                        Code::UnquotedVersion,
+                        path.written(),
+                        format!("the version `{text}` is written as a number"),
+                    )
+                    .because("as a number 1.30 is the same as 1.3")
+                    .hint(hint)
+                    .at(tree.place),
                 );
                 None
             }
@@ -106,7 +129,13 @@ impl Walker<'_> {
                     return Some(Json::String(text.clone()));
                 }
                 let message = format!("{} is none of the words that may stand here", quoted(text));
-                self.refuse(Code::UnknownWord, path, tree.place, message, nearest(text, words).or_else(|| listed("write", words)))
+                self.refuse(
+                    Code::UnknownWord,
+                    path,
+                    tree.place,
+                    message,
+                    nearest(text, words).or_else(|| listed("write", words)),
+                )
             }
             (Shape::List(item), Value::List(items)) => Some(self.list(*item, items, path)),
             (Shape::Map(fields), Value::Map(entries)) => self.map(fields, entries, tree.place, path),
@@ -116,16 +145,30 @@ impl Walker<'_> {
 
     fn wrong_type(&mut self, shape: &Shape, found: &Value, place: Place, path: &Path<'_>) -> Option<Json> {
         let hint = match (shape, found) {
-            (Shape::Text { .. } | Shape::Word(_), Value::Number(_) | Value::Bool(_)) => Some("quote it if it is meant as text".to_owned()),
-            (Shape::Integer { .. } | Shape::Number, Value::Text(text)) if tree::looks_like_number(text) => Some("remove the quotes".to_owned()),
-            (Shape::Bool, Value::Text(_)) => Some("write `true` or `false`; `yes`, `no`, `on` and `off` are text".to_owned()),
+            (Shape::Text { .. } | Shape::Word(_), Value::Number(_) | Value::Bool(_)) => {
+                Some("quote it if it is meant as text".to_owned())
+            }
+            (Shape::Integer { .. } | Shape::Number, Value::Text(text)) if tree::looks_like_number(text) => {
+                Some("remove the quotes".to_owned())
+            }
+            (Shape::Bool, Value::Text(_)) => {
+                Some("write `true` or `false`; `yes`, `no`, `on` and `off` are text".to_owned())
+            }
             (Shape::List(_), Value::Map(_)) => Some("write `- ` in front of each item".to_owned()),
-            (Shape::List(_), Value::Text(_) | Value::Number(_)) => Some("write it in brackets: `[…]`".to_owned()),
+            (Shape::List(_), Value::Text(_) | Value::Number(_)) => {
+                Some("write it in brackets: `[…]`".to_owned())
+            }
             (Shape::Map(_), Value::Null) => Some("remove the key, or write `{}`".to_owned()),
             (Shape::List(_), Value::Null) => Some("remove the key, or write `[]`".to_owned()),
             _ => None,
         };
-        self.refuse(Code::WrongType, path, place, format!("expected {}, found {}", expected(shape), describe(found)), hint)
+        self.refuse(
+            Code::WrongType,
+            path,
+            place,
+            format!("expected {}, found {}", expected(shape), describe(found)),
+            hint,
+        )
     }
 
     fn list(&mut self, item: Id, items: &[Tree], path: &Path<'_>) -> Json {
@@ -142,7 +185,13 @@ impl Walker<'_> {
         Json::Array(values)
     }
 
-    fn map(&mut self, fields: &Fields, entries: &[(tree::Key, Tree)], place: Place, path: &Path<'_>) -> Option<Json> {
+    fn map(
+        &mut self,
+        fields: &Fields,
+        entries: &[(tree::Key, Tree)],
+        place: Place,
+        path: &Path<'_>,
+    ) -> Option<Json> {
         let mut object = Map::new();
         let mut seen: HashMap<&str, Place> = HashMap::with_capacity(entries.len());
         let mut whole = true;
@@ -154,7 +203,9 @@ impl Walker<'_> {
             let (id, need) = match (fields.known.get(&key.text), fields.others) {
                 (Some((id, need)), _) => (*id, *need),
                 (None, Some(id)) => {
-                    if let Some(Err(refusal)) = fields.keys.as_ref().map(|format| formats::check(format, &key.text)) {
+                    if let Some(Err(refusal)) =
+                        fields.keys.as_ref().map(|format| formats::check(format, &key.text))
+                    {
                         self.refuse(refusal.code, &here, key.place, refusal.message, refusal.hint);
                         continue;
                     }
@@ -163,7 +214,13 @@ impl Walker<'_> {
                 (None, None) => {
                     let names: Vec<&String> = fields.known.keys().collect();
                     let hint = nearest(&key.text, &names).or_else(|| listed("it may be", &names));
-                    self.refuse(Code::UnknownKey, &here, key.place, format!("unknown key {}", quoted(&key.text)), hint);
+                    self.refuse(
+                        Code::UnknownKey,
+                        &here,
+                        key.place,
+                        format!("unknown key {}", quoted(&key.text)),
+                        hint,
+                    );
                     continue;
                 }
             };
@@ -184,16 +241,25 @@ impl Walker<'_> {
         whole.then_some(Json::Object(object))
     }
 
-    fn is_repeated<'t>(&mut self, seen: &mut HashMap<&'t str, Place>, key: &'t tree::Key, path: &Path<'_>) -> bool {
+    fn is_repeated<'t>(
+        &mut self,
+        seen: &mut HashMap<&'t str, Place>,
+        key: &'t tree::Key,
+        path: &Path<'_>,
+    ) -> bool {
         let Some(first) = seen.get(key.text.as_str()) else {
             seen.insert(&key.text, key.place);
             return false;
         };
         self.problems.push(
-            Problem::error(Code::DuplicateKey, path.written(), format!("the key {} stands here a second time", quoted(&key.text)))
-                .because(format!("it stands in line {}, column {} already", first.line, first.column))
-                .hint("keep one of them")
-                .at(key.place),
+            Problem::error(
+                Code::DuplicateKey,
+                path.written(),
+                format!("the key {} stands here a second time", quoted(&key.text)),
+            )
+            .because(format!("it stands in line {}, column {} already", first.line, first.column))
+            .hint("keep one of them")
+            .at(key.place),
         );
         true
     }
@@ -201,7 +267,9 @@ impl Walker<'_> {
     /// A value of any shape: only repeated keys are wrong.
     fn free(&mut self, tree: &Tree, path: &Path<'_>) -> Json {
         match &tree.value {
-            Value::List(items) => Json::Array(items.iter().enumerate().map(|(i, item)| self.free(item, &Path::Item(path, i, i))).collect()),
+            Value::List(items) => Json::Array(
+                items.iter().enumerate().map(|(i, item)| self.free(item, &Path::Item(path, i, i))).collect(),
+            ),
             Value::Map(entries) => {
                 let mut object = Map::new();
                 let mut seen = HashMap::with_capacity(entries.len());
@@ -240,7 +308,12 @@ impl Walker<'_> {
             Some((_, id)) => self.value(id, tree, path),
             // A number where text or nothing may stand: say what text is expected.
             None => match choices.iter().find(|id| !matches!(self.shapes.get(**id), Shape::Null)) {
-                Some(id) if choices.len() == 2 && choices.iter().any(|id| matches!(self.shapes.get(*id), Shape::Null)) => self.value(*id, tree, path),
+                Some(id)
+                    if choices.len() == 2
+                        && choices.iter().any(|id| matches!(self.shapes.get(*id), Shape::Null)) =>
+                {
+                    self.value(*id, tree, path)
+                }
                 Some(id) if !matches!(tree.value, Value::Null) => self.value(*id, tree, path),
                 _ => {
                     let words: Vec<&str> = choices.iter().map(|id| expected(self.shapes.get(*id))).collect();
@@ -254,8 +327,12 @@ impl Walker<'_> {
     /// How much the value looks like that shape; 0 when it is of another type altogether.
     fn likeness(&self, id: Id, tree: &Tree) -> usize {
         match (self.shapes.get(id), &tree.value) {
-            (Shape::OneOf(choices), _) => choices.iter().map(|id| self.likeness(*id, tree)).max().unwrap_or(0),
-            (Shape::Map(fields), Value::Map(entries)) => 1 + entries.iter().filter(|(key, _)| fields.known.contains_key(&key.text)).count(),
+            (Shape::OneOf(choices), _) => {
+                choices.iter().map(|id| self.likeness(*id, tree)).max().unwrap_or(0)
+            }
+            (Shape::Map(fields), Value::Map(entries)) => {
+                1 + entries.iter().filter(|(key, _)| fields.known.contains_key(&key.text)).count()
+            }
             (Shape::Any, _)
             | (Shape::Null, Value::Null)
             | (Shape::Bool, Value::Bool(_))
@@ -297,13 +374,15 @@ pub(crate) fn nearest(word: &str, words: &[impl AsRef<str>]) -> Option<String> {
     let lower = word.to_lowercase();
     let likeness = |known: &str| {
         let longest = lower.chars().count().max(known.chars().count()).max(1);
-        1.0 - f64::from(u32::try_from(strsim::osa_distance(&lower, &known.to_lowercase())).unwrap_or(u32::MAX)) / f64::from(u32::try_from(longest).unwrap_or(u32::MAX))
+        1.0 - f64::from(
+            u32::try_from(strsim::osa_distance(&lower, &known.to_lowercase())).unwrap_or(u32::MAX),
+        ) / f64::from(u32::try_from(longest).unwrap_or(u32::MAX))
     };
     let best = words
         .iter()
         .map(|known| (likeness(known.as_ref()), known.as_ref()))
         .max_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| y.cmp(x)))?;
-    (best.0 >= 0.6).then(|| format!("did you mean `{}`?", best.1))
+    (best.0 >= 0.65).then(|| format!("did you mean `{}`?", best.1))
 }
 
 fn listed(verb: &str, words: &[impl AsRef<str>]) -> Option<String> {
@@ -313,5 +392,9 @@ fn listed(verb: &str, words: &[impl AsRef<str>]) -> Option<String> {
     }
     let others: Vec<String> = others.iter().map(|word| format!("`{}`", word.as_ref())).collect();
     let last = format!("`{}`", last.as_ref());
-    Some(if others.is_empty() { format!("{verb} {last}") } else { format!("{verb} {} or {last}", others.join(", ")) })
+    Some(if others.is_empty() {
+        format!("{verb} {last}")
+    } else {
+        format!("{verb} {} or {last}", others.join(", "))
+    })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use kmh_doc::inventory::Become;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ssh2::{BlockDirections, ErrorCode, ExtendedData};
+use ssh2::{BlockDirections, ErrorCode};
 use zeroize::Zeroizing;
 
 use super::session::Login;
@@ -23,6 +23,12 @@ const SCRIPT: &str = include_str!("remote.sh");
 
 /// Not more output than this is taken from a machine.
 const OUTPUT: usize = 16 << 20;
+
+/// How long the socket is waited for at a time.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// So often the socket may be ready for nothing, one time after the other.
+const ROUNDS: u32 = 1 << 20;
 
 /// One command a way to become root. `read` takes single octets, and `dd` with blocks of one, so that what follows the
 /// script is still there for it.
@@ -52,6 +58,15 @@ pub(crate) struct Output {
     pub(crate) trouble: Option<Trouble>,
 }
 
+/// What came back.
+#[derive(Default)]
+struct Said {
+    /// From the script, which speaks on stdout alone.
+    out: Vec<u8>,
+    /// From whatever stands before it: a login shell, sudo.
+    err: Vec<u8>,
+}
+
 /// Runs the script with a request; `idle` is how long it may say nothing.
 pub(crate) fn run(
     login: &Login,
@@ -70,7 +85,7 @@ pub(crate) fn run(
     let mut payload = Zeroizing::new(Vec::with_capacity(head.len() + request.len()));
     payload.extend_from_slice(head.as_bytes());
     payload.extend_from_slice(request);
-    let mut said = Vec::new();
+    let mut said = Said::default();
     let ended = converse(login, command(r#become), &payload, idle, &mut said);
     judge(&said, nonce, ended.err())
 }
@@ -82,33 +97,21 @@ fn converse(
     command: &str,
     payload: &[u8],
     idle: Duration,
-    said: &mut Vec<u8>,
+    said: &mut Said,
 ) -> Result<(), String> {
     let session = &login.session;
     session.set_blocking(true);
     session.set_timeout(u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
     let mut channel = session.channel_session().map_err(|error| error.to_string())?;
-    channel.handle_extended_data(ExtendedData::Merge).map_err(|error| error.to_string())?;
     channel.exec(command).map_err(|error| error.to_string())?;
     session.set_blocking(false);
     let mut sent = 0;
     let mut ended = false;
-    let mut buffer = [0; 1 << 15];
+    let mut unsent = None;
+    let (mut silent, mut idle_rounds) = (0, 0);
+    let mut buffer = vec![0; 1 << 15];
     let result = loop {
         let mut moved = false;
-        match channel.read(&mut buffer) {
-            Ok(0) if channel.eof() => break Ok(()),
-            Ok(0) => {}
-            Ok(n) => {
-                moved = true;
-                said.extend_from_slice(&buffer[..n]);
-                if said.len() > OUTPUT {
-                    break Err(format!("it said more than {OUTPUT} octets"));
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => break Err(error.to_string()),
-        }
         if sent < payload.len() {
             let chunk = &payload[sent..payload.len().min(sent + buffer.len())];
             match channel.write(chunk) {
@@ -117,9 +120,11 @@ fn converse(
                     sent += n;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The other side is gone, or its script has stopped: what it said last is read above.
-                Err(_) if channel.eof() => sent = payload.len(),
-                Err(error) => break Err(error.to_string()),
+                // Its script has stopped, as on a full disk: what it said last is still to be read.
+                Err(error) => {
+                    unsent = Some(error.to_string());
+                    (sent, ended) = (payload.len(), true);
+                }
             }
         } else if !ended {
             match channel.send_eof() {
@@ -128,7 +133,25 @@ fn converse(
                 _ => ended = true,
             }
         }
-        if !moved && !wait(login, idle) {
+        match receive(&mut channel.stream(0), &mut buffer, &mut said.out) {
+            Ok(more) => moved |= more,
+            Err(error) => break Err(error),
+        }
+        // Read as well, or a full window of it would stop the other side.
+        match receive(&mut channel.stderr(), &mut buffer, &mut said.err) {
+            Ok(more) => moved |= more,
+            Err(error) => break Err(error),
+        }
+        if moved {
+            (silent, idle_rounds) = (0, 0);
+            continue;
+        }
+        if channel.eof() {
+            break unsent.map_or(Ok(()), Err);
+        }
+        silent += u32::from(!wait(login));
+        idle_rounds += 1;
+        if PATIENCE * silent >= idle || idle_rounds > ROUNDS {
             break Err(format!("it said nothing for {} s", idle.as_secs()));
         }
     };
@@ -139,27 +162,38 @@ fn converse(
     result
 }
 
-/// Waits for the socket; false when the time is over.
-fn wait(login: &Login, idle: Duration) -> bool {
+/// Takes what is there from one of the streams; whether it was anything.
+fn receive(stream: &mut ssh2::Stream, buffer: &mut [u8], said: &mut Vec<u8>) -> Result<bool, String> {
+    match stream.read(buffer) {
+        Ok(n) => {
+            said.extend_from_slice(&buffer[..n]);
+            if said.len() > OUTPUT {
+                return Err(format!("it said more than {OUTPUT} octets"));
+            }
+            Ok(n > 0)
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Waits for the socket, a moment at most: what it waits for can have been taken from the socket already, by a call
+/// that was about something else. False when nothing came.
+fn wait(login: &Login) -> bool {
     let mut flags = PollFlags::IN;
     if matches!(login.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both) {
         flags |= PollFlags::OUT;
     }
-    let limit = Timespec { tv_sec: i64::try_from(idle.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
-    loop {
-        match poll(&mut [PollFd::new(&login.socket, flags)], Some(&limit)) {
-            Ok(0) => return false,
-            Err(rustix::io::Errno::INTR) => {}
-            _ => return true,
-        }
-    }
+    let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(PATIENCE.subsec_nanos()) };
+    !matches!(poll(&mut [PollFd::new(&login.socket, flags)], Some(&limit)), Ok(0))
 }
 
 /// Finds the protocol in what was said, and the proof at its end.
-fn judge(said: &[u8], nonce: &str, broken: Option<String>) -> Output {
-    let text = String::from_utf8_lossy(said);
+fn judge(said: &Said, nonce: &str, broken: Option<String>) -> Output {
+    let text = String::from_utf8_lossy(&said.out);
+    let noise = String::from_utf8_lossy(&said.err);
     let mut output = Output::default();
-    let mut other: Vec<&str> = Vec::new();
+    let mut other: Vec<&str> = noise.lines().filter(|line| !line.trim().is_empty()).collect();
     let mut problem = None;
     let mut code = None;
     for line in text.split('\n') {
@@ -200,7 +234,7 @@ mod tests {
     use super::*;
 
     fn trouble(said: &str, broken: Option<&str>) -> String {
-        judge(said.as_bytes(), "abc", broken.map(str::to_owned))
+        judge(&Said { out: said.into(), err: vec![] }, "abc", broken.map(str::to_owned))
             .trouble
             .map_or_else(String::new, |trouble| trouble.message)
     }

@@ -1,4 +1,5 @@
-//! Which host keys are trusted: known-hosts files as OpenSSH reads them, sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
+//! Which host keys are trusted: known-hosts files as OpenSSH reads them, sshd(8), section
+//! `SSH_KNOWN_HOSTS FILE FORMAT`.
 //!
 //! libssh2's own check takes a key marked `@revoked` for a match, knows no patterns, and ignores other key types of the
 //! same host, so it is not used.

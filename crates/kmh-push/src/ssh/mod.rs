@@ -40,32 +40,31 @@ impl<'a> SshTarget<'a> {
         Self { setup, machine, root, login: None }
     }
 
+    fn log_in(&self) -> Result<Login, Trouble> {
+        let ssh = &self.machine.ssh;
+        let address = Address {
+            host: self.machine.host().ok_or_else(|| Trouble::failed("it has no address"))?,
+            port: ssh.port.unwrap_or(22),
+            user: ssh.user.as_ref().map_or("root", AsRef::as_ref),
+            pins: ssh.host_keys.iter().map(AsRef::as_ref).collect(),
+            identity: ssh.identity.as_ref().map(AsRef::as_ref),
+        };
+        session::login(self.setup, &address)
+    }
+
     fn run(&mut self, request: &[u8], idle: Duration) -> exec::Output {
         let trouble = |trouble| exec::Output { lines: vec![], trouble: Some(trouble) };
         let nonce = match nonce() {
             Ok(nonce) => nonce,
             Err(error) => return trouble(error),
         };
-        let login = match &self.login {
-            Some(login) => login,
-            None => {
-                let ssh = &self.machine.ssh;
-                let Some(host) = self.machine.host() else {
-                    return trouble(Trouble::failed("it has no address"));
-                };
-                let address = Address {
-                    host,
-                    port: ssh.port.unwrap_or(22),
-                    user: ssh.user.as_ref().map_or("root", AsRef::as_ref),
-                    pins: ssh.host_keys.iter().map(AsRef::as_ref).collect(),
-                    identity: ssh.identity.as_ref().map(AsRef::as_ref),
-                };
-                match session::login(self.setup, &address) {
-                    Ok(login) => self.login.insert(login),
-                    Err(error) => return trouble(error),
-                }
+        if self.login.is_none() {
+            match self.log_in() {
+                Ok(login) => self.login = Some(login),
+                Err(error) => return trouble(error),
             }
-        };
+        }
+        let Some(login) = &self.login else { return trouble(Trouble::failed("no login")) };
         let output = exec::run(login, self.machine.ssh.r#become, &nonce, request, idle);
         if output.trouble.is_some() {
             // After a failure nothing is known of the connection's state.
@@ -80,7 +79,7 @@ impl<'a> SshTarget<'a> {
     }
 
     fn request<'b>(&self, folders: impl IntoIterator<Item = &'b str>) -> String {
-        let mut request = format!("root {}\n", self.root);
+        let mut request = format!("root {}\nmachine {}\n", self.root, self.machine.name);
         for folder in folders {
             line(&mut request, &["folder", folder]);
         }
@@ -145,9 +144,11 @@ fn files(lines: &[String]) -> BTreeMap<String, Found> {
     found
 }
 
-/// Reads what was seen on a machine.
-fn seen(lines: &[String]) -> Seen {
+/// Reads what was seen on a machine; `units` are those that were asked for, in order.
+fn seen(lines: &[String], units: &[&str]) -> Seen {
     let mut seen = Seen { files: files(lines), ..Seen::default() };
+    // systemctl answers in the order of its arguments; its own name for a unit may be another (an alias).
+    let mut units = units.iter();
     let mut unit = None;
     for line in lines {
         match line.split_once(' ') {
@@ -156,10 +157,10 @@ fn seen(lines: &[String]) -> Seen {
             Some(("leftovers", number)) => seen.leftovers = number.parse().unwrap_or(0),
             Some(("pending", text)) => seen.pending.extend(step(text)),
             Some(("unit", text)) => match text.split_once('=') {
-                Some(("Id", name)) => unit = Some(name.to_owned()),
+                Some(("Id", _)) => unit = units.next(),
                 Some(("UnitFileState", state)) => {
                     if let Some(unit) = unit.take() {
-                        seen.units.insert(unit, state.to_owned());
+                        seen.units.insert((*unit).to_owned(), state.to_owned());
                     }
                 }
                 _ => {}
@@ -181,10 +182,10 @@ impl Target for SshTarget<'_> {
 
     fn observe(&mut self, machine: &Wanted) -> Result<Seen, Trouble> {
         let mut request = self.request(machine.folders());
-        if self.rules().units {
-            for unit in machine.units.iter().filter(|unit| unit.enable) {
-                line(&mut request, &["unit", &unit.name]);
-            }
+        let wanted = machine.units.iter().filter(|unit| unit.enable && self.rules().units);
+        let units: Vec<&str> = wanted.map(|unit| unit.name.as_str()).collect();
+        for unit in &units {
+            line(&mut request, &["unit", unit]);
         }
         for file in &machine.files {
             line(&mut request, &["path", &file.path]);
@@ -193,7 +194,7 @@ impl Target for SshTarget<'_> {
         let output = self.run(request.as_bytes(), IDLE);
         match output.trouble {
             Some(trouble) => Err(trouble),
-            None => Ok(seen(&output.lines)),
+            None => Ok(seen(&output.lines, &units)),
         }
     }
 
@@ -305,10 +306,10 @@ mod tests {
             "mode 100000 root:root /d",
         ]
         .map(str::to_owned);
-        let seen = seen(&lines);
+        let seen = seen(&lines, &["alias-of-etcd.service", "new.service"]);
         assert!(seen.root && seen.systemd);
         assert_eq!((seen.leftovers, seen.pending.len()), (2, 1));
-        assert_eq!(seen.units["etcd.service"], "enabled");
+        assert_eq!(seen.units["alias-of-etcd.service"], "enabled");
         assert_eq!(seen.units["new.service"], "");
         assert_eq!(seen.files["/a"], Found::Missing);
         assert_eq!(seen.files["/b"], Found::Link);

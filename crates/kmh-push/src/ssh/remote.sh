@@ -7,6 +7,7 @@ LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 exec 2>&1
+echo # whatever a login shell has said on this line before
 umask 077
 set -f
 temps=
@@ -116,11 +117,11 @@ else
     take() { [ "$1" -eq 0 ] || dd bs=1 count="$1" 2>/dev/null; }
 fi
 
-# Temporary files of pushes that were killed.
+# Temporary files of pushes that were killed; of this machine of the bundle, for another may share the host.
 leftovers() {
     set +f
     for one in $folders; do
-        for temp in "$root${one%/}"/.kmh-push.*; do
+        for temp in "$root${one%/}/.kmh-push.$machine".*; do
             if [ -f "$temp" ] || [ -L "$temp" ]; then "$@" "$temp"; fi
         done
     done
@@ -179,7 +180,7 @@ write() {
         inside "$folder"
         [ ! -d "$file" ] || stop "$path is a folder"
         number=$((number + 1))
-        temp=${folder%/}/.kmh-push.$nonce.$number
+        temp=${folder%/}/.kmh-push.$machine.$nonce.$number
         temps="$temps $temp"
         # noclobber opens with O_EXCL
         (set -C && take "$size" >"$temp") || stop "$path cannot be written"
@@ -253,6 +254,7 @@ act() {
 }
 
 root=
+machine=
 paths=
 folders=
 units=
@@ -264,6 +266,7 @@ job=
 while read -r key value; do
     case $key in
         root) root=$value ;;
+        machine) machine=$value ;;
         path) paths="$paths $value" ;;
         folder) folders="$folders $value" ;;
         unit) units="$units $value" ;;

@@ -41,8 +41,8 @@ impl Ran {
     /// The report.
     #[track_caller]
     pub(crate) fn report(&self) -> Value {
-        let found = self.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
-        found.filter(|value| value["kind"] == "kmh.push/v1").last().expect("a report")["spec"].clone()
+        let mut found = self.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        found.rfind(|value| value["kind"] == "kmh.push/v1").expect("a report")["spec"].clone()
     }
 
     /// The part of the report for a machine.
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// Starts it with that on standard input.
-    pub(crate) fn start(&self, mut command: Command, stdin: &str) -> Child {
+    pub(crate) fn start(mut command: Command, stdin: &str) -> Child {
         let mut child = command.spawn().unwrap();
         // A program that refuses its arguments does not read.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
@@ -124,11 +124,11 @@ impl World {
 
     /// Runs it.
     pub(crate) fn push(&self, args: &[&str], stdin: &str) -> Ran {
-        self.run(self.command(args), stdin)
+        Self::run(self.command(args), stdin)
     }
 
-    pub(crate) fn run(&self, command: Command, stdin: &str) -> Ran {
-        let output = self.start(command, stdin).wait_with_output().unwrap();
+    pub(crate) fn run(command: Command, stdin: &str) -> Ran {
+        let output = Self::start(command, stdin).wait_with_output().unwrap();
         Ran {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

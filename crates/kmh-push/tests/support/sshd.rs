@@ -3,6 +3,7 @@
 //! As root it runs in a mount namespace of its own, in which `/etc/passwd` names an ordinary user; as an ordinary user
 //! it runs as that user. sshd gives its absolute path to itself when it starts again for a connection, so `-f` is too.
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,9 @@ impl Sshd {
         let root = dir.join("root");
         std::fs::create_dir_all(&root).unwrap();
         keygen(&dir.join("host"), "ed25519", "");
-        keygen(&dir.join("host-rsa"), "rsa", "");
+        if options.config.contains("host-rsa") {
+            keygen(&dir.join("host-rsa"), "rsa", "");
+        }
         std::fs::copy(world.at("id.pub"), dir.join("authorized")).unwrap();
         let port = TcpListener::bind((host.as_str(), 0)).unwrap().local_addr().unwrap().port();
         let mut config = format!(
@@ -81,13 +84,13 @@ impl Sshd {
             dir.display()
         );
         if !options.config.contains("HostKey") {
-            config.push_str(&format!("HostKey {}/host\n", dir.display()));
+            let _ = writeln!(config, "HostKey {}/host", dir.display());
         }
         config.push_str(&options.config.replace("DIR", dir.to_str().unwrap()));
         if let Some(wrapper) = &options.wrapper {
             std::fs::write(dir.join("wrapper"), format!("#!/bin/sh\n{wrapper}\n")).unwrap();
             chmod(&dir.join("wrapper"), 0o755);
-            config.push_str(&format!("ForceCommand {}/wrapper\n", dir.display()));
+            let _ = writeln!(config, "ForceCommand {}/wrapper", dir.display());
         }
         std::fs::write(dir.join("config"), config).unwrap();
         let log = std::fs::File::create(dir.join("log")).unwrap();
@@ -114,10 +117,9 @@ impl Sshd {
             return ("/usr/bin/env", sshd.to_vec(), user.trim().to_owned());
         }
         let (name, uid) = if options.root { ("root", 0) } else { ("kmhtest", UID) };
-        for entry in
-            [dir.to_owned(), dir.join("root"), dir.join("host"), dir.join("host-rsa"), dir.join("authorized")]
-        {
-            chown(entry, Some(uid), Some(uid)).unwrap();
+        chown(dir, Some(uid), Some(uid)).unwrap();
+        for entry in std::fs::read_dir(dir).unwrap() {
+            chown(entry.unwrap().path(), Some(uid), Some(uid)).unwrap();
         }
         let home = dir.display();
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
@@ -143,7 +145,7 @@ impl Sshd {
         } else {
             format!("setpriv --reuid {UID} --regid {UID} --clear-groups ")
         };
-        script.push_str(&format!("exec {login}{}\n", sshd.join(" ")));
+        let _ = writeln!(script, "exec {login}{}", sshd.join(" "));
         ("/usr/bin/unshare", vec!["--mount".into(), "/bin/sh".into(), "-c".into(), script], name.to_owned())
     }
 

@@ -4,9 +4,11 @@ use kmh_doc::pki::Class;
 use serde::Serialize;
 
 use crate::fault::Fault;
-use crate::shared::ClusterTarget;
+use crate::safe;
+use crate::shared::{ClusterTarget, host};
 use crate::versions;
 use crate::view::View;
+use crate::view::node::proxy_mode;
 use crate::yaml;
 
 #[derive(Serialize)]
@@ -34,6 +36,8 @@ struct Calico<'a> {
     v6: bool,
     /// Whether Calico's controller hands out addresses of services of type `LoadBalancer` (from 3.30).
     load_balancer: bool,
+    /// Felix's own choice between nftables and iptables, which must be kube-proxy's; none where it has no such choice.
+    nftables: Option<&'static str>,
 }
 
 /// `20-calico.yaml`.
@@ -46,6 +50,13 @@ pub(crate) fn calico(t: &ClusterTarget<'_>) -> Result<View, Fault> {
         v4: s.model.pods.iter().any(|net| net.addr().is_ipv4()),
         v6: s.model.pods.iter().any(|net| net.addr().is_ipv6()),
         load_balancer: s.versions.calico_minor >= (3, 30),
+        nftables: match s.versions.calico_minor {
+            // It looks at each node's kube-proxy.
+            minor if minor >= (3, 32) => Some("Auto"),
+            minor if minor < (3, 29) => None,
+            _ if proxy_mode(s, t.host) == "nftables" => Some("Enabled"),
+            _ => Some("Disabled"),
+        },
     }))
 }
 
@@ -87,9 +98,21 @@ pub(crate) fn coredns(t: &ClusterTarget<'_>) -> Result<View, Fault> {
 #[derive(Serialize)]
 struct Apply {
     crds: &'static str,
+    server: String,
+    certificate: String,
+    key: String,
 }
 
 /// `apply-cluster.sh`, and the unit that runs it.
-pub(crate) fn apply(_: &ClusterTarget<'_>) -> Result<View, Fault> {
-    Ok(View::of(Apply { crds: versions::CRDS }))
+pub(crate) fn apply(t: &ClusterTarget<'_>) -> Result<View, Fault> {
+    let s = t.shared;
+    let admin = s.pki.only(Class::BreakGlassAdmin)?;
+    let key = admin.key.clone().unwrap_or_else(|| format!("{}.key", admin.name));
+    let address = t.host.addresses.first().map_or_else(String::new, |address| host(*address));
+    Ok(View::of(Apply {
+        crds: versions::CRDS,
+        server: format!("https://{address}:{}", s.api.port),
+        certificate: format!("{}.crt", safe::word(&admin.name)?),
+        key: safe::word(&key)?.to_owned(),
+    }))
 }

@@ -38,6 +38,7 @@ struct Peer<'a> {
     import: &'a str,
     export: &'a str,
     as_override: bool,
+    keep_next_hop: bool,
     maximum_prefix: u32,
 }
 
@@ -135,6 +136,7 @@ fn peers<'a>(sessions: impl Iterator<Item = &'a Session>) -> Result<Vec<Peer<'a>
                 import: name(&session.import)?,
                 export: name(&session.export)?,
                 as_override: session.as_override,
+                keep_next_hop: session.keep_next_hop,
                 maximum_prefix: session.maximum_prefix,
             })
         })

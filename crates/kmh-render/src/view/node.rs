@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use kmh_doc::inventory::{Component, TaintEffect};
 use kmh_doc::pki::Class;
+use kmh_model::Node;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::fault::Fault;
 use crate::settings::{flags, merge};
-use crate::shared::{NodeTarget, commas, host};
+use crate::shared::{NodeTarget, Shared, commas, host};
 use crate::versions;
 use crate::view::control::{Flags, Lines};
 use crate::view::{Nothing, View};
@@ -198,11 +199,18 @@ pub(crate) fn may_label(key: &str) -> bool {
     KNOWN.contains(&key) || inside("kubelet.kubernetes.io") || inside("node.kubernetes.io")
 }
 
+/// How kube-proxy of a node directs packets, unless somebody decided otherwise. Its nftables mode is stable from 1.33,
+/// and Calico's packet filter, which must use the same, in 3.31.
+pub(crate) fn proxy_mode(s: &Shared<'_>, node: &Node) -> String {
+    let both = s.versions.minor >= 33 && s.versions.calico_minor >= (3, 31);
+    let usual = if both { "nftables" } else { "iptables" };
+    let decided = node.settings.get(&Component::KubeProxy).and_then(|settings| settings.get("mode"));
+    decided.and_then(|setting| setting.value.as_str()).unwrap_or(usual).to_owned()
+}
+
 /// kube-proxy's configuration.
 pub(crate) fn kube_proxy(t: &NodeTarget<'_>) -> Result<View, Fault> {
     let s = t.shared;
-    // nftables is stable from 1.33.
-    let mode = if s.versions.minor >= 33 { "nftables" } else { "iptables" };
     let base = vec![
         ("bindAddress", json!(if s.model.primary_is_v6() { "::" } else { "0.0.0.0" })),
         ("clientConnection", json!({"kubeconfig": "/etc/kubernetes/kube-proxy.conf"})),
@@ -210,7 +218,7 @@ pub(crate) fn kube_proxy(t: &NodeTarget<'_>) -> Result<View, Fault> {
         ("healthzBindAddress", json!("127.0.0.1:10256")),
         ("hostnameOverride", json!(t.node.name)),
         ("metricsBindAddress", json!("127.0.0.1:10249")),
-        ("mode", json!(mode)),
+        ("mode", json!(proxy_mode(s, t.node))),
     ];
     Ok(Lines::of(&merge(base, t.node, Component::KubeProxy)))
 }

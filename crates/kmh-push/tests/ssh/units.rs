@@ -1,12 +1,9 @@
 //! Units: a real sshd, a login as root, and a systemctl that writes down what it is asked. The machine is a mount
 //! namespace, so these tests need root.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
-mod support;
-
+use crate::support::sshd::{Options, Sshd};
+use crate::support::{Ran, World, bundle, is_root, text};
 use serde_json::{Value, json};
-use support::sshd::{Options, Sshd};
-use support::{Ran, World, bundle, is_root, text};
 
 /// A machine whose files go to the real root, below a folder that is the test's own.
 struct Machine {
@@ -129,7 +126,7 @@ fn a_push_that_is_killed_before_the_restart_is_completed_by_the_next() {
     let mut node = machine.sshd.node("n1", &files);
     node["units"] = units.iter().map(|name| json!({"name": name, "enable": false})).collect();
     let command = machine.world.command(&["--to", "ssh", "--known-hosts", "known", "--identity", "id"]);
-    let mut child = machine.world.start(command, &bundle(&[node]));
+    let mut child = World::start(command, &bundle(&[node]));
     let path = machine.sshd.root.join("a");
     for _ in 0..500 {
         if path.exists() {
