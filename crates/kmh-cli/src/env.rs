@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -111,6 +112,13 @@ impl Env {
             now: datetime!(2026-11-22 12:00 UTC),
         };
         (env, captured)
+    }
+
+    /// The store: what the command line names, or else `KMH_STORE`.
+    ///
+    /// Not by clap's `env`, which reads the variables of the process: a run knows its own alone.
+    pub fn store(&self, named: Option<PathBuf>) -> Option<PathBuf> {
+        named.or_else(|| self.var("KMH_STORE").map(PathBuf::from))
     }
 
     /// An environment variable, when it is set and not empty.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use kmh_doc::inventory::{Component, Inventory, Settings};
+use kmh_doc::problem::quoted;
 use kmh_doc::{Code, Problem, Version, decode};
 use serde_json::Value;
 
@@ -78,7 +79,13 @@ fn layer(settings: &Settings, path: &str, versions: Versions<'_>, report: &mut R
         let names = names(*component, versions);
         for (name, value) in fields {
             let checked = Checked { component: *component, names: &names, versions };
-            checked.setting(name, name, value, &format!("{path}.{}.{name}", component.as_str()), report);
+            let path = format!("{path}.{}.{name}", component.as_str());
+            checked.setting(name, name, value, &path, report);
+            if let Some(bad) = control_character(value) {
+                let message =
+                    format!("the value of `{name}` holds the control character U+{:04X}", u32::from(bad));
+                report.error(Code::UnsafeText, &path, message);
+            }
         }
     }
 }
@@ -130,13 +137,6 @@ impl Checked<'_> {
             );
             report.add(problem.hint(format!("it takes {}", expected(kind))));
         }
-        if let Some(bad) = control_character(value) {
-            report.error(
-                Code::UnsafeText,
-                path,
-                format!("the value of `{name}` holds the control character U+{:04X}", u32::from(bad)),
-            );
-        }
     }
 
     fn is_flags(&self) -> bool {
@@ -174,14 +174,17 @@ impl Checked<'_> {
         let version =
             if self.component == Component::Etcd { self.versions.etcd } else { self.versions.kubernetes };
         let shown = version.map(|version| format!(" {version}")).unwrap_or_default();
-        let older = self.component != Component::Etcd
+        // What is no name in any version could break out of the file that it is written to.
+        let is_name = last.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let older = is_name
+            && self.component != Component::Etcd
             && version.is_some_and(|version| version.major_minor() < TABLES);
         let problem = if older {
             Problem::warning(Code::UnknownSetting, path, format!("{component} may have no `{name}`")).because(
                 format!("Kubernetes {}.{} has none, and kmh has no table of{shown}", TABLES.0, TABLES.1),
             )
         } else {
-            Problem::error(Code::UnknownSetting, path, format!("{component}{shown} has no `{name}`"))
+            Problem::error(Code::UnknownSetting, path, format!("{component}{shown} has no {}", quoted(name)))
         };
         report.add(match hint {
             Some(hint) => problem.hint(hint),
@@ -247,7 +250,7 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Array(_) => "of a list".to_owned(),
         Value::Object(_) => "of a mapping".to_owned(),
-        Value::String(text) => kmh_doc::problem::quoted(text),
+        Value::String(text) => quoted(text),
         other => format!("`{other}`"),
     }
 }

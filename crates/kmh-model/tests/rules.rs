@@ -318,10 +318,23 @@ fn settings() {
         with("{kube_proxy: {clusterCIDR: 10.0.0.0/8}}", "1.36.2"),
         ["derived-setting spec.settings.kube_proxy.clusterCIDR"]
     );
+    // Text for a mapping is right for flags alone.
+    assert_eq!(
+        with("{kubelet: {evictionHard: \"memory.available=1Gi\"}}", "1.36.2"),
+        ["wrong-type spec.settings.kubelet.evictionHard"]
+    );
     // The tables are of 1.36; a flag that is known to be gone is refused all the same.
     assert_eq!(
         with("{kubelet: {someOldField: 1}}", "1.32.0"),
         ["unknown-setting? spec.settings.kubelet.someOldField"]
+    );
+    assert_eq!(
+        with("{kubelet: {\"a\\nport: 1\": 1}}", "1.32.0"),
+        ["unknown-setting spec.settings.kubelet.a\nport: 1"]
+    );
+    assert_eq!(
+        with("{kubelet: {old: \"a\\nport: 1\"}}", "1.32.0"),
+        ["unsafe-text spec.settings.kubelet.old", "unknown-setting? spec.settings.kubelet.old"]
     );
     assert_eq!(
         with("{kube_scheduler: {policy-config-file: /x}}", "1.32.0"),
@@ -372,4 +385,19 @@ fn primary_family_first() {
     let tunnel = &model.tunnels[0];
     assert_eq!(format!("{:?}", tunnel.networks), "[fd00:255:0:2::/64, 10.255.0.8/30]");
     assert_eq!(text(tunnel.ends[1].addresses.clone()), ["fd00:255:0:2::2", "10.255.0.10"]);
+}
+
+#[test]
+fn what_stands_behind_a_broken_part_is_said_with_its_own_place() {
+    let text = changed(&[("name: attic-1", "name: ATTIC"), ("address: 10.30.0.11", "address: 10.31.0.11")]);
+    assert_eq!(said(&text, ALL), ["bad-label spec.nodes[0].name", "outside-network spec.nodes[1].address"]);
+    let text = changed(&[
+        ("name: attic\n      network", "name: ATTIC\n      network"),
+        ("asn: 65030", "asn: 23456"),
+    ]);
+    // Its nodes lose their site, which is no news.
+    assert_eq!(
+        said(&text, ALL),
+        ["bad-label spec.sites[0].name", "reserved-asn spec.sites[1].routers[0].asn"]
+    );
 }

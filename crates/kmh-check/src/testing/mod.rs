@@ -207,7 +207,7 @@ fn what_is_only_planned_is_unknown_and_not_wrong() {
     }
     fixture.pki.keys[1].public = None;
     let files = fixture.bundle.machines.iter_mut().flat_map(|m| &mut m.files);
-    for file in files.filter(|f| f.path.ends_with(".crt") || f.path.ends_with(".pub")) {
+    for file in files.filter(|f| ["crt", "pub"].contains(&crate::bundle::view::ending(&f.path))) {
         file.content = vec![kmh_doc::bundle::Segment::Text { text: String::new() }];
     }
     let spec = fixture.check();

@@ -134,7 +134,7 @@ impl Walker<'_> {
                     path,
                     tree.place,
                     message,
-                    nearest(text, words).or_else(|| listed("write", words)),
+                    best(text, words, 0.8).or_else(|| listed("write", words)),
                 )
             }
             (Shape::List(item), Value::List(items)) => Some(self.list(*item, items, path)),
@@ -370,19 +370,22 @@ fn describe(value: &Value) -> String {
 
 /// `did you mean …?`, when a word is near enough to be what was meant.
 pub(crate) fn nearest(word: &str, words: &[impl AsRef<str>]) -> Option<String> {
+    best(word, words, 0.65)
+}
+
+fn best(word: &str, words: &[impl AsRef<str>], least: f64) -> Option<String> {
     // Optimal string alignment: a letter too many, too few, another one, or two swapped.
     let lower = word.to_lowercase();
+    let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
     let likeness = |known: &str| {
         let longest = lower.chars().count().max(known.chars().count()).max(1);
-        1.0 - f64::from(
-            u32::try_from(strsim::osa_distance(&lower, &known.to_lowercase())).unwrap_or(u32::MAX),
-        ) / f64::from(u32::try_from(longest).unwrap_or(u32::MAX))
+        1.0 - count(strsim::osa_distance(&lower, &known.to_lowercase())) / count(longest)
     };
-    let best = words
+    let (likeness, known) = words
         .iter()
         .map(|known| (likeness(known.as_ref()), known.as_ref()))
         .max_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| y.cmp(x)))?;
-    (best.0 >= 0.65).then(|| format!("did you mean `{}`?", best.1))
+    (likeness >= least).then(|| format!("did you mean `{known}`?"))
 }
 
 fn listed(verb: &str, words: &[impl AsRef<str>]) -> Option<String> {

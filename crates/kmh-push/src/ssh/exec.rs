@@ -102,8 +102,8 @@ fn converse(
     let session = &login.session;
     session.set_blocking(true);
     session.set_timeout(u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
-    let mut channel = session.channel_session().map_err(|error| error.to_string())?;
-    channel.exec(command).map_err(|error| error.to_string())?;
+    let mut channel = session.channel_session().map_err(|error| error.message().to_owned())?;
+    channel.exec(command).map_err(|error| error.message().to_owned())?;
     session.set_blocking(false);
     let mut sent = 0;
     let mut ended = false;

@@ -73,7 +73,7 @@ pub(crate) fn login(setup: &Setup, address: &Address<'_>) -> Result<Login, Troub
     let failed = |error: &dyn std::fmt::Display| {
         Trouble::unreachable(format!("no SSH with `{}`: {error}", address.place()))
     };
-    let mut session = Session::new().map_err(|error| failed(&error))?;
+    let mut session = Session::new().map_err(|error| failed(&error.message()))?;
     session.set_timeout(ANSWER);
     session.set_tcp_stream(socket.try_clone().map_err(|error| failed(&error))?);
     // Only types that are known: otherwise a server that also has another key, or a certificate, shows that one.
@@ -91,7 +91,7 @@ pub(crate) fn login(setup: &Setup, address: &Address<'_>) -> Result<Login, Troub
         ))
         .hint("make its ed25519 key known"));
     }
-    session.method_pref(MethodType::HostKey, &asked.join(",")).map_err(|error| failed(&error))?;
+    session.method_pref(MethodType::HostKey, &asked.join(",")).map_err(|error| failed(&error.message()))?;
     session.handshake().map_err(|error| match error.code() {
         // LIBSSH2_ERROR_KEX_FAILURE, and the key that is not of the type that was agreed on.
         ssh2::ErrorCode::Session(-5) => Trouble::failed(format!(
@@ -103,7 +103,7 @@ pub(crate) fn login(setup: &Setup, address: &Address<'_>) -> Result<Login, Troub
             "its key was replaced, or it is another machine; what is known is in {}",
             setup.known_name
         )),
-        _ => failed(&error),
+        _ => failed(&error.message()),
     })?;
     let (blob, _) = session.host_key().ok_or_else(|| failed(&"the server showed no host key"))?;
     judge(setup, address, &trust, blob)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::sshd::{Options, Sshd};
-use crate::support::{CANARY, World, bundle, chmod, mode, node, secret, text, tree};
+use crate::support::{CANARY, World, bundle, chmod, is_root, mode, node, secret, text, tree};
 use crate::{error, expected, files, push, trust};
 
 #[test]
@@ -216,4 +216,48 @@ fn a_secret_is_nowhere_but_in_its_file() {
         .map(|(path, _)| path)
         .collect();
     assert_eq!(holders, ["etc/pki/n1.key"]);
+}
+
+#[test]
+fn the_remote_script_means_the_same_to_another_shell() {
+    let world = World::new();
+    let wrapper = "eval \"set -- ${SSH_ORIGINAL_COMMAND#exec /bin/sh}\"; exec bash --posix \"$@\"".to_owned();
+    let sshd = Sshd::start(&world, 1, &Options { wrapper: Some(wrapper), ..Options::default() });
+    trust(&world, &[&sshd]);
+    let document = bundle(&[sshd.node("n1", &files())]);
+    push(&world, &sshd, &[], &document).exits(0);
+    assert_eq!(tree(&sshd.root), expected(&world, &files()));
+    assert_eq!(push(&world, &sshd, &["-v"], &document).exits(0).written("n1"), 0);
+}
+
+/// FreeBSD's own programs, stood in for: `sha256 -r`, `stat -f`, and a `head -c` that takes more than it prints.
+const FREEBSD: &str = r#"
+mount -t tmpfs -o mode=0755 none /usr/local/sbin
+cd /usr/local/sbin
+echo '#!/bin/sh
+echo FreeBSD' >uname
+echo '#!/bin/sh
+[ "$1" = -r ] && [ "$2" = -- ] && shift 2 && sha256sum -- "$@" | while read -r sum name; do echo "$sum $name"; done' >sha256
+echo '#!/bin/sh
+[ "$1" = -f ] && [ "$3" = -- ] && shift 3 && for f; do printf "%o " "0x$(/usr/bin/stat -c %f "$f")"; /usr/bin/stat -c "%U:%G %n" "$f"; done' >stat
+echo '#!/bin/sh
+[ -z "$3" ] || exec /usr/bin/head "$@"
+dd bs=65536 count=1 2>/dev/null | /usr/bin/head "$@"' >head
+chmod 755 *
+cd /
+"#;
+
+#[test]
+fn a_freebsd_is_spoken_to_in_its_own_words() {
+    assert!(is_root(), "this test needs root: run it as root or with sudo");
+    let world = World::new();
+    let sshd = Sshd::start(&world, 1, &Options { prepare: FREEBSD.into(), ..Options::default() });
+    trust(&world, &[&sshd]);
+    let document = bundle(&[sshd.node("n1", &files())]);
+    push(&world, &sshd, &[], &document).exits(0);
+    assert_eq!(tree(&sshd.root), expected(&world, &files()));
+    assert_eq!(push(&world, &sshd, &[], &document).exits(0).written("n1"), 0);
+    std::fs::write(sshd.root.join("etc/a.conf"), "old\n").unwrap();
+    let shown = push(&world, &sshd, &["--dry-run", "-o", "text"], &document).exits(0);
+    assert!(shown.stdout.contains("-old\n+a\n"), "{}", shown.stdout);
 }

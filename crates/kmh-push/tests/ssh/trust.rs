@@ -151,6 +151,21 @@ fn a_server_that_also_has_a_certificate_is_known_by_its_key() {
 }
 
 #[test]
+fn a_server_without_a_key_of_the_known_type_is_not_the_known_one() {
+    let world = World::new();
+    let sshd =
+        Sshd::start(&world, 1, &Options { config: "HostKey DIR/host-rsa\n".into(), ..Options::default() });
+    trust(&world, &[&sshd]);
+    let ran = push(&world, &sshd, &[], &bundle(&[sshd.node("n1", &files())])).exits(3);
+    assert!(
+        error(&ran, "n1").contains("has no host key of a known type (ssh-ed25519)"),
+        "{}",
+        error(&ran, "n1")
+    );
+    assert_eq!(tree(&sshd.root), BTreeMap::new());
+}
+
+#[test]
 fn keys_that_do_not_help_are_explained() {
     let world = World::new();
     let sshd = Sshd::start(&world, 1, &Options::default());
