@@ -25,7 +25,7 @@ function __fish_kmh_push_using_subcommand
 end
 
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l to -d 'Where to: `dir:PATH` (one folder a machine below PATH) or `ssh` (the machines themselves)' -r
-complete -c kmh-push -n "__fish_kmh_push_needs_command" -l store -d 'The store that secrets are read from; needed when the bundle refers to any' -r -F
+complete -c kmh-push -n "__fish_kmh_push_needs_command" -l store -d 'The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l root -d 'With `--to ssh`: put this folder before every path, `{machine}` in it being the machine\'s name; units are then not touched' -r
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l identity -d 'With `--to ssh`: private key file to log in with, before what the inventory says' -r -F
@@ -50,7 +50,7 @@ complete -c kmh-push -n "__fish_kmh_push_needs_command" -s V -l version -d 'Prin
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -f -a "apply" -d 'Make the machines hold what the bundle says (the default)'
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l to -d 'Where to: `dir:PATH` (one folder a machine below PATH) or `ssh` (the machines themselves)' -r
-complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l store -d 'The store that secrets are read from; needed when the bundle refers to any' -r -F
+complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l store -d 'The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l root -d 'With `--to ssh`: put this folder before every path, `{machine}` in it being the machine\'s name; units are then not touched' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l identity -d 'With `--to ssh`: private key file to log in with, before what the inventory says' -r -F

@@ -14,4 +14,5 @@ pub mod console;
 pub mod generate;
 pub mod netns;
 pub mod sandbox;
+pub mod sshd;
 pub mod wan;

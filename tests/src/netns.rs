@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::sandbox::Ran;
+use crate::sandbox::{Ran, is_root};
 
 /// Settings of every namespace: it forwards, takes packets whatever their way back, and uses IPv6 addresses at once.
 const SYSCTLS: &[&str] = &[
@@ -255,10 +255,4 @@ fn run(command: &mut Command) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn is_root() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
-    uids.split_whitespace().nth(1) == Some("0")
 }

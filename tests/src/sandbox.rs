@@ -89,11 +89,18 @@ impl Sandbox {
         let mut found = BTreeMap::new();
         walk(&self.path().join(below), &mut |path| {
             let meta = path.symlink_metadata().expect("a file that was just listed");
-            let bytes = if meta.is_file() { std::fs::read(path).expect("a readable file") } else { Vec::new() };
+            let bytes =
+                if meta.is_file() { std::fs::read(path).expect("a readable file") } else { Vec::new() };
             let time = meta.modified().expect("a file system with times");
             found.insert(path.to_owned(), (meta.permissions().mode(), time, bytes));
         });
         found
+    }
+}
+
+impl AsRef<Path> for Sandbox {
+    fn as_ref(&self) -> &Path {
+        self.path()
     }
 }
 
@@ -167,4 +174,16 @@ pub fn walk(dir: &Path, visit: &mut impl FnMut(&Path)) {
             walk(&path, visit);
         }
     }
+}
+
+/// Whether this process may make namespaces, mounts and other users' files.
+pub fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    uids.split_whitespace().nth(1) == Some("0")
+}
+
+/// Sets a file's mode.
+pub fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }

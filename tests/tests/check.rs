@@ -102,7 +102,9 @@ fn the_pipe_is_right_and_each_change_of_it_is_found() {
         sandbox.write("stream.json", &lines.join("\n"));
     };
     write(&good);
-    let spec = documents(&sandbox.sh("kmh-check --only <stream.json").exits(0).stdout)["kmh.check/v1"]["spec"].clone();
+    let spec =
+        documents(&sandbox.sh("kmh-check --only <stream.json").exits(0).stdout)["kmh.check/v1"]["spec"]
+            .clone();
     let odd: Vec<&Value> = spec["results"]
         .as_array()
         .unwrap()
@@ -120,8 +122,13 @@ fn the_pipe_is_right_and_each_change_of_it_is_found() {
         let spec = &documents(&ran.stdout)["kmh.check/v1"]["spec"];
         let found = |r: &&Value| r["id"] == **id && r["subject"] == **subject && r["state"] == "critical";
         if spec["ok"] != false || !spec["results"].as_array().unwrap().iter().any(|r| found(&r)) {
-            let said: Vec<String> =
-                spec["results"].as_array().unwrap().iter().filter(|r| r["state"] == "critical").map(Value::to_string).collect();
+            let said: Vec<String> = spec["results"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|r| r["state"] == "critical")
+                .map(Value::to_string)
+                .collect();
             missed.push(format!("{id} {subject}: {}", said.join("\n  ")));
         }
     }

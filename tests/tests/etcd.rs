@@ -8,8 +8,11 @@ use std::time::Duration;
 use kmh_tests::netns::{Netns, until};
 use kmh_tests::sandbox::Sandbox;
 
-const MEMBERS: [(&str, &str, &str); 3] =
-    [("attic-1", "10.10.0.11", "10.10.0.1"), ("flat-1", "10.20.0.11", "10.20.0.1"), ("vps-1", "10.30.0.11", "10.30.0.1")];
+const MEMBERS: [(&str, &str, &str); 3] = [
+    ("attic-1", "10.10.0.11", "10.10.0.1"),
+    ("flat-1", "10.20.0.11", "10.20.0.1"),
+    ("vps-1", "10.30.0.11", "10.30.0.1"),
+];
 
 struct Cluster {
     sandbox: Sandbox,
@@ -19,7 +22,10 @@ struct Cluster {
 impl Cluster {
     /// Three members behind one router, which stands for the tunnels.
     fn start() -> Self {
-        assert!(PathBuf::from("/usr/bin/etcd").exists(), "etcd is missing: apt-get install etcd-server etcd-client");
+        assert!(
+            PathBuf::from("/usr/bin/etcd").exists(),
+            "etcd is missing: apt-get install etcd-server etcd-client"
+        );
         let sandbox = Sandbox::new();
         sandbox
             .sh("kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | kmh-push --store pki --to dir:out >/dev/null")
@@ -58,7 +64,8 @@ impl Cluster {
     /// `etcdctl` on a machine, with a certificate of that machine.
     fn ctl(&self, machine: &str, pair: &str, command: &str) -> kmh_tests::sandbox::Ran {
         let pki = self.sandbox.path().join("out").join(machine).join("etc/kubernetes/pki");
-        let endpoints: Vec<_> = MEMBERS.iter().map(|(_, address, _)| format!("https://{address}:2379")).collect();
+        let endpoints: Vec<_> =
+            MEMBERS.iter().map(|(_, address, _)| format!("https://{address}:2379")).collect();
         let pair = if pair.is_empty() {
             String::new()
         } else {
@@ -81,7 +88,11 @@ fn three_members_serve_over_mutual_tls() {
     until(Duration::from_secs(60), "three healthy members", || {
         let ran = cluster.ctl("attic-1", "etcd/healthcheck-client", "endpoint health");
         let healthy = ran.stderr.matches("is healthy").count() + ran.stdout.matches("is healthy").count();
-        if ran.code == 0 && healthy == 3 { Ok(()) } else { Err(format!("{ran:?}\n{}", cluster.net.log("etcd-attic-1"))) }
+        if ran.code == 0 && healthy == 3 {
+            Ok(())
+        } else {
+            Err(format!("{ran:?}\n{}", cluster.net.log("etcd-attic-1")))
+        }
     });
     // An API server writes on one machine and another reads on a second, each with its own certificate.
     cluster.ctl("attic-1", "apiserver-etcd-client", "put /registry/kmh yes").exits(0);

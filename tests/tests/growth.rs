@@ -11,7 +11,8 @@ const PIPE: &str = "kmh-pki --init --store pki | kmh-bgpcfg | kmh-render";
 
 /// The specs of the derived documents for an inventory that jq makes from the article's.
 fn derived(sandbox: &Sandbox, change: &str) -> BTreeMap<String, Value> {
-    let line = format!("kmh-bgpcfg <cluster.yaml | jq -c 'select(.kind==\"kmh.inventory/v1\") | {change}' | {PIPE}");
+    let line =
+        format!("kmh-bgpcfg <cluster.yaml | jq -c 'select(.kind==\"kmh.inventory/v1\") | {change}' | {PIPE}");
     let mut found = sandbox.sh(&line).exits(0).documents();
     found.remove("kmh.inventory/v1");
     found.into_iter().map(|(kind, mut document)| (kind, document["spec"].take())).collect()
@@ -22,7 +23,8 @@ fn files(bundle: &Value) -> BTreeMap<(String, String), Value> {
     let mut found = BTreeMap::new();
     for machine in bundle["machines"].as_array().unwrap() {
         for file in machine["files"].as_array().unwrap() {
-            let key = (machine["name"].as_str().unwrap().to_owned(), file["path"].as_str().unwrap().to_owned());
+            let key =
+                (machine["name"].as_str().unwrap().to_owned(), file["path"].as_str().unwrap().to_owned());
             found.insert(key, file.clone());
         }
     }
@@ -33,7 +35,9 @@ fn files(bundle: &Value) -> BTreeMap<(String, String), Value> {
 fn changed(before: &Value, after: &Value) -> BTreeSet<(String, String)> {
     let (before, after) = (files(before), files(after));
     let machines: BTreeSet<&String> = before.keys().map(|(machine, _)| machine).collect();
-    after.keys().chain(before.keys())
+    after
+        .keys()
+        .chain(before.keys())
         .filter(|key| machines.contains(&key.0) && before.get(key) != after.get(key))
         .cloned()
         .collect()
@@ -52,7 +56,10 @@ fn the_order_of_the_inventory_changes_no_byte() {
     ] {
         let other = derived(&sandbox, change);
         for (kind, spec) in &written {
-            assert!(serde_json::to_string(spec).unwrap() == serde_json::to_string(&other[kind]).unwrap(), "{change}: {kind}");
+            assert!(
+                serde_json::to_string(spec).unwrap() == serde_json::to_string(&other[kind]).unwrap(),
+                "{change}: {kind}"
+            );
         }
     }
 }

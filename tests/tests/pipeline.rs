@@ -26,7 +26,10 @@ fn the_whole_pipe_says_yes_and_a_second_run_changes_nothing() {
     assert_eq!(sandbox.snapshot("pki"), pki, "the store was touched");
     assert_eq!(sandbox.snapshot("out"), out, "the target was touched");
     let lines = |text: &str| {
-        text.lines().filter(|line| !line.contains(r#""kind":"kmh.push/v1""#)).map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| !line.contains(r#""kind":"kmh.push/v1""#))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(lines(&first.stdout), lines(&second.stdout));
     let push = &second.documents()["kmh.push/v1"]["spec"];
@@ -65,7 +68,8 @@ fn mixed_generations_are_refused_with_both_places() {
 #[test]
 fn a_saved_stream_can_be_pushed_twice() {
     let sandbox = rendered();
-    let first = sandbox.sh("kmh-push --store pki --to dir:out <stream.json >pushed.json; cat pushed.json").exits(0);
+    let first =
+        sandbox.sh("kmh-push --store pki --to dir:out <stream.json >pushed.json; cat pushed.json").exits(0);
     assert_eq!(first.documents()["kmh.push/v1"]["spec"]["changed"], true);
     let out = sandbox.snapshot("out");
     let again = sandbox.sh("kmh-push --store pki --to dir:out <stream.json").exits(0);
@@ -80,7 +84,8 @@ fn a_saved_stream_can_be_pushed_twice() {
 #[test]
 fn check_push_check_is_a_pipe() {
     let sandbox = rendered();
-    let ran = sandbox.sh("kmh-check <stream.json | kmh-push --store pki --to dir:out | kmh-check -o json").exits(0);
+    let ran =
+        sandbox.sh("kmh-check <stream.json | kmh-push --store pki --to dir:out | kmh-check -o json").exits(0);
     assert_eq!(ran.stdout.matches(r#""kind":"kmh.check/v1""#).count(), 1);
     let found = ran.documents();
     assert_eq!(found["kmh.check/v1"]["spec"]["ok"], true);
@@ -140,7 +145,9 @@ fn a_make_target_keeps_its_file_when_the_tool_fails() {
     sandbox.sh("kmh-bgpcfg -i cluster.yaml --only --write network.json").exits(0);
     assert_eq!(time(), written, "the same bytes were written again");
 
-    sandbox.sh("sed -i 's/10.20.0.11,/10.20.1.11,/' cluster.yaml && touch -d '+1 minute' cluster.yaml").exits(0);
+    sandbox
+        .sh("sed -i 's/10.20.0.11,/10.20.1.11,/' cluster.yaml && touch -d '+1 minute' cluster.yaml")
+        .exits(0);
     let ran = sandbox.sh("make -s network.json").says("10.20.1.11").says("cluster.yaml:");
     assert_ne!(ran.code, 0);
     assert_eq!(sandbox.read("network.json"), good);
@@ -202,7 +209,8 @@ fn a_cron_job_without_stdin_is_told_so() {
 #[test]
 fn a_reader_that_left_is_no_error() {
     let sandbox = Sandbox::new();
-    let ran = sandbox.bash("kmh-pki --init --store pki <cluster.yaml | true; echo \"${PIPESTATUS[0]}\"").exits(0);
+    let ran =
+        sandbox.bash("kmh-pki --init --store pki <cluster.yaml | true; echo \"${PIPESTATUS[0]}\"").exits(0);
     assert_eq!((ran.stdout.as_str(), ran.stderr.contains("error")), ("0\n", false), "{}", ran.stderr);
 }
 
@@ -216,7 +224,11 @@ fn passed_documents_keep_their_bytes_and_foreign_kinds_are_left_alone() {
     let kinds: Vec<_> = documents(&ran.stdout).into_keys().collect();
     assert_eq!(kinds, ["example.com/note", "kmh.inventory/v1", "kmh.network/v1"]);
     sandbox.write("note.json", r#"{"kind":"kmh.netwrok/v1","spec":{}}"#);
-    sandbox.sh("kmh-bgpcfg -i note.json -i cluster.yaml").exits(2).says("kmh.netwrok/v1").says("kmh.network/v1");
+    sandbox
+        .sh("kmh-bgpcfg -i note.json -i cluster.yaml")
+        .exits(2)
+        .says("kmh.netwrok/v1")
+        .says("kmh.network/v1");
 }
 
 #[test]

@@ -60,7 +60,8 @@ fn needles(sandbox: &Sandbox) -> Vec<Needle> {
         let mode = path.metadata().unwrap().permissions().mode();
         if path.is_file() && mode & 0o777 == 0o600 {
             let file = std::fs::read(path).unwrap();
-            if !file.is_empty() && path.extension().is_some_and(|ending| ending != "json" && ending != "lock") {
+            if !file.is_empty() && path.extension().is_some_and(|ending| ending != "json" && ending != "lock")
+            {
                 found.push(Needle::new(path, &file));
             }
         }
@@ -152,7 +153,11 @@ fn key_material_is_in_the_store_and_on_the_machine_that_needs_it_and_nowhere_els
         }
     });
     assert!(deployed > 30, "only {deployed} deployed secrets: the search finds nothing");
-    assert_eq!(std::fs::read_dir(sandbox.path().join("tmp")).unwrap().count(), 0, "a temporary file was left");
+    assert_eq!(
+        std::fs::read_dir(sandbox.path().join("tmp")).unwrap().count(),
+        0,
+        "a temporary file was left"
+    );
 
     // Nobody else can enter where secrets are.
     for dir in ["pki", "out"] {

@@ -1,27 +1,27 @@
-//! The plan for people: one page, 100 columns.
+//! The plan for people: one page, 80 columns.
 
 use std::fmt::Write as _;
 
 use kmh_cli::table::Table;
 use kmh_cli::text::printable;
-use kmh_doc::network::{FindingLevel, NetworkSpec, PeerKind, Session};
+use kmh_doc::network::{FindingLevel, NetworkSpec, PeerKind, RouterPlan, Session};
 
 /// Widest line.
-const COLUMNS: usize = 100;
+const COLUMNS: usize = 80;
 /// More node sessions than this are only counted.
 const SESSIONS_SHOWN: usize = 40;
 
-/// The whole page. With `all`, every session has its line.
-pub(crate) fn page(spec: &NetworkSpec, all: bool) -> String {
+/// The page: what the chosen machines have a part in, and the findings. With `all`, every session has its line.
+pub(crate) fn page(spec: &NetworkSpec, all: bool, chosen: &dyn Fn(&str) -> bool) -> String {
     let mut out = String::new();
-    section(&mut out, "ROUTERS", &routers(spec));
-    let (sessions, left_out) = sessions(spec, all);
+    section(&mut out, "ROUTERS", &routers(spec, chosen));
+    let (sessions, left_out) = sessions(spec, all, chosen);
     section(&mut out, "SESSIONS", &sessions);
     if left_out > 0 {
         let _ = writeln!(out, "{left_out} more with nodes; -v shows them");
     }
     if !spec.tunnels.is_empty() {
-        section(&mut out, "TUNNELS", &tunnels(spec));
+        section(&mut out, "TUNNELS", &tunnels(spec, chosen));
     }
     let _ = writeln!(out, "\nMTU of pods: {}", spec.pod_mtu);
     if !spec.findings.is_empty() {
@@ -86,32 +86,31 @@ fn wrap(out: &mut String, text: &str, indent: &str) {
     out.push('\n');
 }
 
-fn routers(spec: &NetworkSpec) -> Table {
-    let mut table = Table::new(["ROUTER", "SITE", "AS", "ADDRESS", "NODES", "ROUTERS", "ORIGINATES"]);
-    for router in &spec.routers {
-        let count = |kind: PeerKind| {
-            router.sessions.iter().filter(|session| session.with == kind).count().to_string()
-        };
+/// Routers that are chosen, or have a session with a machine that is.
+fn routers(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Table {
+    let mut table = Table::new(["ROUTER", "SITE", "AS", "ADDRESS", "SESSIONS", "ORIGINATES"]);
+    let concerned =
+        |router: &&RouterPlan| chosen(&router.name) || router.sessions.iter().any(|s| chosen(&s.peer));
+    for router in spec.routers.iter().filter(concerned) {
         let originates: Vec<String> = router.originate.iter().map(ToString::to_string).collect();
         table.row([
-            &cell(&router.name, 16),
-            &cell(&router.site, 12),
+            &cell(&router.name, 14),
+            &cell(&router.site, 10),
             &router.asn.to_string(),
-            &cell(&router.addresses.join(" "), 18),
-            &count(PeerKind::Node),
-            &count(PeerKind::Router),
-            &cell(&originates.join(" "), 28),
+            &cell(&router.addresses.join(" "), 15),
+            &router.sessions.len().to_string(),
+            &cell(&originates.join(" "), 29),
         ]);
     }
     table
 }
 
-fn sessions(spec: &NetworkSpec, all: bool) -> (Table, usize) {
+fn sessions(spec: &NetworkSpec, all: bool, chosen: &dyn Fn(&str) -> bool) -> (Table, usize) {
     let mut table = Table::new(["ROUTER", "PEER", "WITH", "FROM", "TO", "PEER AS", "HOLD", "BFD"]);
     let (mut nodes, mut left_out) = (0, 0);
-    for (router, session) in
-        spec.routers.iter().flat_map(|router| router.sessions.iter().map(move |session| (router, session)))
-    {
+    let all_sessions =
+        spec.routers.iter().flat_map(|router| router.sessions.iter().map(move |session| (router, session)));
+    for (router, session) in all_sessions.filter(|(r, s)| chosen(&r.name) || chosen(&s.peer)) {
         if session.with == PeerKind::Node {
             nodes += 1;
             if nodes > SESSIONS_SHOWN && !all {
@@ -140,19 +139,24 @@ fn with(session: &Session) -> &'static str {
     }
 }
 
-fn tunnels(spec: &NetworkSpec) -> Table {
-    let mut table = Table::new(["NO", "TUNNEL", "NETWORK", "MTU", "INTERFACES", "FROM", "TO"]);
-    for tunnel in &spec.tunnels {
+fn tunnels(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Table {
+    let mut table = Table::new(["NO", "TUNNEL", "NETWORK", "MTU", "INTERFACES", "INITIATES"]);
+    for tunnel in spec.tunnels.iter().filter(|tunnel| tunnel.ends.iter().any(|end| chosen(&end.router))) {
         let networks: Vec<String> = tunnel.networks.iter().map(ToString::to_string).collect();
-        let end = |index: usize| tunnel.ends[index].remote_address.clone().unwrap_or_else(|| "-".to_owned());
+        let [low, high] = &tunnel.ends;
+        let initiates = match (low.initiates, high.initiates) {
+            (true, true) => "both",
+            (true, false) => &low.router,
+            (false, true) => &high.router,
+            (false, false) => "-",
+        };
         table.row([
             &tunnel.index.to_string(),
             &cell(&tunnel.name, 18),
             &cell(&networks.join(" "), 15),
             &tunnel.mtu.to_string(),
-            &cell(&format!("{} {}", tunnel.ends[0].interface, tunnel.ends[1].interface), 15),
-            &cell(&end(0), 15),
-            &cell(&end(1), 15),
+            &cell(&format!("{} {}", low.interface, high.interface), 15),
+            &cell(initiates, 10),
         ]);
     }
     table

@@ -34,7 +34,7 @@ fn the_inventory_passes_and_the_network_follows() {
 #[test]
 fn the_page_for_people_fits_and_names_everything() {
     let page = stdout(&call(&["-i", ARTICLE, "-o", "text"]));
-    assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+    assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
     for text in [
         "ROUTERS",
         "SESSIONS",
@@ -78,7 +78,23 @@ fn a_router_without_as_number_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_limit_narrows_the_page_and_never_the_document() {
+    let page = stdout(&call(&["-i", ARTICLE, "-o", "text", "--limit", "pi-1"]));
+    let tables = page.split("MTU of pods").next().unwrap();
+    assert!(tables.contains("fw-flat") && tables.contains("pi-1"), "{page}");
+    assert!(!tables.contains("gw-vps") && !tables.contains("flat-1"), "{page}");
+    assert_eq!(stdout(&call(&["-i", ARTICLE, "--limit", "pi-1"])), stdout(&call(&["-i", ARTICLE])));
+
+    let output = call(&["-i", ARTICLE, "--limit", "pi-2"]);
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("`--limit pi-2` selects no machine") && said.contains("pi-1"), "{said}");
+}
+
+#[test]
 fn help_ends_with_examples() {
     let help = stdout(&call(&["--help"]));
+    let examples = help.split("EXAMPLES").nth(1).unwrap_or_default();
+    assert!(examples.lines().all(|line| line.len() < 80), "wrapped commands cannot be pasted:\n{examples}");
     assert!(help.contains("EXAMPLES") && help.contains("kmh-bgpcfg -i cluster.yaml -o text"), "{help}");
 }

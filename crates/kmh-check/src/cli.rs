@@ -17,22 +17,31 @@ use crate::report;
 
 const TOOL: &str = "kmh-check";
 
+// At most 79 columns: a wrapped command cannot be pasted.
 const AFTER: &str = "\
 EXAMPLES
   Check everything that the pipe makes, before it is pushed:
-      kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | kmh-check -o text
+    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render |
+      kmh-check -o text
 
-  As a gate: kmh-push refuses a stream whose check says no:
-      kmh-check <stream.json | kmh-push --store pki --to ssh | kmh-check -o text
+  As a gate, because kmh-push refuses a stream whose check says no:
+    kmh-check <stream.json | kmh-push --store pki --to ssh | kmh-check -o text
 
   One document alone; what needs others is skipped, and says so:
-      kmh-bgpcfg <cluster.yaml | kmh-check -o text
+    kmh-bgpcfg <cluster.yaml | kmh-check -o text
+
+  What was looked at, not only what is wrong:
+    kmh-check -i stream.json -o text -v
 
   Warnings say no too, and the report goes to a file:
-      kmh-check -i stream.json --only --strict --write check.json
+    kmh-check -i stream.json -o json --only --strict --write check.json
 
 EXIT CODES
-  0 the answer is yes; 1 the answer is no; 2 the call or a document is wrong; 3 the world failed";
+  0  the answer is yes
+  1  the answer is no
+  2  the call or a document is wrong
+  3  the world failed: the disk, or who reads the answer
+";
 
 /// Is it right, on paper? Certificates, files and network against the inventory and each other
 #[derive(Parser, Debug)]

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, ValueEnum};
 
 use crate::env::Env;
@@ -100,10 +101,11 @@ pub fn parse<P: Parser>(env: &mut Env) -> Result<P, Exit> {
     let parsed = command
         .try_get_matches_from_mut(env.args.clone())
         .and_then(|matches| P::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
-    let error = match parsed {
+    let mut error = match parsed {
         Ok(parsed) => return Ok(parsed),
         Err(error) => error,
     };
+    hint_at_input(&mut error);
     let when =
         early(env, "--color", None).and_then(|word| Color::from_str(&word, true).ok()).unwrap_or_default();
     let rendered = |terminal: bool, env: &Env| {
@@ -128,6 +130,18 @@ pub fn parse<P: Parser>(env: &mut Env) -> Result<P, Exit> {
         let _ = output::whole(env, &tool, &[line.as_bytes()], Exit::Wrong);
     }
     Err(Exit::Wrong)
+}
+
+/// Whoever names a file without `-i` meant an input.
+fn hint_at_input(error: &mut clap::Error) {
+    let odd = match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidSubcommand)) {
+        (Some(ContextValue::String(odd)), _) | (_, Some(ContextValue::String(odd))) => odd.clone(),
+        _ => return,
+    };
+    if !odd.starts_with('-') && odd.contains(['.', '/']) {
+        let tip = StyledStr::from(format!("documents come from stdin, or from files named with `-i {odd}`"));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
 }
 
 /// The value of an option on a command line that was not parsed, or cannot be.

@@ -50,6 +50,19 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| failed("read", path, &error))
 }
 
+/// Reads a file in the caller's way.
+pub(crate) fn read_by(
+    path: &Path,
+    how: impl FnOnce(&mut File) -> io::Result<Vec<u8>>,
+) -> Result<Vec<u8>, Failure> {
+    File::open(path).and_then(|mut file| how(&mut file)).map_err(|error| failed("read", path, &error))
+}
+
+/// Whether a file is there and holds exactly these bytes.
+pub(crate) fn holds(path: &Path, bytes: &[u8]) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && same(path, &meta, bytes).unwrap_or(false))
+}
+
 /// Reads a file whole when it is there.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match fs::read(path) {

@@ -83,6 +83,10 @@ fn attempt<T: Spec>(
     let common = context.common;
     context.check_selectors()?;
     if let Some(path) = &common.write {
+        if path.as_os_str() == "-" {
+            return Err(Failure::wrong("`--write -` names no file")
+                .hint("leave it out to write to stdout; a file of that name is `./-`"));
+        }
         // Before the long work, not after it.
         file::named(path)?;
     }

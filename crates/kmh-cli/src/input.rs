@@ -1,17 +1,11 @@
-//! Inputs: standard input or files, each JSON or YAML, taken apart into documents of which nothing is parsed but
-//! `kind` and `from`.
+//! Inputs: standard input or files, each JSON or YAML.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::io::Read as _;
-use std::ops::Range;
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use kmh_doc::tree::{self, Value};
-use kmh_doc::{Digest, Kind, Tree};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use kmh_doc::Tree;
+use kmh_doc::tree::{self, MAX_YAML, Value};
 
 use crate::args::Common;
 use crate::env::Env;
@@ -20,7 +14,7 @@ use crate::file;
 use crate::stream::Source;
 
 /// How to name a YAML inventory beside a stream.
-const TWO_INPUTS: &str = "name two inputs: `-i cluster.yaml -i -`";
+pub(crate) const TWO_INPUTS: &str = "name two inputs: `-i cluster.yaml -i -`";
 
 /// One input, as JSON.
 pub(crate) struct Input {
@@ -34,40 +28,23 @@ pub(crate) struct Input {
     pub(crate) count: usize,
 }
 
-/// One document of an input.
-pub(crate) struct Document {
-    /// Its kind; none when it is foreign.
-    pub(crate) kind: Option<Kind>,
-    /// Which input it is from.
-    pub(crate) input: usize,
-    /// Where it came from.
-    pub(crate) source: Source,
-    /// Where it lies in the input's text.
-    pub(crate) range: Range<usize>,
-    /// Where its spec lies in the input's text; empty when it is foreign.
-    pub(crate) spec: Range<usize>,
-    /// What it was computed from.
-    pub(crate) from: Vec<(Kind, Digest)>,
-    /// Its digest, once somebody asked for it.
-    pub(crate) digest: OnceLock<Result<Digest, Failure>>,
-}
-
 /// Reads every input that the command line names.
 pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec<Input>, Failure> {
+    let write = common.write.as_deref();
     if common.input.is_empty() {
         if env.stdin_is_terminal {
             return Err(Failure::wrong("stdin is a terminal, and no input was named").hint(format!(
                 "name a file, `{tool} -i cluster.yaml`, or pipe documents in, `{tool} <cluster.yaml`"
             )));
         }
-        return Ok(vec![input("stdin", stdin(env)?)?]);
+        return Ok(vec![input("stdin", stdin(env)?, write)?]);
     }
     let mut inputs = Vec::new();
     let mut failures = Vec::new();
     let mut stdin_was_read = false;
     for path in &common.input {
         let bytes = if path.as_os_str() != "-" {
-            file::read(path)
+            file::read_by(path, |file| octets(file))
         } else if stdin_was_read {
             Err(Failure::wrong("stdin is named twice").hint("name `-i -` once"))
         } else {
@@ -75,7 +52,7 @@ pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec
             stdin(env)
         };
         let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-        match bytes.and_then(|bytes| input(&name, bytes)) {
+        match bytes.and_then(|bytes| input(&name, bytes, write)) {
             Ok(input) => inputs.push(input),
             Err(failure) => failures.push(failure),
         }
@@ -84,37 +61,68 @@ pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec
 }
 
 fn stdin(env: &mut Env) -> Result<Vec<u8>, Failure> {
+    octets(&mut env.stdin).map_err(|error| Failure::world("cannot read stdin").because(file::plain(&error)))
+}
+
+/// Everything, or of what cannot be JSON one octet more than YAML may have: a device named by mistake never ends.
+fn octets(from: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    match env.stdin.read_to_end(&mut bytes) {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(Failure::world("cannot read stdin").because(file::plain(&error))),
+    (&mut *from).take(MAX_YAML as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_YAML && is_json(&bytes) {
+        from.read_to_end(&mut bytes)?;
     }
+    Ok(bytes)
+}
+
+/// Whether an input is JSON: it begins with `{`.
+fn is_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 /// Bytes as an input: text, and JSON.
-fn input(name: &str, bytes: Vec<u8>) -> Result<Input, Failure> {
+fn input(name: &str, bytes: Vec<u8>, write: Option<&Path>) -> Result<Input, Failure> {
     let source = Source { name: name.to_owned(), index: 1 };
-    let mut text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            return Err(match tree::from_bytes(error.as_bytes()) {
-                Err(problems) => Failure::problems(&source, &problems),
-                Ok(_) => Failure::wrong("the input is no UTF-8").at(name),
-            });
+    if is_json(&bytes) {
+        return text(&source, bytes).map(|text| Input { name: source.name, text, yaml: None, count: 0 });
+    }
+    if bytes.len() > MAX_YAML {
+        return Err(Failure::wrong(format!(
+            "{name} has more than {MAX_YAML} octets, which no YAML may have"
+        ))
+        .hint("an input that begins with `{` is JSON, and may be of any size"));
+    }
+    // A program's JSON in its place would have none of its comments. Known by its content, it is also known on stdin.
+    let written = write.filter(|path| file::holds(path, &bytes));
+    let text = text(&source, bytes)?;
+    match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return Err(empty(name)),
+        Some(b'[') if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() => {
+            return Err(Failure::wrong(format!("{name} is a JSON array, not a sequence of documents"))
+                .hint("take it apart with `jq -c '.[]'`"));
         }
-    };
+        Some(_) => {}
+    }
+    let input = yaml(&source, &text)?;
+    match written {
+        None => Ok(input),
+        Some(path) => Err(Failure::wrong("`--write` would replace the YAML that was read")
+            .at(path.display().to_string())
+            .because("a program's JSON would stand in the place of what a person wrote")
+            .hint("name another file")),
+    }
+}
+
+/// The text of an input, without a byte order mark.
+fn text(source: &Source, bytes: Vec<u8>) -> Result<String, Failure> {
+    let mut text = String::from_utf8(bytes).map_err(|error| match tree::from_bytes(error.as_bytes()) {
+        Err(problems) => Failure::problems(source, &problems),
+        Ok(_) => Failure::wrong("the input is no UTF-8").at(&source.name),
+    })?;
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
     }
-    match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
-        None => Err(empty(name)),
-        Some(b'{') => Ok(Input { name: source.name, text, yaml: None, count: 0 }),
-        Some(b'[') if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() => {
-            Err(Failure::wrong(format!("{name} is a JSON array, not a sequence of documents"))
-                .hint("take it apart with `jq -c '.[]'`"))
-        }
-        Some(_) => yaml(&source, &text),
-    }
+    Ok(text)
 }
 
 fn empty(name: &str) -> Failure {
@@ -156,215 +164,6 @@ fn yaml(source: &Source, text: &str) -> Result<Input, Failure> {
     }
     let text = tree.to_json().to_string();
     Ok(Input { name: source.name.clone(), text, yaml: Some(Arc::new(tree)), count: 0 })
-}
-
-/// The members of a JSON object in their written order, a repeated key as often as it stands there.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-/// A string that is borrowed where it can be.
-#[derive(serde::Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Takes an input apart. All that is wrong with its documents at once, unless it is no JSON at all.
-pub(crate) fn split(number: usize, input: &mut Input) -> Result<Vec<Document>, Failure> {
-    let text = input.text.as_str();
-    let mut documents = Vec::new();
-    let mut failures = Vec::new();
-    let mut end = 0;
-    let mut index = 0;
-    while let Some(start) = text.get(end..).and_then(|rest| rest.find(|c: char| !is_space(c))) {
-        let start = end + start;
-        let rest = text.get(start..).unwrap_or_default();
-        index += 1;
-        if !rest.starts_with('{') {
-            return Err(goes_on(&input.name, text, start, index));
-        }
-        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Members<'_>>();
-        let members = match stream.next() {
-            Some(Ok(Members(members))) => members,
-            Some(Err(error)) => return Err(broken(&input.name, text, start, index, &error)),
-            None => break,
-        };
-        end = start + stream.byte_offset();
-        let source = Source { name: input.name.clone(), index };
-        match document(number, text, source, start..end, &members) {
-            Ok(document) => documents.push(document),
-            Err(failure) => {
-                let at = if input.yaml.is_some() {
-                    input.name.clone()
-                } else {
-                    place(&input.name, text, start, index)
-                };
-                failures.push(failure.at(at));
-            }
-        }
-    }
-    input.count = index;
-    Failure::all(failures).map_or(Ok(documents), Err)
-}
-
-/// What may stand between documents; a byte order mark too, for `cat` of files that begin with one.
-fn is_space(c: char) -> bool {
-    c.is_ascii_whitespace() || c == '\u{feff}'
-}
-
-/// The line of an octet, from 1.
-pub(crate) fn line(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
-}
-
-fn place(name: &str, text: &str, offset: usize, index: usize) -> String {
-    format!("{name}:{}, document {index}", line(text, offset))
-}
-
-/// What follows a document is none.
-fn goes_on(name: &str, text: &str, offset: usize, index: usize) -> Failure {
-    let rest = text.get(offset..).unwrap_or_default();
-    let shown: String = rest.lines().next().unwrap_or_default().chars().take(40).collect();
-    let before = index - 1;
-    let failure = match rest.as_bytes().first() {
-        Some(b',' | b']' | b'}' | b'[' | b':' | b'"') => Failure::wrong(format!(
-            "after document {before}, {name} goes on with something that is no document"
-        ))
-        .because(format!("`{shown}` stands where `{{` was expected"))
-        .hint("documents follow one another without commas or brackets; `jq -c '.[]'` takes an array apart"),
-        _ => Failure::wrong(format!(
-            "{name} begins as JSON and goes on as something else after document {before}"
-        ))
-        .because(format!("`{shown}` stands where `{{` was expected"))
-        .hint(format!("if that is YAML, {TWO_INPUTS}")),
-    };
-    failure.at(format!("{name}:{}", line(text, offset)))
-}
-
-/// A document that is no JSON.
-fn broken(name: &str, text: &str, start: usize, index: usize, error: &serde_json::Error) -> Failure {
-    let message = error.to_string();
-    let cause = message.split(" at line ").next().unwrap_or_default();
-    let at = format!("{name}:{}, document {index}", line(text, start) + error.line().saturating_sub(1));
-    if error.is_eof() {
-        return Failure::wrong(format!("{name} ends in the middle of document {index}"))
-            .at(at)
-            .hint("the command that wrote it was stopped, or its disk is full; run it again");
-    }
-    let failure =
-        Failure::wrong(format!("document {index} of {name} is no valid JSON")).at(at).because(cause);
-    if index == 1 {
-        failure.hint("an input that begins with `{` is read as JSON; for YAML, put a line `---` on top")
-    } else {
-        failure
-    }
-}
-
-/// What is wrong with a document, its place aside.
-fn document(
-    input: usize,
-    text: &str,
-    source: Source,
-    range: Range<usize>,
-    members: &[(Cow<'_, str>, &RawValue)],
-) -> Result<Document, Failure> {
-    let all = |name: &str| {
-        members.iter().filter(move |(key, _)| key == name).map(|(_, value)| *value).collect::<Vec<_>>()
-    };
-    let twice =
-        |name: &str| Failure::wrong(format!("the key `{name}` is written twice")).hint("remove one of them");
-    let name: String = match all("kind").as_slice() {
-        [] => {
-            return Err(Failure::wrong("a document without `kind`")
-                .hint("`kind` names what it is, such as `kmh.inventory/v1`"));
-        }
-        [kind] => serde_json::from_str(kind.get())
-            .map_err(|_| Failure::wrong("the `kind` of a document is no text"))?,
-        _ => return Err(twice("kind")),
-    };
-    let foreign = !name.starts_with("kmh.");
-    let mut document =
-        Document { kind: None, input, source, range, spec: 0..0, from: Vec::new(), digest: OnceLock::new() };
-    if foreign {
-        return Ok(document);
-    }
-    let Some(kind) = Kind::from_name(&name) else {
-        let failure = Failure::wrong(format!("`{name}` is no kind of document that kmh knows"));
-        return Err(match Kind::nearest(&name) {
-            Some(kind) => failure.hint(format!("did you mean `{kind}`?")),
-            None => failure.hint("kinds that do not begin with `kmh.` pass through untouched"),
-        });
-    };
-    let mut failures = Vec::new();
-    for (key, _) in members {
-        if !matches!(key.as_ref(), "kind" | "from" | "spec") {
-            failures.push(
-                Failure::wrong(format!("a document of the kind `{kind}` has no key `{key}`"))
-                    .hint("its keys are `kind`, `from` and `spec`"),
-            );
-        }
-    }
-    match all("spec").as_slice() {
-        [] => failures.push(Failure::wrong(format!("a document of the kind `{kind}` without `spec`"))),
-        [spec] if spec.get().starts_with('{') => {
-            let start = (spec.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-            document.spec = start..start + spec.get().len();
-        }
-        [_] => failures
-            .push(Failure::wrong(format!("the `spec` of a document of the kind `{kind}` is no mapping"))),
-        _ => failures.push(twice("spec")),
-    }
-    match all("from").as_slice() {
-        [] => {}
-        [from] => match origin(kind, from) {
-            Ok(from) => document.from = from,
-            Err(failure) => failures.push(failure),
-        },
-        _ => failures.push(twice("from")),
-    }
-    document.kind = Some(kind);
-    Failure::all(failures).map_or(Ok(document), Err)
-}
-
-/// What a document was computed from: digests by kind.
-fn origin(kind: Kind, from: &RawValue) -> Result<Vec<(Kind, Digest)>, Failure> {
-    let Ok(Members(members)) = serde_json::from_str(from.get()) else {
-        return Err(Failure::wrong(format!("the `from` of a document of the kind `{kind}` is no mapping")));
-    };
-    let mut found: Vec<(Kind, Digest)> = Vec::new();
-    for (name, digest) in members {
-        let Some(origin) = Kind::from_name(&name) else {
-            return Err(Failure::wrong(format!(
-                "`from` names `{name}`, which is no kind of document that kmh knows"
-            )));
-        };
-        let text: Option<String> = serde_json::from_str(digest.get()).ok();
-        let Some(digest) = text.as_deref().and_then(Digest::parse) else {
-            return Err(Failure::wrong(format!("`from` names no digest of `{name}`"))
-                .hint("a digest is `sha256:` and 64 hexadecimal digits"));
-        };
-        if found.iter().any(|(other, _)| *other == origin) {
-            return Err(Failure::wrong(format!("`from` names `{name}` twice")));
-        }
-        found.push((origin, digest));
-    }
-    Ok(found)
 }
 
 /// Keys that a mapping of YAML has twice: the text that is passed on has only the last of them.

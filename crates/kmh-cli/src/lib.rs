@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod context;
+mod documents;
 pub mod env;
 pub mod exit;
 pub mod failure;

@@ -8,9 +8,10 @@ use kmh_doc::tree::{self, Value};
 use kmh_doc::{Digest, Kind, Place, Problems, Spec, Tree, decode};
 
 use crate::args::Common;
+use crate::documents::{self, Document};
 use crate::env::Env;
 use crate::failure::{Failure, Note};
-use crate::input::{self, Document, Input};
+use crate::input::{self, Input};
 
 /// Where a document came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Stream {
         let mut documents = Vec::new();
         let mut failures = Vec::new();
         for (number, input) in inputs.iter_mut().enumerate() {
-            match input::split(number, input) {
+            match documents::split(number, input) {
                 Ok(found) => documents.extend(found),
                 Err(failure) => failures.push(failure),
             }
@@ -139,7 +140,7 @@ impl Stream {
         let before = input.text.get(..document.range.start).unwrap_or_default();
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
         let start = Place {
-            line: u32::try_from(input::line(&input.text, document.range.start)).unwrap_or(u32::MAX),
+            line: u32::try_from(documents::line(&input.text, document.range.start)).unwrap_or(u32::MAX),
             column: u32::try_from(column + 1).unwrap_or(u32::MAX),
         };
         match tree::parse_json(self.text(document, &document.range)) {
@@ -178,7 +179,7 @@ impl Stream {
         let Some(input) = self.inputs.get(document.input) else { return document.source.to_string() };
         let mut place = input.name.clone();
         if input.yaml.is_none() && input.count > 1 {
-            let line = input::line(&input.text, document.range.start);
+            let line = documents::line(&input.text, document.range.start);
             place = format!("{place}:{line}, document {}", document.source.index);
         }
         place
@@ -206,7 +207,7 @@ impl Stream {
             let place = if input.yaml.is_some() {
                 document.source.to_string()
             } else {
-                document.source.line(input::line(&input.text, document.spec.start + defect.offset))
+                document.source.line(documents::line(&input.text, document.spec.start + defect.offset))
             };
             let failure = Failure::wrong(defect.to_string()).at(format!("{path} ({place})"));
             match defect.flaw.hint() {

@@ -20,7 +20,8 @@ fn what_a_person_wrote_is_not_replaced_by_what_was_made_of_it() {
         (vec!["--write", file], YAML),
         (vec!["--only", "-i", file, "-i", "-", "--write", file], INVENTORY),
     ] {
-        derive(&args, stdin).refused(&["`--write` would replace the YAML that was read", "name another file"]);
+        derive(&args, stdin)
+            .refused(&["`--write` would replace the YAML that was read", "name another file"]);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), YAML, "{args:?}");
     }
     // A stream may be brought up to date in its place.
@@ -39,7 +40,8 @@ fn a_dash_is_no_file_to_write() {
 
 #[test]
 fn a_file_without_its_option_is_recognized() {
-    derive(&["cluster.yaml"], INVENTORY).refused(&["unexpected argument 'cluster.yaml'", "`-i cluster.yaml`"]);
+    derive(&["cluster.yaml"], INVENTORY)
+        .refused(&["unexpected argument 'cluster.yaml'", "`-i cluster.yaml`"]);
     derive(&["./cluster"], INVENTORY).refused(&["`-i ./cluster`"]);
     let ran = derive(&["ensrue"], INVENTORY).refused(&["unexpected argument 'ensrue'"]);
     assert!(!ran.err.contains("-i"), "{}", ran.err);
@@ -63,11 +65,13 @@ impl std::io::Read for Endless {
 #[test]
 fn a_device_is_not_read_without_end() {
     for head in ["\0\0", "kind: x", "", "\u{feff}\n["] {
-        let change = |env: &mut Env| env.stdin = Box::new(Endless(head.as_bytes(), std::sync::Arc::default()));
+        let change =
+            |env: &mut Env| env.stdin = Box::new(Endless(head.as_bytes(), std::sync::Arc::default()));
         common::run_in::<kmh_doc::pki::PkiSpec>(&[], "", change, |_, _| unreachable!())
             .refused(&["stdin has more than 33554432 octets", "begins with `{`"]);
     }
-    let zero = common::run_in::<kmh_doc::pki::PkiSpec>(&["-i", "/dev/zero"], "", |_| {}, |_, _| unreachable!());
+    let zero =
+        common::run_in::<kmh_doc::pki::PkiSpec>(&["-i", "/dev/zero"], "", |_| {}, |_, _| unreachable!());
     zero.refused(&["/dev/zero has more than 33554432 octets"]);
 }
 

@@ -3,6 +3,7 @@
 //! serde's own types forget all three, and with them the chance to report every problem at its place.
 
 use crate::problem::{Code, Problem, Problems};
+pub use crate::yaml::MAX_BYTES as MAX_YAML;
 use crate::{json, yaml};
 
 /// How deep values may lie in one another.

@@ -10,8 +10,8 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 use crate::problem::{Code, Problem, Problems};
 use crate::tree::{self, Key, Place, Tree, Value};
 
-/// Octets of a whole input; an inventory of ten thousand nodes has three million.
-const MAX_BYTES: usize = 32 << 20;
+/// Octets of a whole YAML input; an inventory of ten thousand nodes has three million.
+pub const MAX_BYTES: usize = 32 << 20;
 /// Octets of one line.
 const MAX_LINE: usize = 1 << 20;
 /// Values, keys not counted.

@@ -11,6 +11,7 @@ mod model;
 mod names;
 mod needs;
 mod nodes;
+mod outside;
 mod ports;
 mod ranges;
 mod report;
@@ -28,6 +29,7 @@ use kmh_doc::{Problems, Tree};
 
 pub use model::{Model, Node, Router, Setting, Site, Tunnel, TunnelEnd};
 pub use needs::Need;
+pub use nodes::may_label;
 
 use report::Report;
 
@@ -45,6 +47,7 @@ pub fn load(document: &Tree, needs: &[Need]) -> Result<(Model, Problems), Proble
     names::check(&inventory, &mut report);
     ranges::check(&inventory, &mut report);
     machines::check(&inventory, &mut report);
+    outside::check(&inventory, &mut report);
     routers::check(&inventory, &mut report);
     nodes::check(&inventory, needs, &mut report);
     tunnel_check::check(&inventory, &mut report);

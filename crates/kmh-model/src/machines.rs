@@ -33,8 +33,6 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
         let apart =
             OneOrMany(site.gateway.iter().copied().filter(|address| !own.contains(address)).collect());
         once(&mut given, &apart, &what, &path, report);
-        resolvers(site, s, report);
-        uplinks(site, s, report);
     }
     for (n, node) in inventory.nodes.iter().enumerate() {
         let path = format!("spec.nodes[{n}].address");
@@ -101,54 +99,6 @@ fn once(
             );
         } else {
             given.insert(*address, (what.to_owned(), path));
-        }
-    }
-}
-
-/// Pods ask the nodes' name servers too, so a loopback address would lead each of them to itself.
-fn resolvers(site: &Site, s: usize, report: &mut Report<'_>) {
-    for (i, address) in site.resolvers.iter().enumerate() {
-        if let Some((what, source)) = ranges::reserved(IpNet::from(*address)) {
-            report.add(
-                Problem::error(
-                    Code::ReservedRange,
-                    format!("spec.sites[{s}].resolvers[{i}]"),
-                    format!("`{address}`, a resolver of `{}`, is a {what} address ({source})", site.name),
-                )
-                .hint("name a server that pods reach too, such as the router"),
-            );
-        }
-    }
-}
-
-fn uplinks(site: &Site, s: usize, report: &mut Report<'_>) {
-    for (r, router) in site.routers.iter().enumerate() {
-        for (u, uplink) in router.uplinks.iter().enumerate() {
-            let Some(address) = uplink.address.as_ref().and_then(kmh_doc::HostName::ip) else { continue };
-            let path = format!("spec.sites[{s}].routers[{r}].uplinks[{u}].address");
-            if let Some((what, source)) = ranges::reserved(IpNet::from(address)) {
-                report.error(
-                    Code::ReservedRange,
-                    &path,
-                    format!(
-                        "`{address}`, uplink `{}` of `{}`, is a {what} address ({source})",
-                        uplink.name, router.name
-                    ),
-                );
-            }
-            if uplink.dynamic {
-                report.add(
-                    Problem::error(
-                        Code::Contradiction,
-                        &path,
-                        format!(
-                            "uplink `{}` of `{}` is dynamic, and has a fixed address",
-                            uplink.name, router.name
-                        ),
-                    )
-                    .hint("name the host name that follows the address, or remove `dynamic`"),
-                );
-            }
         }
     }
 }

@@ -11,7 +11,7 @@ use kmh_doc::newtypes::{HostName, Interface, LabelKey, LabelValue};
 use kmh_doc::{Asn, Label};
 use serde_json::Value;
 
-use crate::address;
+use crate::{address, tunnels};
 
 /// A cluster that can work.
 #[derive(Clone, Debug)]
@@ -152,6 +152,13 @@ pub struct TunnelEnd {
     pub initiates: bool,
     /// Whether the other end can reach it without having been called first.
     pub reachable: bool,
+}
+
+impl Tunnel {
+    /// Its name: `LOWER--HIGHER`, by the ids of its routers.
+    pub fn name(&self) -> String {
+        tunnels::name(&self.ends[0].router, &self.ends[1].router)
+    }
 }
 
 impl Model {

@@ -7,14 +7,23 @@ use kmh_doc::{Code, Label, Problem, decode};
 
 use crate::report::Report;
 
-/// Names that mean something else where machines are named: a bundle's target, and a group of push.
-const TAKEN: &[&str] = &["cluster", "operator"];
+/// Names that mean something else where machines are named: a bundle's target, a group of push, and oneself.
+const TAKEN: &[(&str, &str)] = &[
+    ("cluster", "kmh names something of its own so"),
+    ("operator", "kmh names something of its own so"),
+    ("localhost", "every machine calls itself so (RFC 6761)"),
+];
+/// The longest name in a certificate that ends in the cluster's domain; DNS takes 253 characters.
+const LONGEST_SERVICE: &str = "kubernetes.default.svc.";
 /// Longest node name: the certificate's common name is `system:node:NAME`, and X.509 takes 64 (RFC 5280, appendix A.1).
 const NODE_NAME: usize = 64 - "system:node:".len();
 /// What a router's certificate adds to its name and the cluster's.
 const IDENTITY: usize = "..ipsec.internal".len();
 
 pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
+    if inventory.sites.is_empty() {
+        report.error(Code::MissingKey, "spec.sites", "there is no site");
+    }
     unique_names(inventory, report);
     unique_within(inventory, report);
     unique_ids(inventory, report);
@@ -38,10 +47,10 @@ fn unique_names(inventory: &Inventory, report: &mut Report<'_>) {
         named.push(("node", &node.name, format!("spec.nodes[{n}].name")));
     }
     for (what, name, path) in named {
-        if TAKEN.contains(&name.as_str()) {
+        if let Some((_, why)) = TAKEN.iter().find(|(taken, _)| *taken == name.as_str()) {
             report.add(
                 Problem::error(Code::DuplicateName, &path, format!("the name `{name}` is taken"))
-                    .because("kmh names something of its own so")
+                    .because(*why)
                     .hint("choose another name"),
             );
         }
@@ -155,11 +164,19 @@ fn lengths(inventory: &Inventory, report: &mut Report<'_>) {
             }
         }
     }
-    if inventory.cluster.domain.ip().is_some() {
+    let domain = &inventory.cluster.domain;
+    if LONGEST_SERVICE.len() + domain.as_str().len() > 253 {
+        report.add(
+            Problem::error(Code::BadHost, "spec.cluster.domain", "the cluster's domain is too long").because(
+                format!("`{LONGEST_SERVICE}` stands in front of it, and DNS takes 253 characters (RFC 1035)"),
+            ),
+        );
+    }
+    if domain.ip().is_some() {
         report.error(
             Code::BadHost,
             "spec.cluster.domain",
-            format!("`{}` is an address; the cluster's domain is a name", inventory.cluster.domain),
+            format!("`{domain}` is an address; the cluster's domain is a name"),
         );
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kmh_doc::inventory::{Inventory, Role};
+use kmh_doc::inventory::{Inventory, Node, Role};
+use kmh_doc::newtypes::LabelKey;
 use kmh_doc::{Code, Problem};
 
 use crate::needs::Need;
@@ -15,6 +16,30 @@ const DERIVED_LABELS: &[(&str, &str)] = &[
     ("kubernetes.io/os", "kubelet"),
     ("topology.kubernetes.io/zone", "`site`"),
 ];
+
+/// Labels inside Kubernetes' own domains that a kubelet may give its node.
+const KNOWN_LABELS: [&str; 7] = [
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "node.kubernetes.io/exclude-from-external-load-balancers",
+];
+
+/// Whether a kubelet takes the label on its command line, and the `NodeRestriction` admission lets it set it on its
+/// node: none in Kubernetes' own domains but the well-known ones, `node.kubernetes.io` and `kubelet.kubernetes.io`.
+pub fn may_label(key: &str) -> bool {
+    let Some((domain, _)) = key.split_once('/') else { return true };
+    let inside = |parent: &str| {
+        domain == parent || domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
+    };
+    if !inside("kubernetes.io") && !inside("k8s.io") {
+        return true;
+    }
+    KNOWN_LABELS.contains(&key) || inside("kubelet.kubernetes.io") || inside("node.kubernetes.io")
+}
 
 pub(crate) fn check(inventory: &Inventory, needs: &[Need], report: &mut Report<'_>) {
     for (n, node) in inventory.nodes.iter().enumerate() {
@@ -47,21 +72,38 @@ pub(crate) fn check(inventory: &Inventory, needs: &[Need], report: &mut Report<'
                 );
             }
         }
-        for (key, from) in DERIVED_LABELS {
-            if node.labels.contains_key(*key) {
-                report.add(
-                    Problem::error(
-                        Code::DerivedSetting,
-                        format!("spec.nodes[{n}].labels"),
-                        format!("the label `{key}` of `{}` is derived", node.name),
-                    )
-                    .because(format!("it follows from {from}"))
-                    .hint("remove it"),
-                );
-            }
-        }
+        labels(node, n, report);
     }
     roles(inventory, needs, report);
+}
+
+fn labels(node: &Node, n: usize, report: &mut Report<'_>) {
+    for key in node.labels.keys().map(LabelKey::as_str) {
+        let path = format!("spec.nodes[{n}].labels");
+        if let Some((_, from)) = DERIVED_LABELS.iter().find(|(derived, _)| *derived == key) {
+            report.add(
+                Problem::error(
+                    Code::DerivedSetting,
+                    path,
+                    format!("the label `{key}` of `{}` is derived", node.name),
+                )
+                .because(format!("it follows from {from}"))
+                .hint("remove it"),
+            );
+        } else if !may_label(key) {
+            report.add(
+                Problem::error(
+                    Code::Contradiction,
+                    path,
+                    format!("a kubelet may not give its node `{}` the label `{key}`", node.name),
+                )
+                .because("Kubernetes keeps its own domains for itself (admission `NodeRestriction`)")
+                .hint(
+                    "set it with `kubectl label node`, or choose a key outside of kubernetes.io and k8s.io",
+                ),
+            );
+        }
+    }
 }
 
 fn roles(inventory: &Inventory, needs: &[Need], report: &mut Report<'_>) {

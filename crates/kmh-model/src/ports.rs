@@ -12,6 +12,7 @@ const TAKEN: &[(u16, &str)] = &[
     (2379, "etcd's clients"),
     (2380, "etcd's members"),
     (2381, "etcd's metrics"),
+    (9099, "Calico's health"),
     (10248, "kubelet's health"),
     (10249, "kube-proxy's metrics"),
     (10250, "kubelet"),

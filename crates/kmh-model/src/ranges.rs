@@ -7,14 +7,26 @@ use kmh_doc::{Cidr, Code, OneOrMany, Problem};
 use crate::address::{family, is_v6};
 use crate::report::Report;
 
+/// What a range is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Pods,
+    /// A site's part of the pods.
+    Pool,
+    Services,
+    LoadBalancers,
+    Tunnels,
+    Nodes,
+    Lan,
+}
+
 /// A range of the inventory.
-struct Range {
-    net: IpNet,
+pub(crate) struct Range {
+    pub(crate) net: IpNet,
+    pub(crate) purpose: Use,
     /// What it is, for messages: `node network of attic`.
-    what: String,
-    path: String,
-    /// Whether it is a site's pool, which lies inside the cluster's pod range.
-    pool: bool,
+    pub(crate) what: String,
+    pub(crate) path: String,
 }
 
 /// Ranges that no cluster can use: what their addresses are, and who says so.
@@ -26,6 +38,7 @@ const RESERVED: &[(&str, &str, &str)] = &[
     ("240.0.0.0/4", "reserved", "RFC 1112"),
     ("::/128", "unspecified", "RFC 4291"),
     ("::1/128", "loopback", "RFC 4291"),
+    ("::ffff:0:0/96", "IPv4-mapped", "RFC 4291"),
     ("fe80::/10", "link-local", "RFC 4291"),
     ("ff00::/8", "multicast", "RFC 4291"),
 ];
@@ -45,6 +58,7 @@ fn meet(a: IpNet, b: IpNet) -> bool {
 
 pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
     let ranges = all(inventory, report);
+    twice(&ranges, report);
     for range in &ranges {
         if let Some((what, source)) = reserved(range.net) {
             report.error(
@@ -54,59 +68,82 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
             );
         }
     }
-    let (pools, others): (Vec<&Range>, Vec<&Range>) = ranges.iter().partition(|range| range.pool);
+    let (pools, others): (Vec<&Range>, Vec<&Range>) =
+        ranges.iter().partition(|range| range.purpose == Use::Pool);
     apart(&pools, report);
     apart(&others, report);
     pools_in_pods(inventory, &pools, report);
     pool_sizes(inventory, report);
     services(inventory, report);
     families(inventory, report);
+    without_services(inventory, &ranges, report);
 }
 
-fn all(inventory: &Inventory, report: &mut Report<'_>) -> Vec<Range> {
+/// Every range that is written.
+pub(crate) fn all(inventory: &Inventory, report: &Report<'_>) -> Vec<Range> {
     let mut ranges = Vec::new();
-    let mut add = |cidrs: &OneOrMany<Cidr>, what: &str, path: &str, pool: bool| {
-        for (i, cidr) in cidrs.iter().enumerate() {
-            let path = report.item(path, i);
-            if cidrs.iter().take(i).any(|other| other.is_v6() == cidr.is_v6()) {
-                let message = format!("the {what} has two networks of {}", family(cidr.is_v6()));
-                report.add(
-                    Problem::error(Code::FamilyTwice, &path, message).hint("name at most one of each family"),
-                );
-            }
-            ranges.push(Range { net: cidr.net(), what: what.to_owned(), path, pool });
-        }
+    let mut add = |cidrs: &OneOrMany<Cidr>, what: &str, path: &str, purpose: Use| {
+        ranges.extend(cidrs.iter().enumerate().map(|(i, cidr)| Range {
+            net: cidr.net(),
+            purpose,
+            what: what.to_owned(),
+            path: report.item(path, i),
+        }));
     };
     let cluster = &inventory.cluster;
-    add(&cluster.pod_cidrs, "pod range", "spec.cluster.pod_cidrs", false);
-    add(&cluster.service_cidrs, "service range", "spec.cluster.service_cidrs", false);
-    add(&cluster.load_balancer_cidrs, "load-balancer range", "spec.cluster.load_balancer_cidrs", false);
+    add(&cluster.pod_cidrs, "pod range", "spec.cluster.pod_cidrs", Use::Pods);
+    add(&cluster.service_cidrs, "service range", "spec.cluster.service_cidrs", Use::Services);
+    add(
+        &cluster.load_balancer_cidrs,
+        "load-balancer range",
+        "spec.cluster.load_balancer_cidrs",
+        Use::LoadBalancers,
+    );
     if let Some(tunnels) = &inventory.tunnels {
-        add(&tunnels.network, "tunnel range", "spec.tunnels.network", false);
+        add(&tunnels.network, "tunnel range", "spec.tunnels.network", Use::Tunnels);
     }
     for (s, site) in inventory.sites.iter().enumerate() {
         add(
             &site.network,
             &format!("node network of `{}`", site.name),
             &format!("spec.sites[{s}].network"),
-            false,
+            Use::Nodes,
         );
         add(
             &site.pod_cidrs,
             &format!("pod pool of `{}`", site.name),
             &format!("spec.sites[{s}].pod_cidrs"),
-            true,
+            Use::Pool,
         );
         for (l, lan) in site.lans.iter().enumerate() {
             add(
                 &lan.network,
                 &format!("LAN `{}` of `{}`", lan.name, site.name),
                 &format!("spec.sites[{s}].lans[{l}].network"),
-                false,
+                Use::Lan,
             );
         }
     }
     ranges
+}
+
+/// The list that a range stands in, or its own place.
+fn list(range: &Range) -> &str {
+    range.path.strip_suffix(']').and_then(|path| path.rsplit_once('[')).map_or(&*range.path, |(list, _)| list)
+}
+
+fn twice(ranges: &[Range], report: &mut Report<'_>) {
+    for (n, range) in ranges.iter().enumerate() {
+        let v6 = is_v6(&range.net);
+        let mut before = ranges.iter().take(n).rev().take_while(|other| list(other) == list(range));
+        if before.any(|other| is_v6(&other.net) == v6) {
+            let message = format!("the {} has two networks of {}", range.what, family(v6));
+            report.add(
+                Problem::error(Code::FamilyTwice, &range.path, message)
+                    .hint("name at most one of each family"),
+            );
+        }
+    }
 }
 
 /// Each against each. In the order of their first addresses, those that hold the next one lie on a stack.
@@ -281,6 +318,33 @@ fn families(inventory: &Inventory, report: &mut Report<'_>) {
     ] {
         if cidrs.is_empty() {
             report.error(Code::MissingKey, path, format!("the {what} is an empty list"));
+        }
+    }
+}
+
+/// Pods and load balancers of a family of which there are no services serve nobody.
+fn without_services(inventory: &Inventory, ranges: &[Range], report: &mut Report<'_>) {
+    if inventory.cluster.service_cidrs.is_empty() {
+        return;
+    }
+    for v6 in [false, true] {
+        if inventory.cluster.service_cidrs.iter().any(|cidr| cidr.is_v6() == v6) {
+            continue;
+        }
+        let served = [Use::Pods, Use::Pool, Use::LoadBalancers];
+        if let Some(range) =
+            ranges.iter().find(|range| is_v6(&range.net) == v6 && served.contains(&range.purpose))
+        {
+            let cause = format!("the {} is `{}` ({})", range.what, range.net, report.place(&range.path));
+            report.add(
+                Problem::error(
+                    Code::FamilyMissing,
+                    "spec.cluster.service_cidrs",
+                    format!("the service range has nothing of {}", family(v6)),
+                )
+                .because(cause)
+                .hint("name a service range of each family that pods and load balancers have"),
+            );
         }
     }
 }

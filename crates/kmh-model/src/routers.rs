@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use kmh_doc::inventory::{Inventory, RouterKind, Site};
-use kmh_doc::{Asn, Code, Problem};
+use kmh_doc::inventory::{Inventory, Router, RouterKind, Site};
+use kmh_doc::{Asn, Code, Label, Problem};
 
 use crate::report::Report;
+
+/// Characters of an interface's name on Linux and FreeBSD.
+const LONGEST_INTERFACE: usize = 15;
 
 /// Reserved AS numbers: from, to, what for. 0 and 4294967295 are out of the schema's range already.
 const RESERVED: &[(u32, u32, &str)] = &[
@@ -24,6 +27,90 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
         gateway(site, s, report);
         for r in 0..site.routers.len() {
             namespace(site, s, r, report);
+        }
+    }
+    namespaces(inventory, report);
+    for (s, site) in inventory.sites.iter().enumerate() {
+        for (r, router) in site.routers.iter().enumerate() {
+            interfaces(router, &format!("spec.sites[{s}].routers[{r}]"), report);
+        }
+    }
+}
+
+fn namespaces(inventory: &Inventory, report: &mut Report<'_>) {
+    let mut seen: BTreeMap<(&Label, &Label), (&Router, String)> = BTreeMap::new();
+    for (s, site) in inventory.sites.iter().enumerate() {
+        for (r, router) in site.routers.iter().enumerate() {
+            let (Some(host), Some(netns)) = (&router.host, &router.netns) else { continue };
+            let path = format!("spec.sites[{s}].routers[{r}].netns");
+            if let Some((other, place)) = seen.get(&(host, netns)) {
+                let cause = format!("`{}` lives there already ({})", other.name, report.place(place));
+                report.add(
+                    Problem::error(
+                        Code::DuplicateName,
+                        path,
+                        format!("the namespace `{netns}` on `{host}` is used twice"),
+                    )
+                    .because(cause)
+                    .hint("give each router a namespace of its own"),
+                );
+            } else {
+                seen.insert((host, netns), (router, path));
+            }
+        }
+    }
+}
+
+/// Names of interfaces: short enough, none of a tunnel's, and the nodes' segment apart from the lines.
+fn interfaces(router: &Router, path: &str, report: &mut Report<'_>) {
+    let mut names = Vec::new();
+    for (u, line) in router.uplinks.iter().enumerate() {
+        match &line.interface {
+            Some(interface) => names.push((interface.as_str(), format!("{path}.uplinks[{u}].interface"))),
+            None => names.push((line.name.as_str(), format!("{path}.uplinks[{u}].name"))),
+        }
+    }
+    for (name, path) in &names {
+        if name.len() > LONGEST_INTERFACE {
+            report.add(
+                Problem::error(
+                    Code::BadText,
+                    path,
+                    format!("`{name}` is too long for an interface of `{}`", router.name),
+                )
+                .because(format!(
+                    "without `interface` the line's name is its interface, and one has at most {LONGEST_INTERFACE} characters"
+                ))
+                .hint("write `interface` beside it"),
+            );
+        }
+    }
+    if let Some(interface) = &router.interface {
+        // A namespace's lines are its host's.
+        if router.netns.is_none() && names.iter().any(|(name, _)| *name == interface.as_str()) {
+            report.add(
+                Problem::error(
+                    Code::Contradiction,
+                    format!("{path}.interface"),
+                    format!("`{interface}` of `{}` is the nodes' interface and a line's", router.name),
+                )
+                .because("a packet filter could not tell nodes from the Internet")
+                .hint("give one of them an interface of its own, such as a VLAN's"),
+            );
+        }
+        names.push((interface.as_str(), format!("{path}.interface")));
+    }
+    for (name, path) in names {
+        let number = ["xfrm", "ipsec"].iter().find_map(|prefix| name.strip_prefix(prefix));
+        if number.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())) {
+            report.add(
+                Problem::error(
+                    Code::Contradiction,
+                    path,
+                    format!("`{name}` is the name of a tunnel's interface"),
+                )
+                .hint("name the interface of the line or of the nodes' segment"),
+            );
         }
     }
 }

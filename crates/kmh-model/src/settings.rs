@@ -135,7 +135,7 @@ impl Checked<'_> {
                 path,
                 format!("`{name}` of {component} cannot have the value {}", shown(value)),
             );
-            report.add(problem.hint(format!("it takes {}", expected(kind))));
+            report.add(problem.hint(format!("it takes {}", expected(kind, self.is_flags()))));
         }
     }
 
@@ -200,9 +200,12 @@ fn fits(kind: &str, value: &Value, flags: bool) -> bool {
         | ("bool", Value::Bool(_))
         | ("float", Value::Number(_))
         | ("quantity", Value::Number(_) | Value::String(_))
-        | ("text", Value::String(_))
-        | ("list", Value::Array(_))
-        | ("map", Value::Object(_)) => true,
+        | ("text", Value::String(_)) => true,
+        ("list", Value::Array(items)) => !flags || items.iter().all(is_scalar),
+        ("map", Value::Object(fields)) => !flags || fields.values().all(is_scalar),
+        ("list of text", Value::Array(items)) => items.iter().all(Value::is_string),
+        ("map of text", Value::Object(fields)) => fields.values().all(Value::is_string),
+        ("map of bool", Value::Object(fields)) => fields.values().all(Value::is_boolean),
         ("int", Value::Number(number)) => number.is_i64() || number.is_u64(),
         ("duration", Value::String(text)) => is_duration(text),
         ("list" | "map", Value::String(_)) => flags,
@@ -210,13 +213,22 @@ fn fits(kind: &str, value: &Value, flags: bool) -> bool {
     }
 }
 
-fn expected(kind: &str) -> &'static str {
+fn is_scalar(value: &Value) -> bool {
+    value.is_string() || value.is_number() || value.is_boolean()
+}
+
+fn expected(kind: &str, flags: bool) -> &'static str {
     match kind {
+        "list of text" => "a list of texts",
+        "map of text" => "a mapping of names to texts; quote numbers",
+        "map of bool" => "a mapping of names to `true` or `false`",
         "bool" => "`true` or `false`",
         "int" => "a whole number",
         "float" => "a number",
         "duration" => "a duration such as `30s` or `1h30m`",
         "quantity" => "an amount such as `10Mi`",
+        "list" if flags => "a list of single values",
+        "map" if flags => "a mapping of names to single values",
         "list" => "a list",
         "map" | "object" => "a mapping",
         _ => "text",
@@ -330,8 +342,21 @@ mod tests {
                 );
             }
             for (name, kind) in names {
-                let kinds =
-                    ["any", "bool", "int", "float", "quantity", "text", "duration", "list", "map", "object"];
+                let kinds = [
+                    "any",
+                    "bool",
+                    "int",
+                    "float",
+                    "quantity",
+                    "text",
+                    "duration",
+                    "list",
+                    "list of text",
+                    "map",
+                    "map of text",
+                    "map of bool",
+                    "object",
+                ];
                 assert!(kinds.contains(&kind), "{name} {kind}");
             }
         }

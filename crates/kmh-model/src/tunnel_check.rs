@@ -1,5 +1,7 @@
 //! Whether the tunnels that the inventory asks for can exist: both ends meet, the numbers suffice.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use kmh_doc::inventory::{Inventory, Router, RouterKind, Shape};
 use kmh_doc::{Code, Label, Problem};
@@ -56,8 +58,30 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
         .filter(|(low, high)| low.site != high.site && low.router.id != high.router.id)
         .filter(|(low, high)| hub.is_none_or(|hub| low.site == hub || high.site == hub))
         .collect();
+    names(&pairs, report);
     meetings(&routers, &pairs, hub, report);
     numbers(inventory, &pairs, report);
+}
+
+/// `a` with `b--c` and `a--b` with `c` make one name.
+fn names(pairs: &[(&Written<'_>, &Written<'_>)], report: &mut Report<'_>) {
+    let mut seen = BTreeMap::new();
+    for (low, high) in pairs {
+        let name = tunnels::name(&low.router.name, &high.router.name);
+        let Some((a, b)) = seen.insert(name.clone(), (&low.router.name, &high.router.name)) else { continue };
+        // Routers of one name are refused elsewhere.
+        if (a, b) != (&low.router.name, &high.router.name) {
+            report.add(
+                Problem::error(
+                    Code::DuplicateName,
+                    format!("{}.name", high.path),
+                    format!("two tunnels have the name `{name}`"),
+                )
+                .because(format!("`{a}` with `{b}`, and `{}` with `{}`", low.router.name, high.router.name))
+                .hint("rename one of the routers; `--` stands between the two names of a tunnel"),
+            );
+        }
+    }
 }
 
 fn obstacle(low: &Written<'_>, high: &Written<'_>) -> Option<Obstacle> {

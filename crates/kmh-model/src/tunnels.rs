@@ -50,6 +50,11 @@ pub(crate) fn index(low: u16, high: u16) -> u32 {
     (high.saturating_sub(1) * high.saturating_sub(2)) / 2 + low
 }
 
+/// The name of a tunnel: of its lower id, then of its higher.
+pub(crate) fn name(low: &Label, high: &Label) -> String {
+    format!("{low}--{high}")
+}
+
 /// One end, as far as meeting goes.
 pub(crate) struct End<'a> {
     pub(crate) kind: RouterKind,

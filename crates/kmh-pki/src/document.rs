@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
 use crate::observed::Observed;
-use crate::plan::{Make, Plan, Step, usages};
+use crate::plan::{Make, Plan, Step};
+use crate::reason::usages;
 use crate::table::P256;
 use crate::want::{Wanted, WantedKey, Wants};
 

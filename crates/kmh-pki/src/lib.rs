@@ -10,6 +10,7 @@ pub mod issue;
 pub mod make;
 pub mod observed;
 pub mod plan;
+pub mod reason;
 pub mod secret;
 pub mod store;
 pub mod table;
@@ -24,6 +25,8 @@ use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::PkiSpec;
 use kmh_model::{Model, Need};
+use time::OffsetDateTime;
+use time::macros::datetime;
 
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -34,6 +37,12 @@ const TOOL: &str = "kmh-pki";
 
 /// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
 const NEEDS: &[Need] = &[Need::Api, Need::Roles];
+
+/// No clock that was ever set shows an earlier time: this program is younger.
+const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+
+/// More keys than this that others may read are warned about together.
+const FEW: usize = 3;
 
 /// The PKI of the cluster and of the tunnels, in a crash-safe store
 ///
@@ -98,7 +107,7 @@ pub fn run(env: &mut Env) -> Exit {
     };
     match cli.verb.unwrap_or_default() {
         Verb::Ensure => {
-            let store = cli.store.or_else(|| env.var("KMH_STORE").map(PathBuf::from));
+            let store = env.store(cli.store);
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
                 ensure(stream, context, store, cli.init)
             })
@@ -124,6 +133,11 @@ fn ensure(
     })?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
+    if now < EARLIEST {
+        let told = cert::date(now);
+        return Err(Failure::world(format!("the clock of this machine says {told}"))
+            .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"));
+    }
     let opening = Opening { cluster: model.name.as_str(), init, dry_run };
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
@@ -158,7 +172,7 @@ fn execute(
     wants: &Wants,
     plan: &Plan,
     observed: &mut Observed,
-    now: time::OffsetDateTime,
+    now: OffsetDateTime,
 ) -> Result<(), Failure> {
     store.tidy()?;
     if !plan.steps.is_empty() {
@@ -178,10 +192,7 @@ fn report(
     plan: &Plan,
     observed: &Observed,
 ) -> Result<(), Failure> {
-    for file in &observed.readable {
-        let file = path.join(file);
-        context.warn(&format!("key `{0}` can be read by others: `chmod 600 {0}`", file.display()));
-    }
+    warn_of_readable(context, path, &observed.readable);
     for warning in &plan.warnings {
         context.warn(warning);
     }
@@ -194,6 +205,21 @@ fn report(
     });
     Failure::all(refusals).map_or(Ok(()), Err)?;
     context.refuse_if_strict()
+}
+
+/// Git keeps no modes, so after a clone it is every key: one warning then, not one for each.
+fn warn_of_readable(context: &mut Context<'_>, path: &std::path::Path, keys: &[String]) {
+    if keys.len() > FEW {
+        let (count, store) = (keys.len(), path.display());
+        context.warn(&format!(
+            "{count} keys in store `{store}` can be read by others: `find {store} -name '*.key' -exec chmod 600 {{}} +`"
+        ));
+        return;
+    }
+    for key in keys {
+        let key = path.join(key);
+        context.warn(&format!("key `{0}` can be read by others: `chmod 600 {0}`", key.display()));
+    }
 }
 
 /// The machines that `--limit` chooses.

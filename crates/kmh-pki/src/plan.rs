@@ -5,101 +5,16 @@
 //! again in place of a lost one locks everybody out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use kmh_doc::pki::{KeyClass, Usage};
+use kmh_doc::pki::KeyClass;
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::{Certificate, date};
 use crate::issue;
 use crate::observed::{Half, Observed, Pair};
+use crate::reason::Reason;
 use crate::table::{Life, TABLE};
 use crate::want::{Wanted, WantedKey, Wants};
-
-/// Why something is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// There is none.
-    Missing,
-    /// A run was interrupted while it wrote it.
-    Interrupted,
-    /// It ends soon: less than a third of its life is left.
-    Expires {
-        /// Days left.
-        days: i64,
-        /// Its last day.
-        on: String,
-    },
-    /// It has ended.
-    Expired {
-        /// Its last day.
-        on: String,
-    },
-    /// Its names are not those of the inventory.
-    Names {
-        /// Names that it lacks.
-        added: BTreeSet<String>,
-        /// Names that it should not have.
-        removed: BTreeSet<String>,
-    },
-    /// Its subject is another.
-    Subject {
-        /// What it is.
-        is: String,
-        /// What it should be.
-        wanted: String,
-    },
-    /// Its usages are others.
-    Usages {
-        /// What they are.
-        is: BTreeSet<Usage>,
-        /// What they should be.
-        wanted: BTreeSet<Usage>,
-    },
-    /// Another CA signed it than the one that is there now.
-    Issuer(String),
-    /// It is not as RFC 5280 wants it.
-    Profile(&'static str),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("missing"),
-            Self::Interrupted => f.write_str("a run was interrupted while it wrote it"),
-            Self::Expires { days: 1, on } => write!(f, "expires in 1 day, on {on}"),
-            Self::Expires { days, on } => write!(f, "expires in {days} days, on {on}"),
-            Self::Expired { on } => write!(f, "expired on {on}"),
-            Self::Names { added, removed } => {
-                f.write_str("names differ:")?;
-                let signed =
-                    added.iter().map(|name| ('+', name)).chain(removed.iter().map(|name| ('-', name)));
-                for (index, (sign, name)) in signed.enumerate() {
-                    write!(f, "{} {sign} {name}", if index == 0 { "" } else { "," })?;
-                }
-                Ok(())
-            }
-            Self::Subject { is, wanted } => write!(f, "subject differs: `{is}` should be `{wanted}`"),
-            Self::Usages { is, wanted } => {
-                write!(f, "usages differ: {} should be {}", usages(is), usages(wanted))
-            }
-            Self::Issuer(name) => write!(f, "signed by another CA than {name}"),
-            Self::Profile(words) => f.write_str(words),
-        }
-    }
-}
-
-/// Usages in words.
-pub fn usages<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> String {
-    let words: Vec<_> = usages
-        .into_iter()
-        .map(|usage| match usage {
-            Usage::Client => "client",
-            Usage::Server => "server",
-        })
-        .collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(" and ") }
-}
 
 /// What is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -385,6 +300,11 @@ fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: Of
         reasons.push(Reason::Profile("it claims to be a CA"));
     }
     reasons.extend(is.deviations.iter().copied().map(Reason::Profile));
+    if now < is.not_before && matches!(authority, Authority::Can(_)) {
+        // Made while the clock was ahead: until then every machine would refuse it. A CA that has begun says that the
+        // clock is right now.
+        reasons.push(Reason::Future { on: date(is.not_before) });
+    }
     reasons.extend(ending(wanted, is, authority, now));
     reasons
 }

@@ -143,7 +143,7 @@ fn what_a_ca_signs_in_its_last_year_ends_with_it_and_is_not_made_again_at_every_
     // After its end nothing can be signed, and the store stays as it is.
     let before = place.snapshot();
     let (exit, stdout, stderr) = at(&place, late + Duration::days(101), &[], SMALL);
-    assert_eq!((exit, stdout.as_str()), (Exit::World, ""));
+    assert_eq!((exit, stdout.is_empty()), (Exit::World, true));
     assert!(
         stderr.contains("`ca/cluster` cannot sign `nodes/w-1/kube-proxy`: it expired on 2036-11-19"),
         "{stderr}"
@@ -164,6 +164,31 @@ fn a_clock_before_the_ca_signs_nothing() {
     );
     let moved = SMALL.replace("10.10.0.22", "10.10.0.33");
     assert_eq!(at(&place, early, &[], &moved).0, Exit::World);
+}
+
+#[test]
+fn what_a_clock_in_the_future_made_is_made_again() {
+    let place = made(START, SMALL);
+    let ahead = START + Duration::days(300);
+    assert!(!reasons(&place, ahead, SMALL).is_empty());
+    let now = START + Duration::days(10);
+    let found = reasons(&place, now, SMALL);
+    assert_eq!(found.len(), 23, "{found:?}");
+    for (name, why) in found {
+        assert_eq!(why, "begins on 2027-09-18, which is still to come", "{name}");
+    }
+    assert_eq!(reasons(&place, now, SMALL), []);
+    // Two machines' clocks may differ by less than the start is backdated.
+    assert_eq!(reasons(&place, now - Duration::minutes(50), SMALL), []);
+}
+
+#[test]
+fn a_clock_that_was_never_set_makes_nothing() {
+    let place = Place::new();
+    let (exit, stdout, stderr) = at(&place, OffsetDateTime::UNIX_EPOCH, &["--init"], SMALL);
+    assert_eq!((exit, stdout.is_empty()), (Exit::World, true));
+    assert!(stderr.contains("error: the clock of this machine says 1970-01-01"), "{stderr}");
+    assert!(!place.store().exists());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use common::{Place, SMALL, article, certificate};
 
@@ -246,6 +246,51 @@ fn a_readable_key_is_warned_about() {
         .exits(0)
         .says("warning: key `store/nodes/w-1/kube-proxy.key` can be read by others");
     assert_eq!(place.pki(&["--store", "store", "--strict"], SMALL).exits(1).stdout, "");
+}
+
+#[test]
+fn a_store_that_git_has_opened_wide_is_warned_about_once() {
+    let place = Place::with_store(SMALL);
+    place.sh("find store -name '*.key' -exec chmod 644 {} +", "").exits(0);
+    let ran = place.pki(ARGS, SMALL).exits(0);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    let ran = ran.says("warning: 29 keys in store `store` can be read by others: `find store -name");
+    let line = ran.stderr.split('`').nth(3).unwrap().to_owned();
+    place.sh(&line, "").exits(0);
+    assert_eq!(place.pki(ARGS, SMALL).exits(0).stderr, "");
+}
+
+#[test]
+fn new_files_belong_to_whom_the_store_belongs() {
+    // Only root can give files away; for an ordinary user this says that the files are theirs.
+    let place = Place::new();
+    std::fs::create_dir(place.store()).unwrap();
+    let owner =
+        if rustix::process::geteuid().is_root() { 65534 } else { rustix::process::geteuid().as_raw() };
+    std::os::unix::fs::chown(place.store(), Some(owner), None).unwrap();
+    place.pki(&["--store", "store", "--init"], SMALL).exits(0);
+    let foreign: Vec<_> =
+        place.snapshot().into_keys().filter(|path| std::fs::metadata(path).unwrap().uid() != owner).collect();
+    assert_eq!(foreign, Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_no_store() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("away", place.store()).unwrap();
+    for args in [&["--store", "store"][..], &["--store", "store", "--init"]] {
+        place.pki(args, SMALL).exits(2).says("store `store` is a symbolic link that leads nowhere");
+    }
+    assert!(!place.path().join("away").exists());
+}
+
+#[test]
+fn a_damaged_journal_may_go() {
+    let place = Place::with_store(SMALL);
+    std::fs::write(place.store().join("pending.json"), "{").unwrap();
+    place.pki(ARGS, SMALL).exits(3).says("`store/pending.json` is damaged").says("hint: remove it");
+    std::fs::remove_file(place.store().join("pending.json")).unwrap();
+    place.pki(ARGS, SMALL).exits(0);
 }
 
 #[test]

@@ -78,8 +78,11 @@ pub(crate) fn apply(
         }
     }
     let root = root(options, to, &mut notes);
-    let secrets =
-        if planned { Secrets::default() } else { secrets(options, &store_id, &machines, &mut notes) };
+    let secrets = if planned {
+        Secrets::default()
+    } else {
+        secrets(ctx.env.store(options.store.clone()), &store_id, &machines, &mut notes)
+    };
     if !notes.is_empty() {
         return Err(Failure { exit: Exit::Wrong, notes });
     }
@@ -139,12 +142,12 @@ fn for_machine(root: &str, machine: &str) -> String {
     root.replace("{machine}", machine)
 }
 
-fn secrets(options: &Apply, id: &str, machines: &[Wanted], notes: &mut Vec<Note>) -> Secrets {
+fn secrets(store: Option<PathBuf>, id: &str, machines: &[Wanted], notes: &mut Vec<Note>) -> Secrets {
     let references: BTreeSet<&str> =
         machines.iter().flat_map(|machine| &machine.files).flat_map(wanted::WantedFile::references).collect();
-    match (&options.store, references.is_empty()) {
+    match (store, references.is_empty()) {
         (_, true) => Secrets::default(),
-        (Some(dir), false) => store::read(dir, id, &references, notes),
+        (Some(dir), false) => store::read(&dir, id, &references, notes),
         (None, false) => {
             let hint = "name the store with --store DIR or KMH_STORE";
             notes.push(note(

@@ -54,8 +54,13 @@ pub(crate) struct Apply {
     /// Where to: `dir:PATH` (one folder a machine below PATH) or `ssh` (the machines themselves)
     #[arg(long, value_name = "TARGET", global = true)]
     pub(crate) to: Option<To>,
-    /// The store that secrets are read from; needed when the bundle refers to any
-    #[arg(long, value_name = "DIR", env = "KMH_STORE", global = true)]
+    // By hand and not by clap: the environment of a run is `Env`.
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        help = "The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]"
+    )]
     pub(crate) store: Option<PathBuf>,
     /// With `--to ssh`: put this folder before every path, `{machine}` in it being the machine's name; units are then
     /// not touched

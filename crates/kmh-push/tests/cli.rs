@@ -165,6 +165,16 @@ fn everything_wrong_is_said_at_once_and_nothing_touched() {
 }
 
 #[test]
+fn the_store_of_the_environment_is_that_of_the_run() {
+    let world = World::new();
+    world.store("named", "store-1");
+    let (store, to) = (world.at("named"), format!("dir:{}", world.at("out").display()));
+    let (mut env, captured) = kmh_cli::Env::fake(["kmh-push", "--to", &to], simple());
+    env.vars.insert("KMH_STORE".into(), store.into());
+    assert_eq!(kmh_push::run(&mut env), kmh_cli::Exit::Done, "{}", captured.stderr_text());
+}
+
+#[test]
 fn the_store_must_be_the_right_one() {
     let world = World::new();
     world.store("other", "store-2");

@@ -179,8 +179,9 @@ pub(crate) const FILES: &[Row] = &[
     row("etcd/etcd.service.j2", unit!("etcd.service"), Node(etcd, node::nothing), &[("etcd.service", Restart)]),
     // The control plane.
     row("apiserver/kube-apiserver.service.j2", unit!("kube-apiserver.service"), Node(control_plane, control::apiserver), &[("kube-apiserver.service", Restart)]),
-    // The API server reads both of these again by itself.
-    row("apiserver/authentication.yaml.j2", "/etc/kubernetes/authentication.yaml", Node(authentication, node::nothing), &[]),
+    // The API server reads this file again, but for who is anonymous, and nothing else is in it (k/k, `originalFileAnonymousConfig`).
+    row("apiserver/authentication.yaml.j2", "/etc/kubernetes/authentication.yaml", Node(authentication, node::nothing), &[("kube-apiserver.service", Restart)]),
+    // This one it does read again, by itself.
     secret(row("apiserver/encryption.yaml.j2", "/etc/kubernetes/encryption.yaml", Node(control_plane, control::encryption), &[])),
     row("apiserver/audit-policy.yaml.j2", "/etc/kubernetes/audit-policy.yaml", Node(control_plane, node::nothing), &[("kube-apiserver.service", Restart)]),
     row("controller-manager/kube-controller-manager.service.j2", unit!("kube-controller-manager.service"), Node(control_plane, control::controller_manager), &[("kube-controller-manager.service", Restart)]),
@@ -211,7 +212,7 @@ pub(crate) const FILES: &[Row] = &[
     row("frr/frr.conf.j2", "/usr/local/etc/kmh/frr.conf", Content::Pfsense(PfsenseView::Frr), &[]),
     secret(row("pfsense/settings.json.j2", "/usr/local/etc/kmh/settings.json", Content::Pfsense(PfsenseView::Settings), &[])),
     // The cluster: applied in the order of the names, the custom resource definitions of Calico as number 10.
-    row("cluster/rbac.yaml.j2", "/etc/kubernetes/cluster/00-rbac.yaml", Cluster(cluster::rbac), APPLY),
+    row("cluster/rbac.yaml.j2", cluster::RBAC, Cluster(cluster::rbac), APPLY),
     row("cluster/calico-resources.yaml.j2", "/etc/kubernetes/cluster/15-calico-resources.yaml", Cluster(cluster::calico_resources), APPLY),
     row("cluster/calico.yaml.j2", "/etc/kubernetes/cluster/20-calico.yaml", Cluster(cluster::calico), APPLY),
     row("cluster/coredns.yaml.j2", "/etc/kubernetes/cluster/30-coredns.yaml", Cluster(cluster::coredns), APPLY),

@@ -38,10 +38,9 @@ pub(crate) fn pause(minor: u16) -> String {
     format!("registry.k8s.io/pause:{}", images(minor).pause)
 }
 
-/// The runc that containerd's release is built and tested with.
-fn runc(containerd: (u16, u16)) -> &'static str {
-    if containerd >= (2, 2) { "1.3.3" } else { "1.3.0" }
-}
+/// The runc that every known containerd is built and tested with (containerd#13606 and its picks for 1.7 to 2.1). Before
+/// 1.3.3 a container could write to its host (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881).
+const RUNC: &str = "1.3.6";
 
 /// The programs of a node, sorted by name.
 pub(crate) fn node_artifacts(shared: &Shared<'_>, node: &Node) -> Vec<Artifact> {
@@ -70,9 +69,8 @@ pub(crate) fn node_artifacts(shared: &Shared<'_>, node: &Node) -> Vec<Artifact> 
         );
         found.push(artifact(name, containerd, url, "/usr/local/bin"));
     }
-    let runc = runc(v.containerd_minor);
-    let url = format!("https://github.com/opencontainers/runc/releases/download/v{runc}/runc.{arch}");
-    found.push(artifact("runc", runc, url, "/usr/local/sbin"));
+    let url = format!("https://github.com/opencontainers/runc/releases/download/v{RUNC}/runc.{arch}");
+    found.push(artifact("runc", RUNC, url, "/usr/local/sbin"));
     if node.roles.contains(&Role::Etcd) {
         for name in ["etcd", "etcdctl"] {
             let url = format!(

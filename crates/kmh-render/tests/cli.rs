@@ -152,6 +152,8 @@ fn what_changes_tells_who_must_know() {
     assert_eq!(told("pi-1", "/var/lib/kubelet/pki/kubelet-client.crt"), none);
     assert_eq!(told("attic-1", "/etc/kubernetes/pki/apiserver.crt"), none);
     assert_eq!(told("attic-1", "/etc/kubernetes/encryption.yaml"), none);
+    // It does not read anew who is anonymous.
+    assert_eq!(told("attic-1", "/etc/kubernetes/authentication.yaml"), ["restart kube-apiserver.service"]);
     assert_eq!(
         told("attic-1", "/etc/kubernetes/pki/sa.key"),
         ["restart kube-apiserver.service", "restart kube-controller-manager.service"]

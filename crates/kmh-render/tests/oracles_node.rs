@@ -93,7 +93,7 @@ fn containerd_means_what_was_meant() {
                 "registry": {"config_path": "/etc/containerd/certs.d"},
             },
             "io.containerd.cri.v1.runtime": {
-                "cni": {"bin_dir": "/opt/cni/bin", "conf_dir": "/etc/cni/net.d"},
+                "cni": {"bin_dirs": ["/opt/cni/bin"], "conf_dir": "/etc/cni/net.d"},
                 "containerd": {"default_runtime_name": "runc", "runtimes": {"runc": {
                     "runtime_type": "io.containerd.runc.v2",
                     "options": {"SystemdCgroup": true},

@@ -26,6 +26,10 @@ pub(crate) fn sessions(network: &NetworkSpec, out: &mut Findings<'_>) {
                 let message = format!("two sessions with {}", session.peer_address);
                 out.critical(&router.name, message, REPLAN);
             }
+            // Of every router, chosen or not: a chosen node is looked for in it.
+            if session.with == PeerKind::Node {
+                to_nodes.insert((&router.name, &session.peer, session.local_address));
+            }
         }
     }
     for router in &network.routers {
@@ -37,7 +41,6 @@ pub(crate) fn sessions(network: &NetworkSpec, out: &mut Findings<'_>) {
             timers(&subject, session, out);
             match session.with {
                 PeerKind::Node => {
-                    to_nodes.insert((&router.name, &session.peer, session.local_address));
                     with_node(&subject, router, session, nodes.get(session.peer.as_str()), &peers, out);
                 }
                 PeerKind::Router => {

@@ -140,6 +140,17 @@ fn what_is_right_is_said_to_be_right() {
 }
 
 #[test]
+fn what_is_right_is_right_of_each_machine_alone() {
+    let fixture = Fixture::good();
+    for machine in &fixture.bundle.machines {
+        let spec = fixture.check_with(true, &|name| name == machine.name);
+        let wrong: Vec<_> =
+            spec.results.iter().filter(|r| !matches!(r.state, State::Ok | State::Skipped)).collect();
+        assert!(spec.ok, "--limit {}: {wrong:#?}", machine.name);
+    }
+}
+
+#[test]
 fn every_check_can_say_no_and_names_the_subject() {
     let mut untried: Vec<&str> = TABLE.iter().map(|check| check.id).collect();
     let mut failures = Vec::new();

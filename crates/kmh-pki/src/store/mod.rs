@@ -67,6 +67,10 @@ impl Store {
     pub fn open(path: &Path, how: Opening<'_>, say: &mut dyn FnMut(&str)) -> Result<Option<Self>, Failure> {
         let shown = path.display();
         let dir = match open_dir(path) {
+            Err(Errno::NOENT) if path.is_symlink() => {
+                return Err(Failure::wrong(format!("store `{shown}` is a symbolic link that leads nowhere"))
+                    .hint("is the disk that it leads to mounted?"));
+            }
             Err(Errno::NOENT) if !how.init => {
                 return Err(Failure::wrong(format!("store `{shown}` does not exist"))
                     .hint("check the path; `--init` makes a new store, with new CAs"));

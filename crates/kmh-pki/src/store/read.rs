@@ -130,9 +130,9 @@ impl Store {
             return Ok(BTreeSet::new());
         };
         serde_json::from_slice(&bytes).map(|pending: Pending| pending.names).map_err(|error| {
-            Failure::world(format!("`{}` is damaged", path.display()))
-                .because(error)
-                .hint("restore it from a backup")
+            Failure::world(format!("`{}` is damaged", path.display())).because(error).hint(
+                "remove it: it only names what a killed run left unfinished, which the next run then shows",
+            )
         })
     }
 

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kmh_cli::Failure;
-use rustix::fs::{Mode, OFlags};
+use rustix::fd::AsFd;
+use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::read::Pending;
@@ -147,6 +148,7 @@ impl<'a> Batch<'a> {
         }
         .map_err(fail)?;
         self.files.push(unfinished.clone());
+        self.give(&file, &path)?;
         // The umask may have taken bits away.
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(fail)?;
         std::fs::File::from(file)
@@ -163,14 +165,31 @@ impl<'a> Batch<'a> {
             match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
                 Ok(()) => {
                     self.folders.push(path.clone());
-                    rustix::fs::chmod(&path, Mode::from_raw_mode(0o700))
-                        .map_err(|error| failed("cannot protect", &path, error))?;
+                    let fail = |error| failed("cannot protect", &path, error);
+                    self.give(&super::open_dir(&path).map_err(fail)?, &path)?;
+                    rustix::fs::chmod(&path, Mode::from_raw_mode(0o700)).map_err(fail)?;
                 }
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(failed("cannot make directory", &path, error)),
             }
         }
         Ok(path)
+    }
+
+    /// Gives what root makes in somebody's store to whom the store belongs: `sudo` once must not lock its owner out.
+    fn give(&self, made: &impl AsFd, path: &Path) -> Result<(), Failure> {
+        let fail = |error| failed("cannot write", path, error);
+        let owner = |stat: Stat| (stat.st_uid, stat.st_gid);
+        let (uid, gid) = owner(rustix::fs::fstat(&self.store.dir).map_err(fail)?);
+        if uid == owner(rustix::fs::fstat(made).map_err(fail)?).0 {
+            return Ok(());
+        }
+        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+        match rustix::fs::fchown(made, Some(uid), Some(gid)) {
+            // Only root may; for others the file stays theirs.
+            Ok(()) | Err(Errno::PERM) => Ok(()),
+            Err(error) => Err(fail(error)),
+        }
     }
 
     /// Makes sure that everything written so far is on the disk, then gives these files their names.

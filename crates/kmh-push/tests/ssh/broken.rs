@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::Machine as _;
 use crate::support::sshd::{Options, Sshd};
 use crate::support::{Ran, World, bundle, is_root, no_leftovers, text, tree};
 use crate::{error, expected, files, push, trust};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::support::Machine as _;
 use crate::support::sshd::{Options, Sshd};
 use crate::support::{CANARY, World, bundle, chmod, is_root, mode, node, secret, text, tree};
 use crate::{error, expected, files, push, trust};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::Machine as _;
 use crate::support::sshd::{Options, Sshd, keygen};
 use crate::support::{World, bundle, chmod, text, tree};
 use crate::{error, files, push, trust};

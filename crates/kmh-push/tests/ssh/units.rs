@@ -1,6 +1,7 @@
 //! Units: a real sshd, a login as root, and a systemctl that writes down what it is asked. The machine is a mount
 //! namespace, so these tests need root.
 
+use crate::support::Machine as _;
 use crate::support::sshd::{Options, Sshd};
 use crate::support::{Ran, World, bundle, is_root, text};
 use serde_json::{Value, json};

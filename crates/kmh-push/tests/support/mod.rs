@@ -1,7 +1,8 @@
 //! A folder of its own with a store, bundles and kmh-push.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub(crate) mod sshd;
+pub(crate) use kmh_tests::sandbox::{chmod, is_root};
+pub(crate) use kmh_tests::sshd;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -137,10 +138,6 @@ impl World {
     }
 }
 
-pub(crate) fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
 pub(crate) fn mode(path: &Path) -> u32 {
     path.symlink_metadata().unwrap().permissions().mode() & 0o7777
 }
@@ -194,7 +191,22 @@ pub(crate) fn no_leftovers(dir: &Path) {
     assert_eq!(left, Vec::<String>::new());
 }
 
-/// Whether this is root.
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+impl AsRef<Path> for World {
+    fn as_ref(&self) -> &Path {
+        self.path()
+    }
+}
+
+/// What an sshd is in a bundle.
+pub(crate) trait Machine {
+    /// The node of that name.
+    fn node(&self, name: &str, files: &[Value]) -> Value;
+}
+
+impl Machine for sshd::Sshd {
+    fn node(&self, name: &str, files: &[Value]) -> Value {
+        let mut node = node(name, files);
+        node["ssh"] = self.ssh();
+        node
+    }
 }

@@ -1,15 +1,22 @@
 //! Views of the cluster's manifests.
 
+use kmh_doc::inventory::TaintEffect;
 use kmh_doc::pki::Class;
+use kmh_model::Node;
 use serde::Serialize;
 
 use crate::fault::Fault;
 use crate::safe;
-use crate::shared::{ClusterTarget, host};
+use crate::shared::ClusterTarget;
 use crate::versions;
 use crate::view::View;
 use crate::view::node::proxy_mode;
 use crate::yaml;
+
+/// The taint of control-plane nodes without the role `worker`, which what belongs to the cluster tolerates.
+const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
+/// Where `00-rbac.yaml` is put.
+pub(crate) const RBAC: &str = "/etc/kubernetes/cluster/00-rbac.yaml";
 
 #[derive(Serialize)]
 struct Rbac<'a> {
@@ -73,6 +80,8 @@ pub(crate) fn calico_resources(t: &ClusterTarget<'_>) -> Result<View, Fault> {
 
 #[derive(Serialize)]
 struct CoreDns<'a> {
+    /// Two, for they may not share a node; one where there is but one node that takes them.
+    replicas: usize,
     image: String,
     domain: &'a str,
     cluster_ip: String,
@@ -86,7 +95,14 @@ pub(crate) fn coredns(t: &ClusterTarget<'_>) -> Result<View, Fault> {
     let addresses = s.model.dns_service_addresses();
     let first =
         addresses.first().ok_or_else(|| Fault::new("the service range has no room for the DNS service"))?;
+    // They tolerate the control plane's taint, but not that of etcd's own machines, nor any of somebody's choice.
+    let takes = |node: &&Node| {
+        node.taints.iter().all(|taint| {
+            taint.key.as_str() == CONTROL_PLANE_TAINT || taint.effect == TaintEffect::PreferNoSchedule
+        })
+    };
     Ok(View::of(CoreDns {
+        replicas: s.model.nodes.values().filter(takes).take(2).count().max(1),
         image: versions::coredns(s.versions.minor),
         domain: s.model.domain.as_str(),
         cluster_ip: first.to_string(),
@@ -98,21 +114,45 @@ pub(crate) fn coredns(t: &ClusterTarget<'_>) -> Result<View, Fault> {
 #[derive(Serialize)]
 struct Apply {
     crds: &'static str,
-    server: String,
+    /// The manifest that gives the admins their rights.
+    rbac: &'static str,
+    /// haproxy's port on every loopback.
+    port: u16,
+    /// How `ssh` is to be called to get to the machine.
+    login: String,
+    authority: String,
     certificate: String,
     key: String,
 }
 
 /// `apply-cluster.sh`, and the unit that runs it.
+///
+/// The first start needs somebody: of the built-in roles only `system:masters` may give rights, and a key of that group
+/// is never put on a machine. Whoever has the store has its break-glass key, and gets to the API as `kmh-push` gets to
+/// the machine.
 pub(crate) fn apply(t: &ClusterTarget<'_>) -> Result<View, Fault> {
-    let s = t.shared;
-    let admin = s.pki.only(Class::BreakGlassAdmin)?;
+    let pki = &t.shared.pki;
+    let admin = pki.only(Class::BreakGlassAdmin)?;
     let key = admin.key.clone().unwrap_or_else(|| format!("{}.key", admin.name));
-    let address = t.host.addresses.first().map_or_else(String::new, |address| host(*address));
     Ok(View::of(Apply {
         crds: versions::CRDS,
-        server: format!("https://{address}:{}", s.api.port),
+        rbac: RBAC,
+        port: t.shared.api.local_port,
+        login: login(t.host)?,
+        authority: format!("{}.crt", safe::word(&pki.only(Class::ClusterCa)?.name)?),
         certificate: format!("{}.crt", safe::word(&admin.name)?),
         key: safe::word(&key)?.to_owned(),
     }))
+}
+
+/// The words after `ssh` that lead to a node.
+fn login(node: &Node) -> Result<String, Fault> {
+    let host = match (&node.ssh.host, node.addresses.first()) {
+        (Some(host), _) => host.to_string(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => return Err(Fault::new(format!("node `{}` has no address", node.name))),
+    };
+    let port = node.ssh.port.map(|port| format!("-p {port} ")).unwrap_or_default();
+    let user = node.ssh.user.as_ref().map_or_else(|| "root".to_owned(), ToString::to_string);
+    Ok(format!("{port}{}@{}", safe::word(&user)?, safe::word(&host)?))
 }

@@ -115,8 +115,6 @@ pub(crate) fn apiserver(t: &NodeTarget<'_>) -> Result<View, Fault> {
         ("etcd-certfile", json!(etcd.certificate)),
         ("etcd-keyfile", json!(etcd.key)),
         ("etcd-servers", json!(etcd_servers)),
-        // Behind a balancer of connections: now and then a client is asked to connect anew.
-        ("goaway-chance", json!(0.001)),
         ("kubelet-certificate-authority", json!(ca)),
         ("kubelet-client-certificate", json!(kubelet.certificate)),
         ("kubelet-client-key", json!(kubelet.key)),
@@ -137,6 +135,10 @@ pub(crate) fn apiserver(t: &NodeTarget<'_>) -> Result<View, Fault> {
         ("tls-min-version", json!("VersionTLS12")),
         ("tls-private-key-file", json!(serving.key)),
     ];
+    // Behind a balancer of connections: now and then a client is asked to connect anew. Not where there is one server.
+    if s.apiservers.len() > 1 {
+        base.push(("goaway-chance", json!(0.001)));
+    }
     if restricts_anonymous(t) {
         base.push(("authentication-config", json!("/etc/kubernetes/authentication.yaml")));
     }

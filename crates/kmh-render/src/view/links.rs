@@ -141,11 +141,12 @@ pub(crate) fn tunnels(t: &RouterTarget<'_>) -> Result<View, Fault> {
 struct Host<'a> {
     netns: &'a str,
     v6: bool,
+    lines: Vec<&'a str>,
 }
 
-/// For templates that differ by the namespace only.
+/// For templates that differ by the namespace and the lines only.
 pub(crate) fn place(t: &RouterTarget<'_>) -> Result<View, Fault> {
-    Ok(View::of(Host { netns: namespace(t), v6: t.shared.has_v6() }))
+    Ok(View::of(Host { netns: namespace(t), v6: t.shared.has_v6(), lines: line_interfaces(t.router)? }))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) mod frr;
 pub(crate) mod ipsec;
 pub(crate) mod links;
 pub(crate) mod node;
+pub(crate) mod pfrules;
 pub(crate) mod pfsense;
 
 /// A filled view: the template's variables and the secrets that its marks refer to.

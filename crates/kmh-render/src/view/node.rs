@@ -45,6 +45,8 @@ pub(crate) fn resolv(t: &NodeTarget<'_>) -> Result<View, Fault> {
 struct Containerd {
     /// The format of the file: 3 from containerd 2.0, 2 before, whose keys 2.x would read and 1.x needs.
     version: u8,
+    /// From 2.1 on CNI's programs may lie in several folders, and the word for one is on its way out.
+    many_dirs: bool,
     sandbox: String,
 }
 
@@ -52,12 +54,18 @@ struct Containerd {
 pub(crate) fn containerd(t: &NodeTarget<'_>) -> Result<View, Fault> {
     let v = &t.shared.versions;
     let version = if v.containerd_minor >= (2, 0) { 3 } else { 2 };
-    Ok(View::of(Containerd { version, sandbox: versions::pause(v.minor) }))
+    Ok(View::of(Containerd {
+        version,
+        many_dirs: v.containerd_minor >= (2, 1),
+        sandbox: versions::pause(v.minor),
+    }))
 }
 
 #[derive(Serialize)]
 struct Haproxy<'a> {
     port: u16,
+    /// Whether there is a `::1`: with IPv6 switched off, haproxy would not start for it.
+    v6: bool,
     ca: &'a str,
     servers: Vec<Server<'a>>,
 }
@@ -86,7 +94,7 @@ pub(crate) fn haproxy(t: &NodeTarget<'_>) -> Result<View, Fault> {
         .collect();
     servers.sort_by_key(|server| server.backup);
     let ca = s.pki.authority(Class::ClusterCa, t.node.name.as_str())?;
-    Ok(View::of(Haproxy { port: s.api.local_port, ca, servers }))
+    Ok(View::of(Haproxy { port: s.api.local_port, v6: s.has_v6(), ca, servers }))
 }
 
 /// kubelet's configuration.

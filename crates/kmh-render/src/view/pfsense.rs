@@ -6,18 +6,16 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kmh_doc::Cidr;
 use kmh_doc::bundle::Encoding;
-use kmh_doc::network::{FirewallRule, Zone};
 use kmh_doc::pki::Class;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
-use crate::safe::{self, remark};
+use crate::safe;
 use crate::shared::{End, RouterTarget};
 use crate::view::ipsec::is_translated;
-use crate::view::{Slots, View};
+use crate::view::{Slots, View, pfrules};
 
 /// Names under which pfSense's configuration refers to kmh's certificates.
 const CA_REF: &str = "kmhipsecca";
@@ -48,6 +46,7 @@ pub(crate) fn settings(t: &RouterTarget<'_>, frr: &str) -> Result<View, Fault> {
         Fault::new(format!("router `{router}` does not say its interface on the node segment"))
             .hint("add `interface: opt1`")
     })?;
+    let filter = pfrules::filter(t, segment.as_str())?;
     let settings = json!({
         "format": "kmh.pfsense-settings/1",
         "router": router,
@@ -62,7 +61,8 @@ pub(crate) fn settings(t: &RouterTarget<'_>, frr: &str) -> Result<View, Fault> {
             "prv": slots.put(key, Encoding::Base64),
         }],
         "ipsec": {"filtermode": "enc", "phase1": phase1, "phase2": phase2},
-        "filter": {"rule": rules(t, segment.as_str())?},
+        "aliases": {"alias": filter.aliases},
+        "filter": {"rule": filter.rules},
         "installedpackages": {
             "frr": {"config": [{"enable": "on", "routerid": t.plan.router_id}]},
             // With the raw text the package reads nothing else of these, but the daemons to start.
@@ -148,108 +148,4 @@ fn second_phase(end: &End<'_>) -> Result<Vec<Value>, Fault> {
             })
         })
         .collect())
-}
-
-/// pf takes the first rule that matches. What is open without exception comes first, then what stays closed, then
-/// what is open but for that.
-fn rules(t: &RouterTarget<'_>, segment: &str) -> Result<Vec<Value>, Fault> {
-    let wan: Vec<&str> = crate::view::links::line_interfaces(t.router)?;
-    let mut found = Vec::new();
-    let (plain, with): (Vec<_>, Vec<_>) = t.plan.firewall.iter().partition(|rule| rule.except.is_empty());
-    for rule in plain {
-        place("pass", rule, &rule.to, &wan, segment, &mut found)?;
-    }
-    for rule in &with {
-        place("block", rule, &rule.except, &wan, segment, &mut found)?;
-    }
-    for rule in with {
-        place("pass", rule, &rule.to, &wan, segment, &mut found)?;
-    }
-    Ok(found)
-}
-
-fn place(
-    action: &str,
-    rule: &FirewallRule,
-    to: &[Cidr],
-    wan: &[&str],
-    segment: &str,
-    found: &mut Vec<Value>,
-) -> Result<(), Fault> {
-    let interfaces: Vec<&str> = match &rule.zone {
-        Zone::Wan => wan.to_vec(),
-        Zone::Nodes => vec![segment],
-        // Tunnels' packets are filtered on the IPsec tab, whose name in the configuration this is.
-        Zone::Tunnel => vec!["enc0"],
-        // Its interface is not known: a floating rule, told apart by the source.
-        Zone::Lan(_) => vec![""],
-    };
-    for interface in interfaces {
-        for (ipprotocol, v6) in [("inet", false), ("inet6", true)] {
-            let of = |nets: &[Cidr]| -> Vec<Option<Cidr>> {
-                if nets.is_empty() {
-                    vec![None]
-                } else {
-                    nets.iter().copied().filter(|net| net.is_v6() == v6).map(Some).collect()
-                }
-            };
-            // Rules that name no network are for both families.
-            let (ipprotocol, skip) =
-                if rule.from.is_empty() && to.is_empty() { ("inet46", v6) } else { (ipprotocol, false) };
-            if skip {
-                continue;
-            }
-            let ports: Vec<Option<u16>> = if rule.ports.is_empty() {
-                vec![None]
-            } else {
-                rule.ports.iter().copied().map(Some).collect()
-            };
-            for from in of(&rule.from) {
-                for to in of(to) {
-                    for port in &ports {
-                        found.push(one(action, rule, interface, ipprotocol, from, to, *port));
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn one(
-    action: &str,
-    rule: &FirewallRule,
-    interface: &str,
-    ipprotocol: &str,
-    from: Option<Cidr>,
-    to: Option<Cidr>,
-    port: Option<u16>,
-) -> Value {
-    let side = |net: Option<Cidr>, none: Value| match net {
-        None => none,
-        Some(net) if net.net().prefix_len() == 0 => json!({"any": ""}),
-        Some(net) => json!({"address": net}),
-    };
-    let mut destination = side(to, json!({"network": "(self)"}));
-    if let Some(port) = port {
-        destination["port"] = json!(port.to_string());
-    }
-    let mut fields = json!({
-        "type": action,
-        "ipprotocol": ipprotocol,
-        "source": side(from, json!({"any": ""})),
-        "destination": destination,
-        "descr": format!("kmh: {}", remark(&rule.description)),
-    });
-    if interface.is_empty() {
-        fields["floating"] = json!("yes");
-        fields["quick"] = json!("yes");
-        fields["direction"] = json!("in");
-    } else {
-        fields["interface"] = json!(interface);
-    }
-    if rule.protocol != "any" {
-        fields["protocol"] = json!(rule.protocol);
-    }
-    fields
 }

@@ -1,10 +1,13 @@
 //! Every rule of the model: one change to an inventory that works, and what is said about it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use kmh_doc::{Level, tree};
-use kmh_model::{Model, Need, load};
+mod settings;
+mod traps;
 
-const BASE: &str = "\
+use kmh_doc::{Level, tree};
+use kmh_model::{Need, load};
+
+pub(crate) const BASE: &str = "\
 kind: kmh.inventory/v1
 spec:
   cluster:
@@ -154,7 +157,10 @@ fn ranges_are_apart_each_from_each() {
 fn reserved_ranges() {
     check(&[("10.202.0.0/24", "127.0.0.0/24")], &["reserved-range spec.cluster.load_balancer_cidrs"]);
     check(&[("10.202.0.0/24", "240.0.0.0/24")], &["reserved-range spec.cluster.load_balancer_cidrs"]);
-    check(&[("10.202.0.0/24", "\"fe80::/64\"")], &["reserved-range spec.cluster.load_balancer_cidrs"]);
+    check(
+        &[("10.202.0.0/24", "\"fe80::/64\"")],
+        &["family-missing spec.cluster.service_cidrs", "reserved-range spec.cluster.load_balancer_cidrs"],
+    );
     check(
         &[("address: 203.0.113.7", "address: 127.0.0.1")],
         &["reserved-range spec.sites[1].routers[0].uplinks[0].address"],
@@ -289,75 +295,6 @@ fn nodes() {
     check(
         &[("api: {host: k8s.example.net}", "api: {host: k8s.example.net, port: 10250}")],
         &["contradiction spec.cluster.api.port"],
-    );
-}
-
-#[test]
-fn settings() {
-    let with = |settings: &str, version: &str| {
-        said(&(changed(&[("1.36.2", version)]) + "  settings: " + settings + "\n"), ALL)
-    };
-    assert_eq!(
-        with(
-            "{kubelet: {maxPods: 60, evictionHard: {memory.available: 200Mi}, syncFrequency: 1m30s, failSwapOn: null}}",
-            "1.36.2"
-        ),
-        [] as [&str; 0]
-    );
-    assert_eq!(with("{kubelet: {maxPods: \"60\"}}", "1.36.2"), ["wrong-type spec.settings.kubelet.maxPods"]);
-    assert_eq!(with("{kubelet: {maxPods: 60.5}}", "1.36.2"), ["wrong-type spec.settings.kubelet.maxPods"]);
-    assert_eq!(
-        with("{kubelet: {memorySwap: {swapBehaviour: NoSwap}}}", "1.36.2"),
-        ["unknown-setting spec.settings.kubelet.memorySwap.swapBehaviour"]
-    );
-    assert_eq!(
-        with("{kube_apiserver: {audit-log-maxage: 7, feature-gates: {A: true}, api-audiences: a}}", "1.36.2"),
-        [] as [&str; 0]
-    );
-    assert_eq!(
-        with("{kube_proxy: {clusterCIDR: 10.0.0.0/8}}", "1.36.2"),
-        ["derived-setting spec.settings.kube_proxy.clusterCIDR"]
-    );
-    // Text for a mapping is right for flags alone.
-    assert_eq!(
-        with("{kubelet: {evictionHard: \"memory.available=1Gi\"}}", "1.36.2"),
-        ["wrong-type spec.settings.kubelet.evictionHard"]
-    );
-    // The tables are of 1.36; a flag that is known to be gone is refused all the same.
-    assert_eq!(
-        with("{kubelet: {someOldField: 1}}", "1.32.0"),
-        ["unknown-setting? spec.settings.kubelet.someOldField"]
-    );
-    assert_eq!(
-        with("{kubelet: {\"a\\nport: 1\": 1}}", "1.32.0"),
-        ["unknown-setting spec.settings.kubelet.a\nport: 1"]
-    );
-    assert_eq!(
-        with("{kubelet: {old: \"a\\nport: 1\"}}", "1.32.0"),
-        ["unsafe-text spec.settings.kubelet.old", "unknown-setting? spec.settings.kubelet.old"]
-    );
-    assert_eq!(
-        with("{kube_scheduler: {policy-config-file: /x}}", "1.32.0"),
-        ["unknown-setting spec.settings.kube_scheduler.policy-config-file"]
-    );
-}
-
-#[test]
-fn the_nearest_setting_wins_and_the_loser_is_named() {
-    let text = changed(&[
-        ("site: vps, ", "site: vps, settings: {kubelet: {maxPods: 30}}, "),
-        ("      lans:", "      settings: {kubelet: {maxPods: 40, podsPerCore: 4}}\n      lans:"),
-    ]) + "  settings: {kubelet: {maxPods: 60}}\n";
-    assert_eq!(said(&text, ALL), ["overridden? spec.settings.kubelet.maxPods"]);
-    let (model, _) = load(&tree::parse_yaml(&text).unwrap(), ALL).unwrap();
-    let origin = |model: &Model, node: &str| {
-        let settings = &model.nodes[node].settings[&kmh_doc::inventory::Component::Kubelet];
-        (settings["maxPods"].value.clone(), settings["maxPods"].origin.clone(), settings.len())
-    };
-    assert_eq!(origin(&model, "vps-1"), (30.into(), "spec.nodes[vps-1].settings.kubelet.maxPods".into(), 1));
-    assert_eq!(
-        origin(&model, "attic-1"),
-        (40.into(), "spec.sites[attic].settings.kubelet.maxPods".into(), 2)
     );
 }
 

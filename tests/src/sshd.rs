@@ -12,34 +12,37 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{World, chmod, is_root};
+use crate::sandbox::{chmod, is_root};
 
 /// The user that logs in when the tests run as root; no system has it.
 const UID: u32 = 54321;
 
 /// How an sshd differs from a plain one.
 #[derive(Default, Clone)]
-pub(crate) struct Options {
+pub struct Options {
     /// More lines of its configuration.
-    pub(crate) config: String,
+    pub config: String,
     /// A wrapper around every command: text of a shell script; `$SSH_ORIGINAL_COMMAND` is the command.
-    pub(crate) wrapper: Option<String>,
+    pub wrapper: Option<String>,
     /// As root: commands that are run in its mount namespace before it starts.
-    pub(crate) prepare: String,
+    pub prepare: String,
     /// Whether root logs in, with a systemctl that writes down what it is asked.
-    pub(crate) root: bool,
+    pub root: bool,
 }
 
 /// A running sshd.
-pub(crate) struct Sshd {
+pub struct Sshd {
     child: Child,
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) user: String,
+    /// Its address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who logs in.
+    pub user: String,
     /// Where its configuration lies.
     dir: PathBuf,
     /// The folder that files are pushed below.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
 }
 
 impl Drop for Sshd {
@@ -56,26 +59,27 @@ fn run(program: &str, args: &[&str]) {
 }
 
 /// Makes a key pair.
-pub(crate) fn keygen(file: &Path, kind: &str, passphrase: &str) {
+pub fn keygen(file: &Path, kind: &str, passphrase: &str) {
     run("ssh-keygen", &["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", file.to_str().unwrap()]);
 }
 
 impl Sshd {
-    /// Starts one on 127.0.0.`last`.
-    pub(crate) fn start(world: &World, last: u8, options: &Options) -> Self {
-        let key = world.at("id");
+    /// Starts one on 127.0.0.`last`. Its files lie below `world`, and so does the admin's key, `id`.
+    pub fn start(world: &impl AsRef<Path>, last: u8, options: &Options) -> Self {
+        let world = world.as_ref();
+        let key = world.join("id");
         if !key.exists() {
             keygen(&key, "ed25519", "");
         }
         let host = format!("127.0.0.{last}");
-        let dir = world.at(&format!("sshd-{last}"));
+        let dir = world.join(format!("sshd-{last}"));
         let root = dir.join("root");
         std::fs::create_dir_all(&root).unwrap();
         keygen(&dir.join("host"), "ed25519", "");
         if options.config.contains("host-rsa") {
             keygen(&dir.join("host-rsa"), "rsa", "");
         }
-        std::fs::copy(world.at("id.pub"), dir.join("authorized")).unwrap();
+        std::fs::copy(world.join("id.pub"), dir.join("authorized")).unwrap();
         let port = TcpListener::bind((host.as_str(), 0)).unwrap().local_addr().unwrap().port();
         let mut config = format!(
             "ListenAddress {host}\nPort {port}\nPidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\n\
@@ -161,40 +165,34 @@ impl Sshd {
     }
 
     /// What it wrote down.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A file beside its configuration.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// Its public key as known-hosts files have it: `ssh-ed25519 AAAA…`.
-    pub(crate) fn public(&self, name: &str) -> String {
+    pub fn public(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.dir.join(name)).unwrap();
         text.split(' ').take(2).collect::<Vec<_>>().join(" ")
     }
 
     /// Its line in a known-hosts file.
-    pub(crate) fn known(&self) -> String {
+    pub fn known(&self) -> String {
         format!("[{}]:{} {}\n", self.host, self.port, self.public("host.pub"))
     }
 
     /// How to log in, for a machine of a bundle.
-    pub(crate) fn ssh(&self) -> Value {
+    pub fn ssh(&self) -> Value {
         json!({"host": self.host, "port": self.port, "user": self.user})
-    }
-
-    /// The node of a bundle that it is.
-    pub(crate) fn node(&self, name: &str, files: &[Value]) -> Value {
-        let mut node = super::node(name, files);
-        node["ssh"] = self.ssh();
-        node
     }
 }
 
