@@ -3,6 +3,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
+RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := kmh-pki kmh-bgpcfg kmh-render kmh-push kmh-check
 
@@ -16,7 +17,9 @@ help: ## this list
 
 .PHONY: toolchain
 toolchain:
-	@command -v $(CARGO) >/dev/null || { echo 'kmh is built by cargo, Rust 1.88 or newer: https://rustup.rs' >&2; exit 1; }
+	@version=$$($(CARGO) --version 2>/dev/null | cut -d' ' -f2); \
+	printf '%s\n' $(RUST) "$$version" | sort -VC || { \
+	    echo "kmh is built by cargo, Rust $(RUST) or newer; here is $${version:-none}: https://rustup.rs" >&2; exit 1; }
 
 .PHONY: demo
 demo: toolchain ## the article's cluster through all five tools, into out/ (certificates into pki/)

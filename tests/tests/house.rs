@@ -104,8 +104,14 @@ fn the_example_makefile_makes_again_only_what_changed() {
     sandbox.sh("sleep 1; cp good examples/article/cluster.yaml").exits(0);
     sandbox.sh(make).exits(0);
 
-    // The store is not made again, not even by a path that is wrong.
-    sandbox.sh(&format!("touch examples/article/cluster.yaml; {make} STORE=build/pki.json")).exits(2);
+    // The store is not made again: not by a path that is wrong, not when it was lost.
+    let touched = "touch examples/article/cluster.yaml";
+    sandbox.sh(&format!("{touched}; {make} STORE=build/pki.json")).exits(2);
+    sandbox.sh(&format!("{touched}; {make} STORE=build/pkii")).exits(2).says("store `build/pkii` does not exist");
+    sandbox
+        .sh(&format!("rm -r examples/article/build/pki; {touched}; {make}"))
+        .exits(2)
+        .says("store `build/pki` does not exist");
 }
 
 #[test]

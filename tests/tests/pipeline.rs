@@ -263,3 +263,32 @@ fn ansible_output_is_one_object_on_every_tool() {
     let failed: serde_json::Value = serde_json::from_str(&failed.stdout).unwrap();
     assert_eq!((&failed["failed"], &failed["changed"]), (&true.into(), &false.into()));
 }
+
+#[test]
+fn a_saved_stream_is_not_pushed_with_keys_that_were_renewed_since() {
+    let sandbox = rendered();
+    sandbox.sh("sed 's/10.20.0.21/10.20.0.22/' cluster.yaml | kmh-pki --store pki >/dev/null").exits(0);
+    let ran = sandbox.sh("kmh-push --store pki --to dir:out <stream.json").exits(2);
+    // The one certificate that holds the address is the one that is named.
+    let ran = ran.says("`nodes/pi-1/kubelet-serving.key` for `pi-1`").says("run the whole pipe again");
+    assert_eq!(ran.stderr.matches("is not the key of").count(), 1, "{}", ran.stderr);
+    assert!(!sandbox.has("out"));
+    // A machine that it does not concern may be pushed.
+    sandbox.sh("kmh-push --store pki --to dir:out --limit attic-1 <stream.json").exits(0);
+}
+
+#[test]
+fn no_bundle_gets_a_certificate_authority_out_of_the_store() {
+    let sandbox = rendered();
+    sandbox.sh(
+        "jq -c 'if .kind==\"kmh.bundle/v1\" then (.spec.machines[]|select(.name==\"pi-1\")|.files[]\
+         |select(.path|endswith(\"kube-proxy.key\"))).content[0].secret=\"ca/cluster.key\" else . end' stream.json >bad.json",
+    )
+    .exits(0);
+    sandbox
+        .sh("kmh-push --store pki --to dir:out <bad.json")
+        .exits(2)
+        .says("`ca/cluster.key`")
+        .says("never leaves the store");
+    assert!(!sandbox.has("out"));
+}

@@ -1,12 +1,13 @@
 //! What a person should know about the network. Notes say what the choice means; errors will not work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_doc::inventory::Nat;
 use kmh_doc::network::{Finding, FindingLevel, Tunnel};
 use kmh_model::{Model, Router};
 
 use crate::PlanError;
+use crate::firewall::on_lan;
 use crate::tunnels::{ETHERNET, is_translated, line, outer_is_v4, outer_is_v6};
 
 /// The smallest MTU of a link that carries IPv6 (RFC 8200, 5).
@@ -67,6 +68,20 @@ fn sites(model: &Model, all: &mut Vec<Finding>) {
                 "its routers do not speak BGP with each other: one that loses all its tunnels reaches other sites no more".to_owned(),
                 "let the gateway address (CARP, VRRP) follow a router whose tunnels are up",
             ));
+        }
+        for address in &site.resolvers {
+            let far = model.sites.values().filter(|other| other.name != site.name);
+            if far.into_iter().any(|other| on_lan(other, *address)) {
+                all.push(finding(
+                    FindingLevel::Warning,
+                    "far-resolver",
+                    name,
+                    format!(
+                        "the resolver `{address}` is on a segment of another site, where nodes may not go"
+                    ),
+                    "name a resolver of this site, such as its router",
+                ));
+            }
         }
         for router in routers {
             let ends =
@@ -150,41 +165,31 @@ fn of_tunnel(
 
 /// Sites whose loss parts the others: the hub, or the middle of a chain.
 fn cut_sites(model: &Model, all: &mut Vec<Finding>) {
-    let place = |router: &str| model.router(router).map(|router| router.site.as_str());
-    let joins: BTreeSet<(&str, &str)> = model
-        .tunnels
-        .iter()
-        .filter_map(|tunnel| {
-            Some((place(tunnel.ends[0].router.as_str())?, place(tunnel.ends[1].router.as_str())?))
-        })
-        .collect();
-    let reach = |start: &str, without: Option<&str>| -> BTreeSet<String> {
-        let mut found = BTreeSet::from([start.to_owned()]);
-        let mut open = vec![start.to_owned()];
+    let sites: BTreeMap<&str, &str> =
+        model.routers.iter().map(|router| (router.name.as_str(), router.site.as_str())).collect();
+    let mut beside: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for tunnel in &model.tunnels {
+        let [a, b] = [0, 1].map(|end| sites.get(tunnel.ends[end].router.as_str()).copied());
+        let (Some(a), Some(b)) = (a, b) else { continue };
+        beside.entry(a).or_default().insert(b);
+        beside.entry(b).or_default().insert(a);
+    }
+    // How many sites can be reached from `start`, itself among them.
+    let reach = |start: &str, without: Option<&str>| -> usize {
+        let mut found: BTreeSet<&str> = BTreeSet::from([start]);
+        let mut open = vec![start];
         while let Some(here) = open.pop() {
-            for (a, b) in &joins {
-                for (from, to) in [(a, b), (b, a)] {
-                    if *from == here && Some(*to) != without && found.insert((*to).to_owned()) {
-                        open.push((*to).to_owned());
-                    }
-                }
-            }
+            let next = beside.get(here).into_iter().flatten().filter(|site| Some(**site) != without);
+            open.extend(next.filter(|site| found.insert(site)));
         }
-        found
+        found.len()
     };
-    for site in model.sites.keys() {
-        let Some(start) = joins.iter().flat_map(|(a, b)| [*a, *b]).find(|other| *other != site.as_str())
-        else {
-            continue;
-        };
-        let mut whole = reach(start, None);
-        if !whole.remove(site.as_str()) {
-            continue;
-        }
-        if reach(start, Some(site.as_str())).len() < whole.len() {
+    for (site, others) in &beside {
+        let Some(start) = others.first() else { continue };
+        if reach(start, Some(site)) + 1 < reach(start, None) {
             all.push(note(
                 "single-transit-site",
-                site.as_str(),
+                site,
                 "other sites reach each other through this one only; without it they are apart".to_owned(),
                 "`tunnels: {shape: mesh}` joins them directly, where they can be reached",
             ));

@@ -1,6 +1,8 @@
 //! What a router's packet filter must let through, by the zone in which a packet enters. Replies belong to the
 //! connection that a rule let in and need no rule of their own.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use kmh_doc::Cidr;
 use kmh_doc::inventory::{Nat, Reach};
@@ -89,6 +91,7 @@ fn wan(model: &Model, router: &Router, rules: &mut Vec<FirewallRule>) {
 
 fn nodes(model: &Model, site: &Site, rules: &mut Vec<FirewallRule>) {
     let segment = cidrs(site.networks.iter().copied());
+    let everyone = cidrs(site.networks.iter().chain(&site.pods).copied());
     let here =
         |protocol: &str, description: &str| FirewallRule { zone: Zone::Nodes, ..rule(protocol, description) };
     rules.push(FirewallRule { from: segment.clone(), ports: vec![BGP], ..here("tcp", "BGP with the nodes") });
@@ -99,17 +102,31 @@ fn nodes(model: &Model, site: &Site, rules: &mut Vec<FirewallRule>) {
     if model.routers_of(site.name.as_str()).any(is_resolver)
         || site.gateways.iter().any(|gateway| site.resolvers.contains(gateway))
     {
+        // CoreDNS asks too, with a pod's address: the node segment is a pool of Calico's.
         for protocol in ["tcp", "udp"] {
             rules.push(FirewallRule {
-                from: segment.clone(),
+                from: everyone.clone(),
                 ports: vec![DNS],
                 ..here(protocol, "the nodes' name server")
             });
         }
     }
+    let aside: Vec<IpNet> =
+        site.resolvers.iter().copied().filter(|ip| on_lan(site, *ip)).map(IpNet::from).collect();
+    if !aside.is_empty() {
+        for protocol in ["tcp", "udp"] {
+            rules.push(FirewallRule {
+                from: everyone.clone(),
+                to: cidrs(aside.iter().copied()),
+                ports: vec![DNS],
+                ..here(protocol, "the nodes' name server on another segment")
+            });
+        }
+    }
     rules.push(FirewallRule {
-        from: cidrs(site.networks.iter().chain(&site.pods).copied()),
+        from: everyone,
         to: cluster(model),
+        except: cidrs(itself(model, site)),
         ..here("any", "nodes and pods to nodes, pods and services of every site")
     });
     // Pods leave the cluster with their node's address. Segments of people are no part of the Internet.
@@ -118,7 +135,7 @@ fn nodes(model: &Model, site: &Site, rules: &mut Vec<FirewallRule>) {
     rules.push(FirewallRule {
         from: segment,
         to: families(model).into_iter().map(Family::anywhere).collect(),
-        except: cidrs(lans.chain(model.tunnel_ranges.iter().copied())),
+        except: cidrs(lans.chain(model.tunnel_ranges.iter().copied()).chain(itself(model, site))),
         ..here("any", "nodes to the Internet")
     });
 }
@@ -138,6 +155,7 @@ fn tunnel(model: &Model, site: &Site, own: &[&Tunnel], rules: &mut Vec<FirewallR
     rules.push(FirewallRule {
         from: cidrs(sources.chain(model.services.iter().chain(&model.load_balancers).copied())),
         to: cluster(model),
+        except: cidrs(itself(model, site)),
         ..here("any", "nodes and pods of other sites to those of every site")
     });
     for other in remote {
@@ -149,6 +167,18 @@ fn tunnel(model: &Model, site: &Site, own: &[&Tunnel], rules: &mut Vec<FirewallR
             }));
         }
     }
+}
+
+/// Whether an address lies on a segment beside the nodes'.
+pub(crate) fn on_lan(site: &Site, address: IpAddr) -> bool {
+    site.lans.iter().flat_map(|lan| lan.network.iter()).any(|net| net.net().contains(&address))
+}
+
+/// The addresses of the site's routers on the node segment. A rule to the segment does not mean them: pf has one list
+/// for what goes through a firewall and what goes to it, and would open its pages and its sshd.
+fn itself<'a>(model: &'a Model, site: &'a Site) -> impl Iterator<Item = IpNet> + 'a {
+    let routers = model.routers_of(site.name.as_str()).flat_map(|router| &router.addresses);
+    routers.chain(&site.gateways).copied().map(IpNet::from)
 }
 
 /// Nodes, pods and services.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use kmh_doc::Asn;
-use kmh_model::{Model, Router, Site, Tunnel};
+use kmh_model::{Model, Router, Site};
 
 use crate::PlanError;
 
@@ -15,11 +15,6 @@ pub(crate) fn asn(router: &Router) -> Result<Asn, PlanError> {
 /// The router's site.
 pub(crate) fn site_of<'a>(model: &'a Model, router: &Router) -> Result<&'a Site, PlanError> {
     model.sites.get(router.site.as_str()).ok_or_else(|| PlanError::NoSuchSite(router.site.to_string()))
-}
-
-/// The tunnel's name.
-pub(crate) fn tunnel_name(tunnel: &Tunnel) -> String {
-    format!("{}--{}", tunnel.ends[0].router, tunnel.ends[1].router)
 }
 
 /// BGP identifier: the IPv4 address on the node segment; without IPv4 the router's id, which RFC 6286 permits (any

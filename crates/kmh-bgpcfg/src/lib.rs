@@ -122,7 +122,8 @@ fn machines(model: &Model) -> Vec<(&str, Option<&str>, Vec<&'static str>)> {
         });
         (node.name.as_str(), Some(node.site.as_str()), roles.collect())
     });
-    let routers = model.routers.iter().map(|router| (router.name.as_str(), Some(router.site.as_str()), vec![]));
+    let routers =
+        model.routers.iter().map(|router| (router.name.as_str(), Some(router.site.as_str()), vec![]));
     nodes.chain(routers).collect()
 }
 

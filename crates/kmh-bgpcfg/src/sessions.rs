@@ -4,7 +4,7 @@ use kmh_doc::network::{PeerKind, Session};
 use kmh_model::{Model, Router, Site};
 
 use crate::PlanError;
-use crate::ground::{asn, tunnel_name};
+use crate::ground::asn;
 use crate::policy::{Direction, map_name, maximum_prefix};
 use crate::ranges::{Family, address_of};
 
@@ -59,7 +59,7 @@ pub(crate) fn sessions(model: &Model, site: &Site, router: &Router) -> Result<Ve
             between.push(Session {
                 with: PeerKind::Router,
                 peer: peer.name.to_string(),
-                tunnel: Some(tunnel_name(tunnel)),
+                tunnel: Some(tunnel.name()),
                 local_address: local,
                 peer_address: remote,
                 peer_asn: asn(peer)?,

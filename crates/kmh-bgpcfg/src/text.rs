@@ -20,8 +20,8 @@ pub(crate) fn page(spec: &NetworkSpec, all: bool, chosen: &dyn Fn(&str) -> bool)
     if left_out > 0 {
         let _ = writeln!(out, "{left_out} more with nodes; -v shows them");
     }
-    if !spec.tunnels.is_empty() {
-        section(&mut out, "TUNNELS", &tunnels(spec, chosen));
+    if let Some(tunnels) = tunnels(spec, chosen) {
+        section(&mut out, "TUNNELS", &tunnels);
     }
     let _ = writeln!(out, "\nMTU of pods: {}", spec.pod_mtu);
     if !spec.findings.is_empty() {
@@ -139,9 +139,12 @@ fn with(session: &Session) -> &'static str {
     }
 }
 
-fn tunnels(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Table {
+fn tunnels(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Option<Table> {
     let mut table = Table::new(["NO", "TUNNEL", "NETWORK", "MTU", "INTERFACES", "INITIATES"]);
-    for tunnel in spec.tunnels.iter().filter(|tunnel| tunnel.ends.iter().any(|end| chosen(&end.router))) {
+    let mut concerned =
+        spec.tunnels.iter().filter(|tunnel| tunnel.ends.iter().any(|end| chosen(&end.router))).peekable();
+    concerned.peek()?;
+    for tunnel in concerned {
         let networks: Vec<String> = tunnel.networks.iter().map(ToString::to_string).collect();
         let [low, high] = &tunnel.ends;
         let initiates = match (low.initiates, high.initiates) {
@@ -159,5 +162,5 @@ fn tunnels(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Table {
             &cell(initiates, 10),
         ]);
     }
-    table
+    Some(table)
 }

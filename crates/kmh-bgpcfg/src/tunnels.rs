@@ -6,7 +6,6 @@ use kmh_doc::network::{Tunnel, TunnelEnd};
 use kmh_model::{Model, Router};
 
 use crate::PlanError;
-use crate::ground::tunnel_name;
 
 /// MTU of a line about which nothing is said, and of the nodes' segment.
 pub(crate) const ETHERNET: u16 = 1500;
@@ -37,7 +36,7 @@ fn one(model: &Model, tunnel: &kmh_model::Tunnel) -> Result<Tunnel, PlanError> {
     let (first, first_line) = line(model, &tunnel.ends[0])?;
     let (second, second_line) = line(model, &tunnel.ends[1])?;
     Ok(Tunnel {
-        name: tunnel_name(tunnel),
+        name: tunnel.name(),
         index: tunnel.index,
         networks: tunnel.networks.iter().copied().map(Cidr::new).collect(),
         ends: [

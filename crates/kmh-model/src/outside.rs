@@ -91,7 +91,7 @@ fn uplink(router: &Router, line: &Uplink, path: &str, ranges: &[Range], report: 
     // Segments of people may lie in front of a router; whatever the cluster routes may not.
     let routed = [Use::Nodes, Use::Pods, Use::Services, Use::LoadBalancers, Use::Tunnels];
     if let Some((what, place)) = holding(ranges, address, &routed) {
-        let cause = format!("packets to it would go into a tunnel ({})", report.place(&place));
+        let cause = format!("the routers take that for a part of the cluster ({})", report.place(&place));
         report.add(
             Problem::error(Code::Overlap, path, format!("`{address}`, {whose}, lies in the {what}"))
                 .because(cause)

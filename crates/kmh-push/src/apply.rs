@@ -147,7 +147,11 @@ fn secrets(store: Option<PathBuf>, id: &str, machines: &[Wanted], notes: &mut Ve
         machines.iter().flat_map(|machine| &machine.files).flat_map(wanted::WantedFile::references).collect();
     match (store, references.is_empty()) {
         (_, true) => Secrets::default(),
-        (Some(dir), false) => store::read(&dir, id, &references, notes),
+        (Some(dir), false) => {
+            let secrets = store::read(&dir, id, &references, notes);
+            secrets.of_another_generation(machines, notes);
+            secrets
+        }
         (None, false) => {
             let hint = "name the store with --store DIR or KMH_STORE";
             notes.push(note(

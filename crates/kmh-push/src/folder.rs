@@ -91,6 +91,16 @@ impl Folder {
         rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode))
     }
 
+    /// Waits until nobody writes in it by `lock`, and keeps writers out while it is open.
+    pub(crate) fn lock_shared(&self) -> Result<(), Errno> {
+        loop {
+            match rustix::fs::flock(&self.0, rustix::fs::FlockOperation::LockShared) {
+                Err(Errno::INTR) => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Holds it against other pushes until it is dropped; `WOULDBLOCK` when another has it.
     pub(crate) fn lock(&self) -> Result<(), Errno> {
         rustix::fs::flock(&self.0, rustix::fs::FlockOperation::NonBlockingLockExclusive)

@@ -6,24 +6,61 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kmh_cli::failure::Note;
+use kmh_doc::bundle::Segment;
 use rustix::io::Errno;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::folder::Folder;
-use crate::wanted::note;
+use crate::wanted::{Wanted, WantedFile, note};
 
 /// No key is this long.
 const LIMIT: usize = 1 << 20;
 
-/// Secrets by reference. Never printed.
+/// Secrets by reference, and the certificates that stand beside private keys. Never printed.
 #[derive(Default)]
-pub(crate) struct Secrets(BTreeMap<String, Zeroizing<Vec<u8>>>);
+pub(crate) struct Secrets {
+    secrets: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    certificates: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
 
 impl Secrets {
     /// The secret of that reference.
     pub(crate) fn get(&self, reference: &str) -> Option<&[u8]> {
-        self.0.get(reference).map(|bytes| bytes.as_slice())
+        self.secrets.get(reference).map(|bytes| bytes.as_slice())
+    }
+
+    /// Private keys whose certificate in the store is on none of the machines that get the key: the store has renewed
+    /// them since the bundle was rendered, and a key without its certificate stops the daemon that reads it.
+    pub(crate) fn of_another_generation(&self, machines: &[Wanted], notes: &mut Vec<Note>) {
+        for machine in machines {
+            let texts: BTreeSet<&[u8]> = machine.files.iter().filter_map(only_text).collect();
+            let references: BTreeSet<&str> = machine.files.iter().flat_map(WantedFile::references).collect();
+            for reference in references {
+                let Some(certificate) = self.certificates.get(reference) else { continue };
+                if !texts.contains(certificate.trim_ascii()) {
+                    let message = format!(
+                        "`{reference}` for `{}` is not the key of the certificate in the bundle",
+                        machine.name
+                    );
+                    let mut note = note(
+                        message,
+                        "",
+                        Some("run the whole pipe again: kmh-pki, kmh-bgpcfg, kmh-render, kmh-push"),
+                    );
+                    note.causes.push("the store has another certificate for it by now".to_owned());
+                    notes.push(note);
+                }
+            }
+        }
+    }
+}
+
+/// The content of a file that is one piece of text, without the white space around it.
+fn only_text(file: &WantedFile) -> Option<&[u8]> {
+    match file.content.as_slice() {
+        [Segment::Text { text }] => Some(text.as_bytes().trim_ascii()),
+        _ => None,
     }
 }
 
@@ -52,6 +89,15 @@ pub(crate) fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mu
             return Secrets::default();
         }
     };
+    // kmh-pki renames a key and its certificate one after the other, under its own lock: not between the two.
+    if let Err(error) = folder.lock_shared() {
+        wrong(
+            format!("store `{shown}` cannot be locked"),
+            Some(error.to_string()),
+            "look at the file system that it is on",
+        );
+        return Secrets::default();
+    }
     let marker = match folder.read("store.json", LIMIT) {
         Ok(bytes) => serde_json::from_slice::<Marker>(&bytes).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -71,7 +117,7 @@ pub(crate) fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mu
             return Secrets::default();
         }
     }
-    let mut found = BTreeMap::new();
+    let mut found = Secrets::default();
     for reference in references {
         match secret(&folder, reference) {
             Ok(bytes) if bytes.is_empty() => {
@@ -82,7 +128,12 @@ pub(crate) fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mu
                 );
             }
             Ok(bytes) => {
-                found.insert((*reference).to_owned(), bytes);
+                found.secrets.insert((*reference).to_owned(), bytes);
+                let beside =
+                    reference.strip_suffix(".key").map(|stem| secret(&folder, &format!("{stem}.crt")));
+                if let Some(Ok(certificate)) = beside {
+                    found.certificates.insert((*reference).to_owned(), certificate);
+                }
             }
             Err(cause) => {
                 let message = format!("secret `{reference}` is not in store `{shown}`");
@@ -90,7 +141,7 @@ pub(crate) fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mu
             }
         }
     }
-    Secrets(found)
+    found
 }
 
 fn secret(store: &Folder, reference: &str) -> Result<Zeroizing<Vec<u8>>, String> {

@@ -3,6 +3,7 @@
 //! Everything that is wrong is found before any machine is touched, and said at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use kmh_cli::failure::Note;
 use kmh_doc::bundle::{BundleSpec, File, Machine, MachineKind, OnChange, Segment, Unit};
@@ -199,12 +200,21 @@ pub(crate) fn bad_path(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Why a text is no reference into the store: it must not lead out of it.
+/// What no machine ever gets, whatever a bundle says: who holds one of these owns the cluster.
+const STAYS_HOME: [&str; 2] = ["ca/", "cluster/break-glass-admin."];
+
+/// Why a text is no reference to a secret of the store that a machine may have: it must not lead out of the store.
 fn bad_reference(reference: &str) -> Option<&'static str> {
     match bad_path(&format!("/{reference}")) {
-        None => None,
         Some("is not normalised") => Some("is not normalised, or leads out of the store"),
         Some(why) => Some(why),
+        None if STAYS_HOME.iter().any(|home| reference.starts_with(home)) => {
+            Some("never leaves the store: no machine needs it")
+        }
+        None if Path::new(reference).extension().is_none_or(|ending| ending != "key") => {
+            Some("names no key")
+        }
+        None => None,
     }
 }
 
@@ -271,6 +281,15 @@ mod tests {
     #[test]
     fn references_stay_in_the_store() {
         assert_eq!(bad_reference("nodes/pi-1/kubelet-client.key"), None);
+        for (reference, why) in [
+            ("ca/cluster.key", "never leaves"),
+            ("cluster/break-glass-admin.key", "never leaves"),
+            ("store.json", "names no key"),
+            ("nodes/pi-1/kubelet-client.crt", "names no key"),
+        ] {
+            let said = bad_reference(reference);
+            assert!(said.is_some_and(|said| said.contains(why)), "{reference}: {said:?}");
+        }
         for reference in ["/etc/shadow", "../x", "a/../../x", ""] {
             let said = bad_reference(reference);
             assert!(

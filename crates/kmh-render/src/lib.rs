@@ -48,20 +48,24 @@ enum Verb {
     Bundle,
 }
 
+// At most 79 columns: a wrapped command cannot be pasted.
 const EXAMPLES: &str = "\
 EXAMPLES
-  In the pipe:
-    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | kmh-push --store pki --to dir:out
+  In the pipe, or of two saved documents:
+    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render >stream.json
+    kmh-render -i pki.json -i network.json -o json --write stream.json
 
   How many files each machine has:
-    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render -o text
+    kmh-render -i stream.json -o text
 
   One file of one machine:
-    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render --only --limit gw-vps |
-      jq -r '.spec.machines[].files[] | select(.path==\"/etc/frr/k8s/frr.conf\").content[].text'
+    kmh-render -i stream.json -o json --only --limit gw-vps |
+      jq -r '.spec.machines[].files[] |
+        select(.path==\"/etc/frr/k8s/frr.conf\").content[].text'
 
   What to download for a node:
-    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render --only --limit pi-1 | jq -r '.spec.machines[].artifacts[].url'
+    kmh-render -i stream.json -o json --only --limit pi-1 |
+      jq -r '.spec.machines[].artifacts[] | \"\\(.url) \\(.path)\"'
 ";
 
 /// The command line, for man pages and completions.

@@ -1,6 +1,7 @@
 //! The plan, judged from outside: what passes its filters, what follows over the whole cluster, what growth changes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod edges;
 mod plan;
 mod policy;
 mod support;

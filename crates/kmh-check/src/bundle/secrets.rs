@@ -85,17 +85,14 @@ pub(crate) fn certificates(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Finding
         pki.spec.certificates.iter().map(|c| (&c.name, Some(c.pem.as_str()), c.key.as_deref(), &c.deploy));
     let keys =
         pki.spec.keys.iter().map(|k| (&k.name, k.public.as_deref(), Some(k.secret.as_str()), &k.deploy));
+    let mut absent: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, public, secret, deploys) in certificates.chain(keys) {
         for deploy in deploys {
             if !out.look_at(&deploy.machine) {
                 continue;
             }
             let Some(view) = machines.get(deploy.machine.as_str()) else {
-                out.critical(
-                    name,
-                    format!("it goes to `{}`, which the bundle does not have", deploy.machine),
-                    RENDER,
-                );
+                *absent.entry(&deploy.machine).or_default() += 1;
                 continue;
             };
             if let Some(path) = &deploy.certificate {
@@ -107,6 +104,10 @@ pub(crate) fn certificates(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Finding
                 key(name, secret, view, path, out);
             }
         }
+    }
+    for (machine, count) in absent {
+        let message = format!("{count} certificates and keys go to it, and the bundle does not have it");
+        out.critical(machine, message, RENDER);
     }
 }
 

@@ -147,6 +147,13 @@ fn what_is_right_is_right_of_each_machine_alone() {
         let wrong: Vec<_> =
             spec.results.iter().filter(|r| !matches!(r.state, State::Ok | State::Skipped)).collect();
         assert!(spec.ok, "--limit {}: {wrong:#?}", machine.name);
+        // Rendered alone, and asked about alone.
+        let mut fixture = fixture.clone();
+        fixture.bundle.machines = vec![machine.clone()];
+        let spec = fixture.check_with(true, &|name| name == machine.name);
+        let wrong: Vec<_> =
+            spec.results.iter().filter(|r| !matches!(r.state, State::Ok | State::Skipped)).collect();
+        assert!(spec.ok, "{} alone: {wrong:#?}", machine.name);
     }
 }
 

@@ -175,7 +175,10 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
                 walk(top, &path, found);
             } else {
                 let name = path.strip_prefix(top).unwrap().display().to_string();
-                found.insert(name, (mode(&path), std::fs::read(&path).unwrap_or_default()));
+                // The other side may still be at work: what is renamed or removed meanwhile was never there.
+                let Ok(meta) = path.symlink_metadata() else { continue };
+                let Ok(bytes) = std::fs::read(&path) else { continue };
+                found.insert(name, (meta.permissions().mode() & 0o7777, bytes));
             }
         }
     }
