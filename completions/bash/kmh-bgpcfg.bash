@@ -80,7 +80,7 @@ _kmh__bgpcfg() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kmh__subcmd__bgpcfg__subcmd__help)
+        kmh__bgpcfg__subcmd__help)
             opts="plan help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -94,7 +94,7 @@ _kmh__bgpcfg() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kmh__subcmd__bgpcfg__subcmd__help__subcmd__help)
+        kmh__bgpcfg__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -108,7 +108,7 @@ _kmh__bgpcfg() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kmh__subcmd__bgpcfg__subcmd__help__subcmd__plan)
+        kmh__bgpcfg__subcmd__help__subcmd__plan)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -122,7 +122,7 @@ _kmh__bgpcfg() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kmh__subcmd__bgpcfg__subcmd__plan)
+        kmh__bgpcfg__subcmd__plan)
             opts="-i -o -q -v -h --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

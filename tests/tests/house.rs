@@ -107,7 +107,10 @@ fn the_example_makefile_makes_again_only_what_changed() {
     // The store is not made again: not by a path that is wrong, not when it was lost.
     let touched = "touch examples/article/cluster.yaml";
     sandbox.sh(&format!("{touched}; {make} STORE=build/pki.json")).exits(2);
-    sandbox.sh(&format!("{touched}; {make} STORE=build/pkii")).exits(2).says("store `build/pkii` does not exist");
+    sandbox
+        .sh(&format!("{touched}; {make} STORE=build/pkii"))
+        .exits(2)
+        .says("store `build/pkii` does not exist");
     sandbox
         .sh(&format!("rm -r examples/article/build/pki; {touched}; {make}"))
         .exits(2)

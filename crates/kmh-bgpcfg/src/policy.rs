@@ -154,7 +154,7 @@ pub(crate) fn policy(model: &Model, site: &Site, peers: &[PeerKind]) -> Policy {
     for with in [PeerKind::Node, PeerKind::Router].into_iter().filter(|kind| peers.contains(kind)) {
         for direction in [Direction::In, Direction::Out] {
             for family in &families {
-                let rules = RULES
+                let mut rules: Vec<RouteRule> = RULES
                     .iter()
                     .filter(|rule| rule.with == with && rule.direction == direction)
                     .map(|rule| RouteRule {
@@ -167,6 +167,15 @@ pub(crate) fn policy(model: &Model, site: &Site, peers: &[PeerKind]) -> Policy {
                         prefix_lists.iter().any(|list| Some(&list.name) == rule.prefix_list.as_ref())
                     })
                     .collect();
+                if rules.is_empty() {
+                    // A map without rules would not exist.
+                    rules.push(RouteRule {
+                        permit: false,
+                        prefix_list: None,
+                        as_path: None,
+                        description: "nothing of this family".to_owned(),
+                    });
+                }
                 route_maps.push(RouteMap { name: map_name(with, direction, *family), rules });
             }
         }

@@ -107,11 +107,7 @@ fn check(stream: &Stream, ctx: &mut Context<'_>) -> Result<Outcome<CheckSpec>, F
             }
     };
     // A mistyped name would otherwise choose nothing, and nothing is always right.
-    if !ctx.common.limit.is_empty() && !machines.iter().any(|m| chosen(&m.name)) {
-        let limit = ctx.common.limit.join(",");
-        return Err(Failure::wrong(format!("`--limit {limit}` chooses no machine of the stream"))
-            .hint("names, `site=NAME` and `role=NAME` are those of the inventory"));
-    }
+    ctx.check_limit(machines.iter().map(|m| (m.name.as_str(), m.site.as_deref(), m.roles.clone())))?;
     let spec = report::report(&documents, ctx.common.strict, &chosen);
     Ok(Outcome {
         from: FROM.into_iter().filter(|kind| stream.has(*kind)).collect(),

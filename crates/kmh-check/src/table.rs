@@ -4,7 +4,9 @@ use crate::bundle::{
     components, credentials, etcd, files, flags, kubeconfigs, machines, ranges, references, secrets, units,
 };
 use crate::check::{Check, Run};
-use crate::network::{calico, filters, frr, machines as planned_machines, pfsense, sessions, tunnels};
+use crate::network::{
+    calico, filters, frr, machines as planned_machines, pfsense, policy, sessions, tunnels,
+};
 use crate::pki::{chain, complete, dates, document, keys, names, usages};
 use crate::{inventory, push};
 
@@ -203,7 +205,7 @@ pub const TABLE: &[Check] = &[
     ),
     check(
         "network.calico",
-        "Calico has no mesh, announces the service ranges, and leads each node to its own site's routers",
+        "Calico has no mesh, announces the service ranges, leads each node to its own site's routers, and hands nothing on",
         PLAN,
         Run::ModelNetwork(calico::peering),
     ),
@@ -221,13 +223,13 @@ pub const TABLE: &[Check] = &[
     ),
     check(
         "network.frr",
-        "each router's frr.conf has exactly the plan's sessions, and defines what it refers to",
+        "each router's frr.conf has the plan's sessions, filters and routes, no other, and defines what it refers to",
         RENDER,
         Run::NetworkBundle(frr::frr),
     ),
     check(
         "network.guard",
-        "on every router, pods, services, tunnels and other sites' nodes have an unreachable route behind the real one",
+        "on every router, pods, services, load balancers, tunnels and other sites' segments have an unreachable route behind the real one",
         PLAN,
         Run::ModelNetwork(planned_machines::guard),
     ),
@@ -239,9 +241,15 @@ pub const TABLE: &[Check] = &[
     ),
     check(
         "network.machines",
-        "the plan has the routers and nodes of the inventory, with their addresses and gateways",
+        "the plan has the routers and nodes of the inventory, with their addresses, gateways, labels and segments",
         PLAN,
         Run::ModelNetwork(planned_machines::machines),
+    ),
+    check(
+        "network.manifests",
+        "the cluster's manifests have Calico's resources as they are in the plan",
+        RENDER,
+        Run::NetworkBundle(calico::manifests),
     ),
     check("network.mtu", "a pod's packet fits through every tunnel", PLAN, Run::Network(tunnels::mtu)),
     check(
@@ -251,8 +259,14 @@ pub const TABLE: &[Check] = &[
         Run::NetworkBundle(pfsense::settings),
     ),
     check(
+        "network.policy",
+        "every session lets pass the routes that its site needs, and no other; nodes learn each other's blocks",
+        PLAN,
+        Run::ModelNetwork(policy::policy),
+    ),
+    check(
         "network.pools",
-        "every site's pod range is a pool of its own, inside the cluster's range, without encapsulation",
+        "every site's pod range is a pool of its own nodes, inside the cluster's range, announced, without encapsulation",
         PLAN,
         Run::ModelNetwork(calico::pools),
     ),
@@ -382,61 +396,4 @@ pub const TABLE: &[Check] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use std::fmt::Write as _;
-
-    use kmh_doc::Kind;
-
-    use super::*;
-
-    /// `docs/checks.md` is this table; `KMH_UPDATE=1` writes it anew.
-    #[test]
-    #[allow(clippy::disallowed_methods, reason = "it writes the file that is checked in")]
-    fn the_manual_lists_every_check() {
-        const BEGIN: &str =
-            "<!-- from here to the end mark: written by `KMH_UPDATE=1 cargo test -p kmh-check` -->\n";
-        const END: &str = "<!-- end mark -->";
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checks.md");
-        let text = std::fs::read_to_string(path).expect("docs/checks.md");
-        let (head, rest) = text.split_once(BEGIN).expect("the begin mark");
-        let (_, tail) = rest.split_once(END).expect("the end mark");
-        let mut rows =
-            String::from("\n| check | is ok when | needs | when it says no |\n|---|---|---|---|\n");
-        for check in TABLE {
-            let needs: Vec<&str> =
-                check.needs().iter().map(|k| k.as_str().split(['.', '/']).nth(1).unwrap()).collect();
-            let _ = writeln!(
-                rows,
-                "| `{}` | {} | {} | {} |",
-                check.id,
-                check.proves,
-                needs.join(", "),
-                check.advice
-            );
-        }
-        let mut provided = String::from("\n| path | who brings it |\n|---|---|\n");
-        for (path, why) in references::PROVIDED {
-            let _ = writeln!(provided, "| `{path}` | {why} |");
-        }
-        let wanted = format!(
-            "{head}{BEGIN}{rows}\n## What the system provides\n{}{provided}\n{END}{tail}",
-            references::ABOUT
-        );
-        if std::env::var_os("KMH_UPDATE").is_some() && text != wanted {
-            std::fs::write(path, &wanted).expect("docs/checks.md");
-            return;
-        }
-        assert!(text == wanted, "docs/checks.md is not this table: KMH_UPDATE=1 cargo test -p kmh-check");
-    }
-
-    #[test]
-    fn ids_are_sorted_single_and_say_their_group() {
-        let ids: Vec<&str> = TABLE.iter().map(|c| c.id).collect();
-        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
-        for check in TABLE {
-            let group = check.id.split('.').next().unwrap();
-            let named = |k: &Kind| k.as_str() == format!("kmh.{group}/v1");
-            assert!(check.needs().iter().any(named), "{}", check.id);
-        }
-    }
-}
+mod tests;

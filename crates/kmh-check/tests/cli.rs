@@ -58,7 +58,7 @@ fn nothing_to_check_is_refused_not_praised() {
     );
     let ran = run(&["--limit", "nobody"], ARTICLE);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
-    assert!(ran.stderr.contains("chooses no machine"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("selects no machine"), "{}", ran.stderr);
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use kmh_doc::Problems;
 
-use crate::args::Common;
+use crate::args::{Common, Format};
 use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::{Failure, Note, render};
+use crate::filter::format;
 use crate::stream::Source;
 use crate::text::printable;
 
@@ -80,6 +81,18 @@ impl<'a> Context<'a> {
             let text = printable(message).replace('\n', "\n    ");
             self.put(&format!("{}: {text}\n", self.tool));
         }
+    }
+
+    /// Shows a text for people on stderr unless `-q`, as it would stand on stdout.
+    pub(crate) fn show(&mut self, text: &str) {
+        if !self.common.quiet {
+            self.put(&format!("{}\n", printable(text.trim_end())));
+        }
+    }
+
+    /// Whether the run ends with a text for people. It tells everything then; what is said on the way need not.
+    pub fn ends_in_text(&self) -> bool {
+        format(self.env, self.common) == Format::Text
     }
 
     /// Says something on stderr with `-v`.

@@ -92,7 +92,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Writes a file that must not be there yet; the same care as [`write`].
+/// Writes a file that must not be there yet; the same care as [`write()`].
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let temporary = prepare(path, bytes, Some(mode), None)?;
     match temporary.persist_noclobber(path) {
@@ -105,7 +105,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
 }
 
 /// Writes a file that the caller of the program named, as the shell's `>` would: through a symbolic link, with the mode that
-/// the umask gives or the file has. Otherwise as [`write`].
+/// the umask gives or the file has. Otherwise as [`write()`].
 pub fn write_named(path: &Path, bytes: &[u8]) -> Result<bool, Failure> {
     let path = named(path)?;
     match fs::symlink_metadata(&path) {

@@ -70,7 +70,7 @@ pub fn filter<T: Spec>(
 }
 
 /// The form of the result: a terminal gets text, all else the stream. A file is no terminal.
-fn format(env: &Env, common: &Common) -> Format {
+pub(crate) fn format(env: &Env, common: &Common) -> Format {
     let to_terminal = env.stdout_is_terminal && common.write.is_none();
     common.output.unwrap_or(if to_terminal { Format::Text } else { Format::Json })
 }
@@ -135,7 +135,11 @@ fn attempt<T: Spec>(
     }
     // A result that is printed says itself why it is no.
     let silent = format == Format::Json || formatted.is_empty();
-    if exit != Exit::Done && silent {
+    // Nor does a file that is not written; then the whole text is said below, and this line is its last.
+    let unwritten = exit != Exit::Done && common.write.is_some() && !outcome.text.is_empty();
+    if unwritten {
+        context.show(&outcome.text);
+    } else if exit != Exit::Done && silent {
         context.say(&outcome.message);
     } else {
         context.detail(&outcome.message);
@@ -143,10 +147,7 @@ fn attempt<T: Spec>(
     match &common.write {
         None => Ok(output::whole(context.env, context.tool, &pieces, exit)),
         // The old file stays when the answer is no: to make, a new one would mean that all is well.
-        Some(_) if exit != Exit::Done => {
-            context.say(outcome.text.trim_end());
-            Ok(exit)
-        }
+        Some(_) if exit != Exit::Done => Ok(exit),
         Some(path) => file::write_named(path, &pieces.concat()).map(|_| exit),
     }
 }

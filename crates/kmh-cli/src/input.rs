@@ -33,9 +33,7 @@ pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec
     let write = common.write.as_deref();
     if common.input.is_empty() {
         if env.stdin_is_terminal {
-            return Err(Failure::wrong("stdin is a terminal, and no input was named").hint(format!(
-                "name a file, `{tool} -i cluster.yaml`, or pipe documents in, `{tool} <cluster.yaml`"
-            )));
+            return Err(Failure::wrong("stdin is a terminal, and no input was named").hint(example(tool)));
         }
         return Ok(vec![input("stdin", stdin(env)?, write)?]);
     }
@@ -58,6 +56,22 @@ pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec
         }
     }
     Failure::all(failures).map_or(Ok(inputs), Err)
+}
+
+/// What to type instead, and it works: not every tool can begin with an inventory.
+fn example(tool: &str) -> String {
+    let before = match tool {
+        "kmh-render" => "kmh-pki <cluster.yaml | kmh-bgpcfg",
+        "kmh-push" | "kmh-check" => "kmh-pki <cluster.yaml | kmh-bgpcfg | kmh-render",
+        _ => {
+            return format!(
+                "name a file, `{tool} -i cluster.yaml`, or pipe documents in, `{tool} <cluster.yaml`"
+            );
+        }
+    };
+    format!(
+        "name a file with what the tools before it wrote, `{tool} -i stream.json`, or pipe it in, `{before} | {tool}`"
+    )
 }
 
 fn stdin(env: &mut Env) -> Result<Vec<u8>, Failure> {

@@ -18,12 +18,20 @@ pub(crate) fn answer(env: &mut Env, tool: &str, name: &str) -> Exit {
                 .because(format!("no verb of {} writes it yet", kind.writer())),
         },
         None => Failure::wrong(format!("`{name}` is no kind of document that kmh knows")).hint(
-            match Kind::nearest(name) {
+            match Kind::nearest(name).filter(|kind| has_one(*kind)) {
                 Some(kind) => format!("did you mean `{kind}`?"),
-                None => format!("the kinds are {}", Kind::ALL.map(Kind::as_str).join(", ")),
+                None => {
+                    let kinds = Kind::ALL.into_iter().filter(|kind| has_one(*kind)).map(Kind::as_str);
+                    format!("the kinds are {}", kinds.collect::<Vec<_>>().join(", "))
+                }
             },
         ),
     };
     let _ = env.stderr.write_all(failure.render(tool, false).as_bytes());
     failure.exit
+}
+
+/// Whether a kind has a schema in this version.
+fn has_one(kind: Kind) -> bool {
+    kmh_doc::schema::schema(kind).is_some()
 }

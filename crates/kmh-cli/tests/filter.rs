@@ -155,7 +155,10 @@ fn a_failed_run_keeps_the_file() {
     warned(&["--strict", write[0], write[1]]).exits(Exit::No);
     // Also when the answer is no: to make, a new file would mean that all is well.
     let ran = run_in(&write, INVENTORY, |_| {}, |_, _| Ok(report(false))).exits(Exit::No);
-    ran.says(&["kmh-test: a table"]).prints(&[]);
+    // Once, and as a text: nothing failed that would have a prefix.
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "a table\n"));
+    let quiet = run_in(&["-q", write[0], write[1]], INVENTORY, |_| {}, |_, _| Ok(report(false)));
+    assert_eq!((quiet.exit, quiet.err.as_str()), (Exit::No, ""));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
@@ -333,6 +336,8 @@ fn schemas_are_printed_and_stdin_is_not_read() {
     run(&["--schema", "kmh.facts/v1"]).refused(&["`kmh.facts/v1` has no schema in this version"]);
     run(&["--schema", "kmh.bundel/v1"]).refused(&["did you mean `kmh.bundle/v1`?"]);
     run(&["--schema", "x"]).refused(&["the kinds are kmh.inventory/v1, "]);
+    let ran = run(&["--schema", "foo"]).exits(Exit::Wrong);
+    assert!(ran.err.contains("kmh.check/v1") && !ran.err.contains("facts") && !ran.err.contains("blocks"));
     run(&["--schema"]).refused(&["a value is required"]);
 }
 

@@ -30,6 +30,7 @@ use kmh_doc::{Problems, Tree};
 pub use model::{Model, Node, Router, Setting, Site, Tunnel, TunnelEnd};
 pub use needs::Need;
 pub use nodes::may_label;
+pub use resolve::CONTROL_PLANE_TAINT;
 
 use report::Report;
 

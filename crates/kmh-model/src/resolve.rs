@@ -13,7 +13,7 @@ use crate::model::{Model, Node, Router, Setting, Site};
 use crate::tunnels;
 
 /// The taint of a node that runs the control plane and nobody's pods; kubeadm's.
-const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
+pub const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 /// The taint of a node that runs etcd alone; the key that RKE2 and kubespray use.
 const ETCD_TAINT: &str = "node-role.kubernetes.io/etcd";
 

@@ -129,24 +129,32 @@ fn count(number: usize, word: &str) -> String {
 const ROWS: usize = 4;
 
 /// What is there and what was done, for people.
-pub fn text(spec: &PkiSpec, plan: &Plan, message: &str, now: OffsetDateTime, dry_run: bool) -> String {
+///
+/// Certificates are those that `shown` chooses. Of paths only the folders stand here, or no terminal could hold a row.
+pub fn text(
+    spec: &PkiSpec,
+    shown: &dyn Fn(&Certificate) -> bool,
+    plan: &Plan,
+    message: &str,
+    (now, dry_run): (OffsetDateTime, bool),
+) -> String {
     let mut out = String::new();
-    let mut table = Table::new(["CERTIFICATE", "UNTIL", "DAYS", "ON"]);
-    for one in &spec.certificates {
+    let mut table = Table::new(["CERTIFICATE", "UNTIL", "DAYS", "IN"]);
+    for one in spec.certificates.iter().filter(|one| shown(one)) {
         let until =
             OffsetDateTime::parse(&one.not_after, &time::format_description::well_known::Rfc3339).ok();
         let days = until.map_or_else(|| "-".to_owned(), |until| (until - now).whole_days().to_string());
-        table.row([
-            &one.name,
-            &until.map_or_else(|| "planned".to_owned(), date),
-            &days,
-            &places(&one.deploy, true),
-        ]);
+        let until = until.map_or_else(|| "planned".to_owned(), date);
+        let mut places = places(&one.deploy, true).into_iter();
+        table.row([&one.name, &until, &days, &places.next().unwrap_or_default()]);
+        places.for_each(|place| table.row(["", "", "", &place]));
     }
     out.push_str(&table.to_string());
-    let mut keys = Table::new(["KEY", "KIND", "ON"]);
+    let mut keys = Table::new(["KEY", "KIND", "IN"]);
     for one in &spec.keys {
-        keys.row([&one.name, &one.algorithm, &places(&one.deploy, false)]);
+        let mut places = places(&one.deploy, false).into_iter();
+        keys.row([&one.name, &one.algorithm, &places.next().unwrap_or_default()]);
+        places.for_each(|place| keys.row(["", "", &place]));
     }
     out.push('\n');
     out.push_str(&keys.to_string());
@@ -174,16 +182,21 @@ pub fn text(spec: &PkiSpec, plan: &Plan, message: &str, now: OffsetDateTime, dry
     out
 }
 
-fn places(deploy: &[kmh_doc::pki::Deploy], own: bool) -> String {
+/// The folders that something goes to, one a line.
+fn places(deploy: &[kmh_doc::pki::Deploy], own: bool) -> Vec<String> {
     let machines: BTreeSet<&str> = deploy.iter().map(|place| place.machine.as_str()).collect();
-    let paths: BTreeSet<&str> = deploy.iter().filter_map(|place| place.certificate.as_deref()).collect();
-    let paths = paths.into_iter().collect::<Vec<_>>().join(" or ");
-    match (machines.first(), machines.len()) {
-        (None, _) if own => "the store only".to_owned(),
-        (None, _) => "inside rendered files".to_owned(),
-        (Some(machine), 1) if own => format!("{machine}:{paths}"),
-        (_, number) => format!("{}: {paths}", count(number, "machine")),
-    }
+    let paths = deploy.iter().filter_map(|place| place.certificate.as_deref());
+    let folders: BTreeSet<&str> = paths.map(|path| path.rfind('/').map_or(path, |at| &path[..=at])).collect();
+    let on = match (machines.first(), machines.len()) {
+        (None, _) if own => return vec!["the store only".to_owned()],
+        (None, _) => return vec!["inside rendered files".to_owned()],
+        (Some(machine), 1) if own => format!("{machine}:"),
+        (_, number) => format!("{}: ", count(number, "machine")),
+    };
+    let lines = folders.into_iter().enumerate();
+    lines
+        .map(|(index, folder)| if index == 0 { format!("{on}{folder}") } else { format!("or {folder}") })
+        .collect()
 }
 
 /// One difference for each step. `before` is what the store held, `after` what the document says.

@@ -23,7 +23,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use kmh_cli::{Common, Context, Env, Exit, Failure, Outcome, Stream};
 use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
-use kmh_doc::pki::PkiSpec;
+use kmh_doc::pki::{Certificate, PkiSpec};
 use kmh_model::{Model, Need};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -87,7 +87,8 @@ EXAMPLES
     kmh-pki --store pki --dry-run -i cluster.yaml -o text
 
   At the head of the pipe:
-    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | kmh-push --store pki --to dir:out
+    kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render |
+      kmh-push --store pki --to dir:out
 
   Which certificates end first:
     kmh-pki --store pki --only -i cluster.yaml -o json |
@@ -160,7 +161,13 @@ fn ensure(
     };
     let spec = document::spec(id, &wants, &observed, planned);
     let message = document::message(&spec, &plan, &observed, dry_run);
-    let text = document::text(&spec, &plan, &message, now, dry_run);
+    let all = context.common.limit.is_empty();
+    let shown = |one: &Certificate| match &one.machine {
+        _ if all => true,
+        Some(machine) => chosen.contains(machine),
+        None => one.deploy.iter().any(|place| chosen.contains(&place.machine)),
+    };
+    let text = document::text(&spec, &shown, &plan, &message, (now, dry_run));
     let diff = document::diff(&wants, &before, &spec, &plan);
     let changed = !plan.steps.is_empty();
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })

@@ -14,6 +14,8 @@ fn help_shows_examples_that_work() {
         assert!(ran.stdout.contains(text), "{text}:\n{}", ran.stdout);
     }
     std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    let wide = |line: &&str| line.starts_with("    ") && line.contains("kmh-") && line.chars().count() >= 80;
+    assert_eq!(ran.stdout.lines().find(wide), None);
     // A line that ends with a bar goes on in the next.
     let lines = ran.stdout.replace("|\n", "| ");
     let lines = lines.lines().map(str::trim);
@@ -61,10 +63,8 @@ fn the_store_is_named_and_never_assumed() {
 fn text_says_what_there_is_what_was_done_and_why() {
     let place = Place::new();
     let first = place.pki(&["--store", "store", "--init", "-o", "text"], SMALL).exits(0).stdout;
-    assert!(
-        first.contains("CERTIFICATE") && first.contains("cp-1:/etc/kubernetes/pki/apiserver.crt"),
-        "{first}"
-    );
+    assert!(first.contains("CERTIFICATE") && first.contains("  cp-1:/etc/kubernetes/pki/etcd/\n"), "{first}");
+    assert_eq!(first.lines().filter(|line| line.chars().count() > 100).collect::<Vec<_>>(), [""; 0]);
     assert!(first.contains("ca/cluster … keys/service-account (29)"), "{first}");
     assert!(first.ends_with("made 27 certificates and 2 keys of 27 certificates and 2 keys\n"), "{first}");
     let again = place.pki(&["--store", "store", "-o", "text"], SMALL).exits(0).stdout;
@@ -138,6 +138,11 @@ fn limit_leaves_other_machines_alone() {
     let before = place.files();
     let ran = place.pki(&["--store", "store", "--limit", "w-2", "-o", "text"], &moved).exits(0);
     assert!(ran.stdout.contains("LEFT ALONE (--limit)"), "{}", ran.stdout);
+    // The table is of that machine, and of the CAs that it knows.
+    let table = ran.stdout.split("\n\n").next().unwrap();
+    let names: Vec<&str> = table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    let of_w2 = ["kube-proxy", "kubelet-client", "kubelet-serving"].map(|stem| format!("nodes/w-2/{stem}"));
+    assert_eq!(names, [&["ca/cluster".to_owned()][..], &of_w2].concat());
     let after = place.files();
     let changed: Vec<_> = after
         .iter()

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use kmh_doc::network::NetworkSpec;
+use kmh_doc::bundle::MachineKind;
+use kmh_doc::network::{NetworkSpec, NodePlan};
 use kmh_model::Model;
 use serde_json::Value;
 
 use super::REPLAN;
+use crate::bundle::RENDER;
+use crate::bundle::view::Bundle;
 use crate::findings::Findings;
 
 /// The resources of one kind, with their names.
@@ -26,6 +29,7 @@ pub(crate) fn pools(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
         wanted.extend(site.pods.iter().map(|pool| (*pool, site.name.as_str())));
     }
     let mut seen: Vec<(IpNet, &str)> = Vec::new();
+    let mut apart: BTreeSet<IpNet> = BTreeSet::new();
     for (name, spec) in of(network, "IPPool") {
         out.look();
         let Some(net) = spec["cidr"].as_str().and_then(|c| c.parse::<IpNet>().ok()) else {
@@ -47,7 +51,22 @@ pub(crate) fn pools(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
             }
         }
         if spec["disabled"].as_bool() == Some(true) {
-            continue; // only there so that packets to its range keep their source address
+            // Only there so that packets to its range keep their source address.
+            apart.insert(net);
+            if spec["disableBGPExport"].as_bool() != Some(true) {
+                out.critical(
+                    name,
+                    format!("nodes announce their own segment {net}: it lacks `disableBGPExport`"),
+                    REPLAN,
+                );
+            }
+            continue;
+        }
+        if spec["natOutgoing"].as_bool() != Some(true) {
+            out.critical(name, "its pods reach nothing outside: `natOutgoing` is not on", REPLAN);
+        }
+        if spec["disableBGPExport"].as_bool() == Some(true) {
+            out.critical(name, "nobody learns of its blocks: `disableBGPExport` is on", REPLAN);
         }
         if !model.pods.iter().any(|pods| pods.contains(&net)) {
             out.critical(name, format!("its range {net} is outside the cluster's pod range"), REPLAN);
@@ -57,7 +76,7 @@ pub(crate) fn pools(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
             Some(site) => {
                 let selector = spec["nodeSelector"].as_str().unwrap_or_default();
                 // Every node may use a pool without selector, and the ranges of the sites mix.
-                if model.sites.len() > 1 && !selector.contains(site) {
+                if selected(network, selector) != Some(nodes_of(network, |node| node.site == site)) {
                     let message = format!("its node selector `{selector}` does not name its site `{site}`");
                     out.critical(name, message, REPLAN);
                 }
@@ -74,6 +93,67 @@ pub(crate) fn pools(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
     for (net, site) in wanted {
         out.look();
         out.critical(site, format!("no pool has its range {net}: its pods get no address"), REPLAN);
+    }
+    for site in model.sites.values() {
+        let open = site.lans.iter().filter(|lan| !lan.reach.is_empty());
+        let lans = open.flat_map(|lan| lan.network.iter().map(|net| net.net()));
+        for net in site.networks.iter().copied().chain(lans).filter(|net| !apart.contains(net)) {
+            let message = format!("no disabled pool has {net}: packets of pods to it would be masqueraded");
+            out.critical(site.name.as_str(), message, REPLAN);
+        }
+    }
+}
+
+fn nodes_of(network: &NetworkSpec, chosen: impl Fn(&NodePlan) -> bool) -> BTreeSet<&str> {
+    network.nodes.iter().filter(|node| chosen(node)).map(|node| node.name.as_str()).collect()
+}
+
+/// The nodes that a selector chooses by their labels; nothing when it is of a form that is not understood.
+fn selected<'n>(network: &'n NetworkSpec, selector: &str) -> Option<BTreeSet<&'n str>> {
+    if selector.is_empty() || selector == "all()" {
+        return Some(nodes_of(network, |_| true));
+    }
+    let (key, value) = selector.split_once("==")?;
+    let (key, value) = (key.trim(), value.trim().trim_matches(['\'', '"']));
+    Some(nodes_of(network, |node| node.labels.iter().any(|(k, v)| k == key && v == value)))
+}
+
+/// Whether one of a peer's filters rejects whatever a node learned from others, before it accepts anything.
+fn guards(network: &NetworkSpec, peer: &Value, field: &str) -> bool {
+    let named = peer["filters"].as_array().map_or(&[][..], Vec::as_slice);
+    let rules: Vec<&Value> = named
+        .iter()
+        .filter_map(|filter| of(network, "BGPFilter").find(|(name, _)| filter == name))
+        .filter_map(|(_, spec)| spec[field].as_array())
+        .flatten()
+        .collect();
+    let rejects = |rule: &&Value| {
+        rule["action"] == "Reject"
+            && rule["source"] == "RemotePeers"
+            && rule.as_object().is_some_and(|fields| fields.len() == 2)
+    };
+    rules.iter().take_while(|rule| rule["action"] != "Accept").any(rejects)
+}
+
+/// `network.manifests`: the cluster is told every resource of the plan, as it is there.
+pub(crate) fn manifests(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
+    if !bundle.machines.iter().any(|view| view.machine.kind == MachineKind::Cluster) {
+        return;
+    }
+    let manifests: Vec<Value> = bundle.manifests().collect();
+    for resource in &network.calico {
+        let (kind, name) = (&resource["kind"], &resource["metadata"]["name"]);
+        let subject =
+            format!("{} {}", kind.as_str().unwrap_or("(no kind)"), name.as_str().unwrap_or("(nameless)"));
+        out.look();
+        let told = manifests.iter().find(|one| one["kind"] == *kind && one["metadata"]["name"] == *name);
+        match told {
+            None => out.critical(&subject, "no manifest of the cluster has it", RENDER),
+            Some(told) if told["spec"] != resource["spec"] => {
+                out.critical(&subject, "the cluster's manifest has it otherwise than the plan", RENDER);
+            }
+            Some(_) => {}
+        }
     }
 }
 
@@ -129,13 +209,21 @@ pub(crate) fn peering(model: &Model, network: &NetworkSpec, out: &mut Findings<'
         if !known.into_iter().any(|p| p.address.to_string() == address && u64::from(p.asn.get()) == asn) {
             out.critical(name, format!("no node of the plan peers with {address} AS {asn}"), REPLAN);
         }
-        if model.sites.len() > 1 && spec["nodeSelector"].as_str().is_none_or(|s| s.is_empty() || s == "all()")
-        {
-            out.critical(
-                name,
-                "it has no node selector, so nodes of all sites would peer with one router",
-                REPLAN,
+        let selector = spec["nodeSelector"].as_str().unwrap_or_default();
+        let wanted =
+            nodes_of(network, |node| node.peers.iter().any(|peer| peer.address.to_string() == address));
+        if selected(network, selector) != Some(wanted) {
+            let message = format!(
+                "its node selector `{selector}` does not choose the nodes that the plan has peer with {address}"
             );
+            out.critical(name, message, REPLAN);
+        }
+        let field = if address.contains(':') { "exportV6" } else { "exportV4" };
+        if !guards(network, spec, field) {
+            let message = format!(
+                "no filter in `{field}` keeps nodes from handing on what they learned (`RemotePeers`)"
+            );
+            out.critical(name, message, REPLAN);
         }
     }
     let wanted: BTreeSet<_> = network

@@ -1,15 +1,15 @@
 //! The routers' files against the network document: `frr.conf`, `swanctl.conf`, tunnel interfaces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_doc::bundle::MachineKind;
-use kmh_doc::network::{NetworkSpec, RouterPlan, Tunnel};
+use kmh_doc::network::{NetworkSpec, RouteRule, RouterPlan, Tunnel};
 
 use crate::bundle::RENDER;
 use crate::bundle::files::place;
 use crate::bundle::view::{Bundle, View, ending};
 use crate::findings::Findings;
-use crate::parse::frr::FrrConf;
+use crate::parse::frr::{FrrConf, Rule};
 use crate::parse::swanctl::Section;
 
 /// `network.frr`: the router's `frr.conf` has every session with its AS number and filters, no other, and defines
@@ -34,6 +34,7 @@ pub(crate) fn frr(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings
         };
         let conf = FrrConf::read(&text.text);
         router(&place(&plan.name, path), plan, &conf, out);
+        meaning(&place(&plan.name, path), plan, &conf, out);
     }
 }
 
@@ -91,6 +92,73 @@ fn router(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findin
             out.warning(subject, format!("the {} `{name}` is defined but not used", filter.word()), RENDER);
         }
     }
+}
+
+/// Whatever decides about routes stands in the file as in the plan, and nothing else does.
+fn meaning(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findings<'_>) {
+    let must = statements(plan);
+    for line in must.difference(&conf.statements) {
+        out.critical(subject, format!("it lacks `{line}`"), RENDER);
+    }
+    for line in conf.statements.difference(&must) {
+        out.critical(subject, format!("it says `{line}`, and the plan does not"), RENDER);
+    }
+    for map in &plan.route_maps {
+        let is: Vec<&Rule> =
+            conf.rules.iter().filter(|((name, _), _)| *name == map.name).map(|(_, rule)| rule).collect();
+        let must: Vec<Rule> = map.rules.iter().map(|rule| rule_of(plan, rule)).collect();
+        if is.iter().copied().ne(&must) {
+            let message = format!("its route map `{}` has other rules than the plan", map.name);
+            out.critical(subject, message, RENDER);
+        }
+    }
+}
+
+fn keyword(v6: bool) -> &'static str {
+    if v6 { "ipv6" } else { "ip" }
+}
+
+/// The lines that follow from the plan.
+fn statements(plan: &RouterPlan) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for list in &plan.prefix_lists {
+        for rule in &list.permit {
+            let bound =
+                |word: &str, value: Option<u8>| value.map_or(String::new(), |n| format!(" {word} {n}"));
+            let (ge, le) = (bound("ge", rule.ge), bound("le", rule.le));
+            let family = keyword(list.v6);
+            lines.insert(format!("{family} prefix-list {} permit {}{ge}{le}", list.name, rule.prefix));
+        }
+    }
+    for list in &plan.as_paths {
+        lines.insert(format!("bgp as-path access-list {} permit {}", list.name, list.permit));
+    }
+    for net in &plan.unreachable {
+        lines.insert(format!("{} route {net} reject 254", keyword(net.is_v6())));
+    }
+    lines.extend(plan.originate.iter().map(|net| format!("network {net}")));
+    for session in &plan.sessions {
+        let peer = session.peer_address;
+        lines.insert(format!("neighbor {peer} timers {} {}", session.keepalive, session.hold));
+        lines.insert(format!("neighbor {peer} maximum-prefix {}", session.maximum_prefix));
+        if session.as_override {
+            lines.insert(format!("neighbor {peer} as-override"));
+        }
+        if session.keep_next_hop {
+            lines.insert(format!("neighbor {peer} route-server-client"));
+        }
+    }
+    lines
+}
+
+fn rule_of(plan: &RouterPlan, rule: &RouteRule) -> Rule {
+    let mut lines = BTreeSet::new();
+    if let Some(name) = &rule.prefix_list {
+        let v6 = plan.prefix_lists.iter().any(|list| list.name == *name && list.v6);
+        lines.insert(format!("match {} address prefix-list {name}", keyword(v6)));
+    }
+    lines.extend(rule.as_path.as_ref().map(|name| format!("match as-path {name}")));
+    Rule { permit: rule.permit, lines }
 }
 
 /// `network.tunnel-files`: each end's files have the tunnel, with its number, interface and identities.

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use kmh_doc::network::{FindingLevel, NetworkSpec};
-use kmh_model::Model;
+use kmh_doc::network::{FindingLevel, NetworkSpec, RouterPlan};
+use kmh_model::{Model, Site};
 
 use super::REPLAN;
 use crate::findings::Findings;
+
+/// The label by which Calico and the scheduler know where a node stands.
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// `network.findings`: what kmh-bgpcfg itself had to say.
 pub(crate) fn findings(network: &NetworkSpec, out: &mut Findings<'_>) {
@@ -38,7 +41,13 @@ pub(crate) fn machines(model: &Model, network: &NetworkSpec, out: &mut Findings<
         if plan.kind != router.kind || plan.site != router.site.as_str() {
             out.critical(name, "its kind or site is not that of the inventory", REPLAN);
         }
-        same_addresses(name, &plan.addresses, &router.addresses, out);
+        same_addresses(name, "addresses", &plan.addresses, &router.addresses, out);
+        if let Some(other) = network.routers.iter().find(|r| r.name != name && r.router_id == plan.router_id)
+        {
+            let message = format!("its router id {} is that of `{}` too", plan.router_id, other.name);
+            out.critical(name, message, REPLAN);
+        }
+        originates(name, model, plan, out);
     }
     let planned: BTreeMap<&str, _> = network.nodes.iter().map(|n| (n.name.as_str(), n)).collect();
     for node in model.nodes.values() {
@@ -57,11 +66,22 @@ pub(crate) fn machines(model: &Model, network: &NetworkSpec, out: &mut Findings<
                 REPLAN,
             );
         }
-        same_addresses(name, &plan.addresses, &node.addresses, out);
+        same_addresses(name, "addresses", &plan.addresses, &node.addresses, out);
         let gateways = model.sites.get(node.site.as_str()).map_or(&[][..], |s| s.gateways.as_slice());
         if plan.gateways != gateways {
             out.critical(name, "its gateways are not those of its site", REPLAN);
         }
+        // Calico's selectors go by the label; with the annotations calico-node looks for no address itself.
+        if !plan.labels.iter().any(|(key, value)| key == ZONE && value == node.site.as_str()) {
+            out.critical(name, format!("it lacks the label `{ZONE}` with its site"), REPLAN);
+        }
+        let told: Vec<String> = plan
+            .annotations
+            .iter()
+            .filter(|(key, _)| key.starts_with("projectcalico.org/IPv"))
+            .map(|(_, value)| value.clone())
+            .collect();
+        same_addresses(name, "annotations for Calico", &told, &node.addresses, out);
     }
     let routers = network.routers.iter().map(|r| r.name.as_str()).filter(|n| model.router(n).is_none());
     let nodes = network.nodes.iter().map(|n| n.name.as_str()).filter(|n| !model.nodes.contains_key(*n));
@@ -70,11 +90,40 @@ pub(crate) fn machines(model: &Model, network: &NetworkSpec, out: &mut Findings<
     }
 }
 
-fn same_addresses(name: &str, plan: &[String], inventory: &[std::net::IpAddr], out: &mut Findings<'_>) {
+/// A router announces its site's node networks, and the LANs that answers must find the way back to.
+fn originates(name: &str, model: &Model, plan: &RouterPlan, out: &mut Findings<'_>) {
+    let Some(site) = model.sites.get(plan.site.as_str()) else { return };
+    let is: BTreeSet<IpNet> = plan.originate.iter().map(|net| net.net()).collect();
+    let must: BTreeSet<IpNet> = site.networks.iter().copied().chain(open_lans(site)).collect();
+    for net in must.difference(&is) {
+        out.critical(name, format!("it does not announce {net}, a segment of its site"), REPLAN);
+    }
+    for net in is.difference(&must) {
+        out.critical(
+            name,
+            format!("it announces {net}, which is no segment of its site to be reached"),
+            REPLAN,
+        );
+    }
+}
+
+/// The LANs of a site that may reach something in the cluster.
+fn open_lans(site: &Site) -> impl Iterator<Item = IpNet> {
+    let open = site.lans.iter().filter(|lan| !lan.reach.is_empty());
+    open.flat_map(|lan| lan.network.iter().map(|net| net.net()))
+}
+
+fn same_addresses(
+    name: &str,
+    what: &str,
+    plan: &[String],
+    inventory: &[std::net::IpAddr],
+    out: &mut Findings<'_>,
+) {
     let plan: BTreeSet<_> =
         plan.iter().filter_map(|a| a.parse::<IpNet>().ok()).map(|net| net.addr()).collect();
     if plan != inventory.iter().copied().collect() {
-        out.critical(name, "its addresses are not those of the inventory", REPLAN);
+        out.critical(name, format!("its {what} are not those of the inventory"), REPLAN);
     }
 }
 
@@ -119,11 +168,11 @@ pub(crate) fn guard(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
         if !out.look_at(&plan.name) {
             continue;
         }
-        let elsewhere =
-            model.sites.values().filter(|s| s.name.as_str() != plan.site).flat_map(|s| &s.networks);
-        let ranges = model.pods.iter().chain(&model.services).chain(&model.tunnel_ranges).chain(elsewhere);
-        for range in ranges {
-            if !plan.unreachable.iter().any(|u| u.net().contains(range)) {
+        let others = || model.sites.values().filter(|s| s.name.as_str() != plan.site);
+        let elsewhere = others().flat_map(|s| s.networks.iter().copied().chain(open_lans(s)));
+        let ours = [&model.pods, &model.services, &model.load_balancers, &model.tunnel_ranges];
+        for range in ours.into_iter().flatten().copied().chain(elsewhere) {
+            if !plan.unreachable.iter().any(|u| u.net().contains(&range)) {
                 out.critical(&plan.name, format!("it has no unreachable route for {range}"), HINT);
             }
         }

@@ -5,6 +5,7 @@ pub(crate) mod filters;
 pub(crate) mod frr;
 pub(crate) mod machines;
 pub(crate) mod pfsense;
+pub(crate) mod policy;
 pub(crate) mod sessions;
 pub(crate) mod tunnels;
 

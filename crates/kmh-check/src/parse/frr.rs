@@ -15,6 +15,21 @@ pub(crate) struct FrrConf<'a> {
     pub(crate) defined: BTreeSet<(Filter, &'a str)>,
     /// What is referred to, kind and name, with the line.
     pub(crate) used: BTreeMap<(Filter, &'a str), usize>,
+    /// Lines that say by themselves what they mean, without their sequence numbers, as words with single blanks.
+    pub(crate) statements: BTreeSet<String>,
+    /// Rules of route maps, by name and sequence number.
+    pub(crate) rules: BTreeMap<(&'a str, u32), Rule>,
+    /// The rule that the next line belongs to.
+    inside: Option<(&'a str, u32)>,
+}
+
+/// A rule of a route map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// Whether it permits.
+    pub(crate) permit: bool,
+    /// What it matches and does, but for descriptions.
+    pub(crate) lines: BTreeSet<String>,
 }
 
 /// A neighbour.
@@ -66,6 +81,7 @@ impl<'a> FrrConf<'a> {
     }
 
     fn line(&mut self, line: &Line<'a>) {
+        self.meaning(line);
         match line.words.as_slice() {
             ["router", "bgp", asn, ..] => self.asn = Some(asn),
             ["neighbor", peer, "remote-as", asn] => self.neighbor(peer).remote_as = Some(asn),
@@ -105,6 +121,46 @@ impl<'a> FrrConf<'a> {
                     self.uses(Filter::RouteMap, name, line);
                 }
             }
+        }
+    }
+
+    /// Keeps what decides where packets go.
+    fn meaning(&mut self, line: &Line<'a>) {
+        let without_sequence = || -> String {
+            let mut words = line.words.clone();
+            if let Some(at) = words.iter().position(|word| *word == "seq") {
+                words.drain(at..words.len().min(at + 2));
+            }
+            words.join(" ")
+        };
+        match line.words.as_slice() {
+            ["route-map", name, verdict, sequence] => {
+                let sequence = sequence.parse().unwrap_or(0);
+                self.inside = Some((name, sequence));
+                self.rules.entry((name, sequence)).or_default().permit = *verdict == "permit";
+            }
+            ["description", ..] => {}
+            ["match" | "set" | "call" | "on-match" | "continue", ..] => {
+                if let Some(rule) = self.inside.and_then(|key| self.rules.get_mut(&key)) {
+                    rule.lines.insert(line.words.join(" "));
+                }
+            }
+            ["ip" | "ipv6", "prefix-list" | "route", ..]
+            | ["bgp", "as-path", ..]
+            | ["network" | "redistribute" | "aggregate-address", ..]
+            | [
+                "neighbor",
+                _,
+                "as-override" | "route-server-client" | "maximum-prefix" | "allowas-in" | "default-originate",
+                ..,
+            ]
+            | ["no", "bgp", "ebgp-requires-policy"] => {
+                self.statements.insert(without_sequence());
+            }
+            ["neighbor", _, "timers", first, _] if *first != "connect" => {
+                self.statements.insert(without_sequence());
+            }
+            _ => {}
         }
     }
 

@@ -5,6 +5,7 @@ use kmh_doc::bundle::{
     Artifact, BundleSpec, Encoding, File, Machine, MachineKind, OnChange, Segment, Unit, UnitAction,
 };
 use kmh_doc::inventory::{Arch, Role};
+use kmh_doc::network::RouterPlan;
 use kmh_doc::pki::PkiSpec;
 use kmh_model::Model;
 
@@ -72,22 +73,50 @@ fn kubeconfig(component: &str, certificate: &str) -> File {
     file(&format!("/etc/kubernetes/{component}.conf"), &text)
 }
 
-fn frr(asn: u32, node: &str, router: (&str, u32)) -> File {
+/// The plan of a router in FRR's words.
+fn frr(plan: &RouterPlan) -> File {
     use std::fmt::Write as _;
-    let mut text = format!("! test\nrouter bgp {asn}\n");
-    for (address, peer, kind) in [(node, 64512, "nodes"), (router.0, router.1, "routers")] {
+    let mut text = format!("! test\nrouter bgp {}\n", plan.asn);
+    for session in &plan.sessions {
+        let peer = session.peer_address;
         let _ = write!(
             text,
-            " neighbor {address} remote-as {peer}\n address-family ipv4 unicast\n  neighbor {address} activate\n  \
-             neighbor {address} route-map {kind}-in in\n  neighbor {address} route-map {kind}-out out\n"
+            " neighbor {peer} remote-as {}\n neighbor {peer} timers 3 9\n address-family ipv4 unicast\n  neighbor {peer} activate\n  \
+             neighbor {peer} maximum-prefix 1000\n  neighbor {peer} route-map {} in\n  neighbor {peer} route-map {} out\n",
+            session.peer_asn, session.import, session.export
         );
+        if session.as_override {
+            let _ = writeln!(text, "  neighbor {peer} as-override");
+        }
     }
-    text += "ip prefix-list pods seq 5 permit 10.200.0.0/16 ge 26\nbgp as-path access-list nodes seq 5 permit ^64512$\n";
-    for map in ["nodes-in", "nodes-out", "routers-in", "routers-out"] {
-        let _ = write!(
-            text,
-            "route-map {map} permit 10\n match ip address prefix-list pods\n match as-path nodes\nexit\n"
-        );
+    for net in &plan.originate {
+        let _ = writeln!(text, "  network {net}");
+    }
+    for net in &plan.unreachable {
+        let _ = writeln!(text, "ip route {net} reject 254");
+    }
+    for list in &plan.prefix_lists {
+        for (n, rule) in list.permit.iter().enumerate() {
+            let _ = write!(text, "ip prefix-list {} seq {} permit {}", list.name, n + 1, rule.prefix);
+            let bounds = rule.ge.map(|ge| format!(" ge {ge} le 32")).unwrap_or_default();
+            let _ = writeln!(text, "{bounds}");
+        }
+    }
+    text += "bgp as-path access-list nodes seq 5 permit ^(64512)$\n";
+    for map in &plan.route_maps {
+        for (n, rule) in map.rules.iter().enumerate() {
+            let list = rule.prefix_list.as_deref().unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "route-map {} permit {}\n match ip address prefix-list {list}",
+                map.name,
+                10 * (n + 1)
+            );
+            if rule.as_path.is_some() {
+                text += " match as-path nodes\n";
+            }
+            text += "exit\n";
+        }
     }
     file("/etc/frr/frr.conf", &text)
 }
@@ -175,7 +204,9 @@ fn machine(name: &str, kind: MachineKind) -> Machine {
 /// The bundle.
 pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
     let tunnels = "#!/bin/sh\nip link add xfrm2 type xfrm if_id 2\nip address add 10.255.0.9/30 dev xfrm2\n";
-    let conf = frr(65020, "10.20.0.21", ("10.255.0.9", 65010));
+    let plan = super::network::network(model);
+    let resources: String = plan.calico.iter().map(|resource| format!("---\n{resource}\n")).collect();
+    let conf = frr(&plan.routers[1]);
     let raw = match conf.content.as_slice() {
         [Segment::Text { text }] => base64::engine::general_purpose::STANDARD.encode(text),
         _ => unreachable!(),
@@ -195,7 +226,7 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
         Machine {
             site: Some("a".to_owned()),
             files: vec![
-                frr(65010, "10.10.0.11", ("10.255.0.10", 65020)),
+                frr(&plan.routers[0]),
                 file("/etc/swanctl/conf.d/kmh.conf", SWANCTL),
                 File { mode: "0755".to_owned(), ..file("/usr/local/lib/kmh/tunnels.sh", tunnels) },
                 service("kmh-tunnels", "/usr/local/lib/kmh/tunnels.sh"),
@@ -210,7 +241,10 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
             ..machine("rb", MachineKind::Pfsense)
         },
         Machine {
-            files: vec![file("/etc/kubernetes/cluster/coredns.yaml", COREDNS)],
+            files: vec![
+                file("/etc/kubernetes/cluster/calico.yaml", &resources),
+                file("/etc/kubernetes/cluster/coredns.yaml", COREDNS),
+            ],
             ..machine("cluster", MachineKind::Cluster)
         },
     ];

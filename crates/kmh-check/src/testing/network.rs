@@ -8,17 +8,31 @@ use kmh_doc::{Asn, Cidr};
 use kmh_model::Model;
 use serde_json::json;
 
+const ZONE: &str = "topology.kubernetes.io/zone";
+/// Nodes and pods of the two sites.
+const AT_A: [&str; 2] = ["10.10.0.0/24", "10.200.0.0/18"];
+const AT_B: [&str; 2] = ["10.20.0.0/24", "10.200.64.0/18"];
+
 fn cidr(text: &str) -> Cidr {
     text.parse().expect("a network")
 }
 
-fn rule(list: &str, as_path: Option<&str>) -> RouteRule {
-    RouteRule {
+/// A route map that permits these lists.
+fn map(name: &str, lists: &[&str]) -> RouteMap {
+    let rules = lists.iter().map(|list| RouteRule {
         permit: true,
-        prefix_list: Some(list.to_owned()),
-        as_path: as_path.map(str::to_owned),
+        prefix_list: Some((*list).to_owned()),
+        as_path: (name == "nodes-in").then(|| "nodes".to_owned()),
         description: "blocks".to_owned(),
-    }
+    });
+    RouteMap { name: name.to_owned(), rules: rules.collect() }
+}
+
+/// A prefix list of networks with their bounds.
+fn list(name: &str, entries: &[(&str, Option<u8>)]) -> PrefixList {
+    let permit =
+        entries.iter().map(|(net, ge)| PrefixRule { prefix: cidr(net), ge: *ge, le: ge.map(|_| 32) });
+    PrefixList { name: name.to_owned(), v6: false, permit: permit.collect() }
 }
 
 fn session(with: PeerKind, peer: &str, local: &str, remote: &str, asn: u32) -> Session {
@@ -45,33 +59,46 @@ fn session(with: PeerKind, peer: &str, local: &str, remote: &str, asn: u32) -> S
 /// The plan.
 pub(crate) fn network(model: &Model) -> NetworkSpec {
     let (ra, rb) = (model.router("ra").expect("ra"), model.router("rb").expect("rb"));
-    let plan =
-        |router: &kmh_model::Router, site: &str, asn: u32, sessions: Vec<Session>, remote: &str| RouterPlan {
-            name: router.name.to_string(),
-            site: site.to_owned(),
-            kind: router.kind,
-            asn: Asn::new(asn),
-            router_id: "10.0.0.1".parse().expect("an id"),
-            addresses: router.addresses.iter().map(|a| format!("{a}/24")).collect(),
-            originate: vec![cidr("10.10.0.0/24")],
-            unreachable: ["10.200.0.0/16", "10.201.0.0/16", "10.202.0.0/24", "10.255.0.0/22", remote]
-                .map(cidr)
-                .to_vec(),
-            sessions,
-            prefix_lists: vec![PrefixList {
-                name: "pods".to_owned(),
-                v6: false,
-                permit: vec![PrefixRule { prefix: cidr("10.200.0.0/16"), ge: Some(26), le: Some(32) }],
-            }],
-            route_maps: ["nodes-in", "nodes-out", "routers-in", "routers-out"]
-                .map(|name| RouteMap {
-                    name: name.to_owned(),
-                    rules: vec![rule("pods", (name == "nodes-in").then_some("nodes"))],
-                })
-                .to_vec(),
-            as_paths: vec![AsPathList { name: "nodes".to_owned(), permit: "^(64512)$".to_owned() }],
-            firewall: Vec::new(),
-        };
+    let plan = |router: &kmh_model::Router,
+                site: &str,
+                asn: u32,
+                sessions: Vec<Session>,
+                own: [&str; 2],
+                remote: [&str; 2]| RouterPlan {
+        name: router.name.to_string(),
+        site: site.to_owned(),
+        kind: router.kind,
+        asn: Asn::new(asn),
+        router_id: router.addresses[0].to_string().parse().expect("an id"),
+        addresses: router.addresses.iter().map(|a| format!("{a}/24")).collect(),
+        originate: vec![cidr(own[0])],
+        unreachable: ["10.200.0.0/16", "10.201.0.0/16", "10.202.0.0/24", "10.255.0.0/22", remote[0]]
+            .map(cidr)
+            .to_vec(),
+        sessions,
+        prefix_lists: vec![
+            list("pods", &[(own[1], Some(26))]),
+            list("remote", &[(remote[0], None), (remote[1], Some(26))]),
+            list("segments", &[(own[0], None)]),
+            list(
+                "services",
+                &[
+                    ("10.201.0.0/16", None),
+                    ("10.201.0.0/16", Some(32)),
+                    ("10.202.0.0/24", None),
+                    ("10.202.0.0/24", Some(32)),
+                ],
+            ),
+        ],
+        route_maps: vec![
+            map("nodes-in", &["pods", "services"]),
+            map("nodes-out", &["pods"]),
+            map("routers-in", &["remote", "services"]),
+            map("routers-out", &["segments", "pods", "services", "remote"]),
+        ],
+        as_paths: vec![AsPathList { name: "nodes".to_owned(), permit: "^(64512)$".to_owned() }],
+        firewall: Vec::new(),
+    };
     let node = |name: &str, site: &str, address: &str, router: &str, gateway: &str, asn: u32| NodePlan {
         name: name.to_owned(),
         site: site.to_owned(),
@@ -83,8 +110,8 @@ pub(crate) fn network(model: &Model) -> NetworkSpec {
             address: gateway.parse().expect("an address"),
             asn: Asn::new(asn),
         }],
-        labels: Vec::new(),
-        annotations: Vec::new(),
+        labels: vec![(ZONE.to_owned(), site.to_owned())],
+        annotations: vec![("projectcalico.org/IPv4Address".to_owned(), format!("{address}/24"))],
     };
     let end = |router: &str, interface: &str, address: &str, public: &str| TunnelEnd {
         router: router.to_owned(),
@@ -99,11 +126,16 @@ pub(crate) fn network(model: &Model) -> NetworkSpec {
     let pool = |name: &str, net: &str, site: &str| {
         json!({"kind": "IPPool", "metadata": {"name": name}, "spec": {
             "cidr": net, "blockSize": 26, "ipipMode": "Never", "vxlanMode": "Never", "natOutgoing": true,
-            "nodeSelector": format!("zone == '{site}'")}})
+            "nodeSelector": format!("{ZONE} == '{site}'")}})
+    };
+    let apart = |name: &str, net: &str| {
+        json!({"kind": "IPPool", "metadata": {"name": name}, "spec": {
+            "cidr": net, "disabled": true, "disableBGPExport": true}})
     };
     let peer = |name: &str, address: &str, asn: u32, site: &str| {
         json!({"kind": "BGPPeer", "metadata": {"name": name}, "spec": {
-            "peerIP": address, "asNumber": asn, "nodeSelector": format!("zone == '{site}'")}})
+            "peerIP": address, "asNumber": asn, "nodeSelector": format!("{ZONE} == '{site}'"),
+            "filters": ["guard"]}})
     };
     NetworkSpec {
         routers: vec![
@@ -115,7 +147,8 @@ pub(crate) fn network(model: &Model) -> NetworkSpec {
                     session(PeerKind::Node, "cp", "10.10.0.1", "10.10.0.11", 64512),
                     session(PeerKind::Router, "rb", "10.255.0.9", "10.255.0.10", 65020),
                 ],
-                "10.20.0.0/24",
+                AT_A,
+                AT_B,
             ),
             plan(
                 rb,
@@ -125,7 +158,8 @@ pub(crate) fn network(model: &Model) -> NetworkSpec {
                     session(PeerKind::Node, "pi", "10.20.0.1", "10.20.0.21", 64512),
                     session(PeerKind::Router, "ra", "10.255.0.10", "10.255.0.9", 65010),
                 ],
-                "10.10.0.0/24",
+                AT_B,
+                AT_A,
             ),
         ],
         nodes: vec![
@@ -146,12 +180,15 @@ pub(crate) fn network(model: &Model) -> NetworkSpec {
         calico: vec![
             pool("pods.a", "10.200.0.0/18", "a"),
             pool("pods.b", "10.200.64.0/18", "b"),
-            json!({"kind": "IPPool", "metadata": {"name": "nodes.a"}, "spec": {"cidr": "10.10.0.0/24", "disabled": true}}),
+            apart("nodes.a", "10.10.0.0/24"),
             peer("ra", "10.10.0.1", 65010, "a"),
             peer("rb", "10.20.0.1", 65020, "b"),
             json!({"kind": "BGPConfiguration", "metadata": {"name": "default"}, "spec": {
                 "asNumber": 64512, "nodeToNodeMeshEnabled": false, "serviceClusterIPs": [{"cidr": "10.201.0.0/16"}],
                 "serviceLoadBalancerIPs": [{"cidr": "10.202.0.0/24"}]}}),
+            apart("nodes.b", "10.20.0.0/24"),
+            json!({"kind": "BGPFilter", "metadata": {"name": "guard"}, "spec": {
+                "exportV4": [{"source": "RemotePeers", "action": "Reject"}]}}),
         ],
         pod_mtu: 1420,
         findings: vec![Finding {

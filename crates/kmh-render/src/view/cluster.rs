@@ -2,7 +2,7 @@
 
 use kmh_doc::inventory::TaintEffect;
 use kmh_doc::pki::Class;
-use kmh_model::Node;
+use kmh_model::{CONTROL_PLANE_TAINT, Node};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -13,8 +13,6 @@ use crate::view::View;
 use crate::view::node::proxy_mode;
 use crate::yaml;
 
-/// The taint of control-plane nodes without the role `worker`, which what belongs to the cluster tolerates.
-const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 /// Where `00-rbac.yaml` is put.
 pub(crate) const RBAC: &str = "/etc/kubernetes/cluster/00-rbac.yaml";
 
