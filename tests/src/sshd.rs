@@ -214,8 +214,13 @@ fn systemd(dir: &Path) -> String {
     );
     std::fs::write(dir.join("systemctl"), systemctl).unwrap();
     chmod(&dir.join("systemctl"), 0o755);
+    let journalctl = "#!/bin/sh\n[ \"$*\" = '-u bad.service -n 5 --no-pager -o cat' ] || exit 1\n\
+                      printf 'first\\n\\033[2Jcannot open /etc/bad: no such file\\nlast'\n";
+    std::fs::write(dir.join("journalctl"), journalctl).unwrap();
+    chmod(&dir.join("journalctl"), 0o755);
     format!(
         "mount -t tmpfs none /run\nmkdir -p /run/sshd /run/systemd/system\nchmod 755 /run/sshd\n\
-         mount -t tmpfs none /var/lib\nmount --bind {home}/systemctl /usr/bin/systemctl\n"
+         mount -t tmpfs none /var/lib\nmount --bind {home}/systemctl /usr/bin/systemctl\n\
+         mount --bind {home}/journalctl /usr/bin/journalctl\n"
     )
 }

@@ -63,9 +63,13 @@ pub fn plan(model: &Model) -> Result<NetworkSpec, PlanError> {
 fn router_plan(model: &Model, router: &Router, tunnels: &[Tunnel]) -> Result<RouterPlan, PlanError> {
     let site = site_of(model, router)?;
     let sessions = sessions(model, site, router)?;
-    let kinds = |kind: PeerKind| sessions.iter().any(|session| session.with == kind).then_some(kind);
-    let kinds: Vec<PeerKind> = [PeerKind::Node, PeerKind::Router].into_iter().filter_map(kinds).collect();
-    let policy = policy(model, site, &kinds);
+    let peers = [PeerKind::Node, PeerKind::Router]
+        .into_iter()
+        .flat_map(|kind| Family::ALL.map(|family| (kind, family)))
+        .filter(|(kind, family)| {
+            sessions.iter().any(|one| one.with == *kind && Family::of_address(one.peer_address) == *family)
+        });
+    let policy = policy(model, site, &peers.collect::<Vec<_>>());
     Ok(RouterPlan {
         name: router.name.to_string(),
         site: site.name.to_string(),

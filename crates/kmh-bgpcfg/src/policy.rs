@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use kmh_doc::network::{AsPathList, PeerKind, PrefixList, PrefixRule, RouteMap, RouteRule};
 use kmh_model::{Model, Site};
 
-use crate::ranges::{Family, aggregate, exactly, families, of_family, pool, reaching_lans};
+use crate::ranges::{Family, aggregate, exactly, of_family, pool, reaching_lans};
 
 /// Name of the AS-path list that permits what nodes announced themselves.
 const NODES_PATH: &str = "nodes";
@@ -134,13 +134,14 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// The policy of a router of `site`, which has peers of the kinds `peers`.
-pub(crate) fn policy(model: &Model, site: &Site, peers: &[PeerKind]) -> Policy {
-    let families = families(model);
-    let mut prefix_lists: Vec<PrefixList> = families
-        .iter()
-        .flat_map(|family| [OWN_PODS, OWN_SEGMENTS, SERVICES, REMOTE].map(|list| (list, *family)))
-        .filter(|(list, _)| RULES.iter().any(|rule| rule.list == *list && peers.contains(&rule.with)))
+/// The policy of a router of `site`, which has peers of these kinds and families.
+pub(crate) fn policy(model: &Model, site: &Site, peers: &[(PeerKind, Family)]) -> Policy {
+    let mut prefix_lists: Vec<PrefixList> = Family::ALL
+        .into_iter()
+        .flat_map(|family| [OWN_PODS, OWN_SEGMENTS, SERVICES, REMOTE].map(|list| (list, family)))
+        .filter(|(list, family)| {
+            RULES.iter().any(|rule| rule.list == *list && peers.contains(&(rule.with, *family)))
+        })
         .map(|(list, family)| PrefixList {
             name: format!("{list}-{}", family.suffix()),
             v6: family == Family::V6,
@@ -151,38 +152,35 @@ pub(crate) fn policy(model: &Model, site: &Site, peers: &[PeerKind]) -> Policy {
     prefix_lists.sort_by(|a, b| a.name.cmp(&b.name));
 
     let mut route_maps = Vec::new();
-    for with in [PeerKind::Node, PeerKind::Router].into_iter().filter(|kind| peers.contains(kind)) {
+    for (with, family) in peers {
         for direction in [Direction::In, Direction::Out] {
-            for family in &families {
-                let mut rules: Vec<RouteRule> = RULES
-                    .iter()
-                    .filter(|rule| rule.with == with && rule.direction == direction)
-                    .map(|rule| RouteRule {
-                        permit: true,
-                        prefix_list: Some(format!("{}-{}", rule.list, family.suffix())),
-                        as_path: rule.own_nodes_only.then(|| NODES_PATH.to_owned()),
-                        description: rule.why.to_owned(),
-                    })
-                    .filter(|rule| {
-                        prefix_lists.iter().any(|list| Some(&list.name) == rule.prefix_list.as_ref())
-                    })
-                    .collect();
-                if rules.is_empty() {
-                    // A map without rules would not exist.
-                    rules.push(RouteRule {
-                        permit: false,
-                        prefix_list: None,
-                        as_path: None,
-                        description: "nothing of this family".to_owned(),
-                    });
-                }
-                route_maps.push(RouteMap { name: map_name(with, direction, *family), rules });
+            let mut rules: Vec<RouteRule> = RULES
+                .iter()
+                .filter(|rule| rule.with == *with && rule.direction == direction)
+                .map(|rule| RouteRule {
+                    permit: true,
+                    prefix_list: Some(format!("{}-{}", rule.list, family.suffix())),
+                    as_path: rule.own_nodes_only.then(|| NODES_PATH.to_owned()),
+                    description: rule.why.to_owned(),
+                })
+                .filter(|rule| prefix_lists.iter().any(|list| Some(&list.name) == rule.prefix_list.as_ref()))
+                .collect();
+            if rules.is_empty() {
+                // A map without rules would not exist.
+                rules.push(RouteRule {
+                    permit: false,
+                    prefix_list: None,
+                    as_path: None,
+                    description: "nothing of this family".to_owned(),
+                });
             }
+            route_maps.push(RouteMap { name: map_name(*with, direction, *family), rules });
         }
     }
     route_maps.sort_by(|a, b| a.name.cmp(&b.name));
 
-    let as_paths = if peers.contains(&PeerKind::Node) { vec![nodes_path(model)] } else { Vec::new() };
+    let has_nodes = peers.iter().any(|(with, _)| *with == PeerKind::Node);
+    let as_paths = if has_nodes { vec![nodes_path(model)] } else { Vec::new() };
     Policy { prefix_lists, route_maps, as_paths }
 }
 

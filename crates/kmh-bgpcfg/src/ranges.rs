@@ -66,12 +66,9 @@ pub(crate) fn address_of(addresses: &[IpAddr], family: Family) -> Option<IpAddr>
     addresses.iter().copied().find(|address| Family::of_address(*address) == family)
 }
 
-/// Families that the cluster's node segments or tunnels use.
+/// Families that the cluster's node segments use.
 pub(crate) fn families(model: &Model) -> Vec<Family> {
-    let used = |family| {
-        let mut networks = model.sites.values().map(|site| &site.networks).chain([&model.tunnel_ranges]);
-        networks.any(|networks| of_family(networks, family).next().is_some())
-    };
+    let used = |family| model.sites.values().any(|site| of_family(&site.networks, family).next().is_some());
     Family::ALL.into_iter().filter(|family| used(*family)).collect()
 }
 

@@ -17,15 +17,7 @@ pub(crate) fn answer(env: &mut Env, tool: &str, name: &str) -> Exit {
             None => Failure::wrong(format!("`{name}` has no schema in this version"))
                 .because(format!("no verb of {} writes it yet", kind.writer())),
         },
-        None => Failure::wrong(format!("`{name}` is no kind of document that kmh knows")).hint(
-            match Kind::nearest(name).filter(|kind| has_one(*kind)) {
-                Some(kind) => format!("did you mean `{kind}`?"),
-                None => {
-                    let kinds = Kind::ALL.into_iter().filter(|kind| has_one(*kind)).map(Kind::as_str);
-                    format!("the kinds are {}", kinds.collect::<Vec<_>>().join(", "))
-                }
-            },
-        ),
+        None => Failure::wrong(format!("`{name}` is no kind of document that kmh knows")).hint(others(name)),
     };
     let _ = env.stderr.write_all(failure.render(tool, false).as_bytes());
     failure.exit
@@ -34,4 +26,13 @@ pub(crate) fn answer(env: &mut Env, tool: &str, name: &str) -> Exit {
 /// Whether a kind has a schema in this version.
 fn has_one(kind: Kind) -> bool {
     kmh_doc::schema::schema(kind).is_some()
+}
+
+/// The kind that may be meant, or else all that have a schema.
+fn others(name: &str) -> String {
+    if let Some(kind) = Kind::nearest(name).filter(|kind| has_one(*kind)) {
+        return format!("did you mean `{kind}`?");
+    }
+    let kinds = Kind::ALL.into_iter().filter(|kind| has_one(*kind)).map(Kind::as_str);
+    format!("the kinds are {}", kinds.collect::<Vec<_>>().join(", "))
 }

@@ -107,6 +107,16 @@ fn a_terminal_is_not_waited_for() {
     };
     run_in::<PkiSpec>(&[], "", stuck, |_, _| unreachable!())
         .refused(&["stdin is a terminal", "hint: name a file, `kmh-test -i cluster.yaml`"]);
+    // An inventory alone is nothing that can be pushed.
+    let (mut env, captured) = kmh_cli::Env::fake(["kmh-push"], "");
+    stuck(&mut env);
+    let common = kmh_cli::Common::default();
+    kmh_cli::filter::<PkiSpec>(&mut env, "kmh-push", &common, |_, _| unreachable!());
+    let said = captured.stderr_text();
+    assert!(
+        said.contains("`kmh-push -i stream.json`") && said.contains("| kmh-render | kmh-push`"),
+        "{said}"
+    );
     let dir = folder(&[("a.json", INVENTORY)]);
     let path = dir.path().join("a.json");
     let ran = run_in(&["-i", path.to_str().unwrap()], "", stuck, |_, _| Ok(report(true)));

@@ -249,7 +249,7 @@ pub struct Tunnel {
     pub name: String,
     /// Number of the pair of router ids i<j: (j-1)(j-2)/2+i. It is also reqid and `if_id`.
     pub index: u32,
-    /// The point-to-point networks, one a family: /31 (RFC 3021), /127 (RFC 6164) or as the routers need.
+    /// The point-to-point networks, one a family: the /30 and the /64 of its number.
     pub networks: Vec<Cidr>,
     /// Both ends, the one with the lower id first.
     pub ends: [TunnelEnd; 2],

@@ -59,13 +59,13 @@ pub(crate) fn apply(
     for note in &mut notes {
         note.at.push(at.clone());
     }
+    let all = machines.iter().map(|one| (one.name.as_str(), one.site.as_deref(), one.roles.clone()));
+    if let Err(failure) = ctx.check_limit(all) {
+        notes.extend(failure.notes);
+    }
     machines.retain(|machine| ctx.chosen(&machine.name, machine.site.as_deref(), &machine.roles));
-    if machines.is_empty() {
-        notes.push(note(
-            "no machine of the bundle is chosen".to_owned(),
-            "",
-            Some("look at what --limit says"),
-        ));
+    if machines.is_empty() && ctx.common.limit.is_empty() {
+        notes.push(note("the bundle has no machine".to_owned(), &at, None));
     }
     if *to == To::Ssh {
         for machine in machines.iter().filter(|machine| machine.host().is_none()) {
@@ -112,7 +112,7 @@ pub(crate) fn apply(
         done.extend(run_wave(&wave, &secrets, &place, options.jobs, mode, ctx));
     }
     done.sort_by(|a, b| a.report.name.cmp(&b.report.name));
-    say_what_was_left(&done, &machines, &place, ctx);
+    say_what_was_left(&done, &machines, &place, mode.dry_run, ctx);
     Ok(report::outcome(done, mode.dry_run))
 }
 
@@ -252,16 +252,23 @@ fn with_target(machine: &Wanted, place: &Place, run: impl FnOnce(&mut dyn Target
 }
 
 /// Units that were left alone are not left unsaid.
-fn say_what_was_left(done: &[Done], machines: &[Wanted], place: &Place, ctx: &mut Context<'_>) {
+fn say_what_was_left(
+    done: &[Done],
+    machines: &[Wanted],
+    place: &Place,
+    dry_run: bool,
+    ctx: &mut Context<'_>,
+) {
     let left: Vec<&str> =
         done.iter().filter(|done| done.units_left).map(|done| done.report.name.as_str()).collect();
     if left.is_empty() {
         return;
     }
+    let (went, was) = if dry_run { ("would go", "would be") } else { ("went", "was") };
     match place {
-        Place::Dir(_) => ctx.detail("files went to a folder: no unit was touched"),
+        Place::Dir(_) => ctx.detail(&format!("files {went} to a folder: no unit {was} touched")),
         Place::Ssh { root, .. } if !root.is_empty() => {
-            ctx.say(&format!("files went below `{root}`: no unit was touched on {}", left.join(", ")));
+            ctx.say(&format!("files {went} below `{root}`: no unit {was} touched on {}", left.join(", ")));
         }
         Place::Ssh { .. } => {
             let pfsense =

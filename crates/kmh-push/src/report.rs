@@ -75,22 +75,24 @@ fn plural(number: usize, word: &str) -> String {
 }
 
 fn text(done: &[Done], dry_run: bool) -> String {
-    let mut table = Table::new([
-        "MACHINE",
-        "OUTCOME",
-        if dry_run { "TO WRITE" } else { "WRITTEN" },
-        "UNCHANGED",
-        "UNITS",
-    ]);
+    let mut table =
+        Table::new(["MACHINE", "OUTCOME", if dry_run { "TO WRITE" } else { "WRITTEN" }, "UNCHANGED"]);
     for one in done {
         let report = &one.report;
         let (written, unchanged) = (report.written.len().to_string(), report.unchanged.to_string());
-        table.row([&report.name, name(report.outcome), &written, &unchanged, &units(report)]);
+        table.row([&report.name, name(report.outcome), &written, &unchanged]);
     }
     let mut text = table.to_string();
+    let units: Vec<String> = done.iter().filter_map(units).collect();
+    if !units.is_empty() {
+        let _ = write!(text, "\nUNITS\n{}", units.concat());
+    }
+    if done.iter().any(|one| one.report.error.is_some()) {
+        text.push('\n');
+    }
     for one in done {
         if let Some(error) = &one.report.error {
-            let _ = writeln!(text, "\n{}: {error}", one.report.name);
+            let _ = writeln!(text, "{}: {error}", one.report.name);
             if let Some(hint) = &one.hint {
                 let _ = writeln!(text, "  hint: {hint}");
             }
@@ -105,8 +107,12 @@ fn text(done: &[Done], dry_run: bool) -> String {
     text
 }
 
-/// Units in few words: `restart etcd.service, kubelet.service (not touched)`.
-fn units(report: &MachineReport) -> String {
+/// Width of what is broken into lines.
+const WIDTH: usize = 80;
+
+/// Units of a machine in few words, on lines of their own: `  pi-1: restart etcd.service, kubelet.service (not touched)`.
+fn units(done: &Done) -> Option<String> {
+    let report = &done.report;
     let mut words = Vec::new();
     let mut last = None;
     for unit in &report.units {
@@ -123,14 +129,25 @@ fn units(report: &MachineReport) -> String {
         words.push(word.trim_end().to_owned());
         last = Some(verb);
     }
-    let mut text = words.join(", ");
-    if !text.is_empty()
-        && report.units.iter().all(|unit| unit.ok.is_none())
-        && !matches!(report.outcome, push::Outcome::WouldChange)
-    {
-        text.push_str(" (not touched)");
+    let untouched = report.units.iter().all(|unit| unit.ok.is_none());
+    let mut end = "";
+    if untouched && (done.units_left || !matches!(report.outcome, push::Outcome::WouldChange)) {
+        end = " (not touched)";
     }
-    text
+    let last = words.pop()?;
+    let mut lines = format!("  {}:", report.name);
+    let mut width = lines.chars().count();
+    for word in words.into_iter().map(|word| word + ",").chain([last + end]) {
+        let more = word.chars().count() + 1;
+        if width + more > WIDTH {
+            lines.push_str("\n   ");
+            width = 3;
+        }
+        let _ = write!(lines, " {word}");
+        width += more;
+    }
+    lines.push('\n');
+    Some(lines)
 }
 
 fn name(outcome: push::Outcome) -> &'static str {
@@ -143,7 +160,7 @@ fn name(outcome: push::Outcome) -> &'static str {
     }
 }
 
-/// Says what became of a machine as soon as it is known: failures always, the rest with `-v`.
+/// Says what became of a machine as soon as it is known: failures unless the text at the end does, the rest with `-v`.
 pub(crate) fn progress(done: &Done, ctx: &mut Context<'_>) {
     let report = &done.report;
     let line = format!("{}: {}", report.name, name(report.outcome));
@@ -152,6 +169,11 @@ pub(crate) fn progress(done: &Done, ctx: &mut Context<'_>) {
         for file in &report.written {
             ctx.detail(&format!("  {}", file.path));
         }
+        return;
+    }
+    if ctx.ends_in_text() {
+        // The text at the end says why; here only that somebody may already want to know.
+        ctx.progress(&line);
         return;
     }
     let error = report.error.as_deref().unwrap_or("");

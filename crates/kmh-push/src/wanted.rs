@@ -211,9 +211,7 @@ fn bad_reference(reference: &str) -> Option<&'static str> {
         None if STAYS_HOME.iter().any(|home| reference.starts_with(home)) => {
             Some("never leaves the store: no machine needs it")
         }
-        None if Path::new(reference).extension().is_none_or(|ending| ending != "key") => {
-            Some("names no key")
-        }
+        None if Path::new(reference).extension().is_none_or(|ending| ending != "key") => Some("names no key"),
         None => None,
     }
 }

@@ -259,7 +259,11 @@ fn what_the_call_lacks_is_said() {
         .push(&[&PUSH[..], &["--root", "/x"]].concat(), &simple())
         .exits(2)
         .says("`--root` goes with `--to ssh` only");
-    world.push(&[&PUSH[..], &["--limit", "nobody"]].concat(), &simple()).exits(2);
+    world
+        .push(&[&PUSH[..], &["--limit", "nobody"]].concat(), &simple())
+        .exits(2)
+        .says("`--limit nobody` selects no machine")
+        .says("the machines are n1, n2");
     world
         .push(&["--to", "ssh", "--root", "../x", "--store", "store"], &simple())
         .exits(2)
@@ -313,6 +317,43 @@ fn units_are_reported_and_not_touched() {
     let ran = world.push(&[&PUSH[..], &["-v"]].concat(), &bundle(&[node("n1", &[file])])).exits(0);
     assert_eq!(ran.machine("n1")["units"], json!([{"name": "a.service", "action": "restart"}]));
     ran.says("no unit was touched");
+}
+
+#[test]
+fn the_text_is_narrow_and_says_what_units_were_left() {
+    let world = World::new();
+    let mut file = text("/etc/a.conf", "0644", "a\n");
+    let names = (0..20).map(|i| json!({"unit": format!("unit-{i:02}.service"), "action": "restart"}));
+    file["on_change"] = names.collect();
+    let document = bundle(&[node("n1", &[file])]);
+    let text = ["-o", "text"];
+    for more in [&["--dry-run"][..], &[]] {
+        let shown = world.push(&[&PUSH[..], &text, more].concat(), &document).exits(0).stdout;
+        let lines: Vec<&str> = shown.lines().take_while(|line| !line.starts_with("---")).collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{shown}");
+        let units =
+            lines.iter().skip_while(|line| **line != "UNITS").skip(1).take_while(|line| !line.is_empty());
+        let units: Vec<&str> = units.flat_map(|line| line.split_whitespace()).collect();
+        assert_eq!(units[..3], ["n1:", "restart", "unit-00.service,"], "{shown}");
+        assert_eq!(units[units.len() - 3..], ["unit-19.service", "(not", "touched)"], "{shown}");
+    }
+}
+
+#[test]
+fn a_failure_is_printed_once() {
+    let world = World::new();
+    for name in ["n1", "n2"] {
+        std::fs::create_dir_all(world.at(&format!("out/{name}/etc/a.conf"))).unwrap();
+    }
+    std::fs::write(world.at("out/.gitignore"), "*\n").unwrap();
+    let machines = ["n1", "n2"].map(|name| node(name, &[text("/etc/a.conf", "0644", "a\n")]));
+    let args = ["--to", "dir:out"];
+    let ran = world.push(&[&args[..], &["-o", "text"]].concat(), &bundle(&machines)).exits(3);
+    assert_eq!(ran.stderr, "");
+    let errors = "\n\nn1: `/etc/a.conf` is a folder\nn2: `/etc/a.conf` is a folder\n\n";
+    assert!(ran.stdout.contains(errors), "{}", ran.stdout);
+    // What goes to a program is also said to whoever looks on.
+    world.push(&args, &bundle(&machines)).exits(3).says("n1: failed: `/etc/a.conf` is a folder");
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use kmh_doc::bundle::MachineKind;
-use kmh_doc::network::{NetworkSpec, NodePlan};
+use kmh_doc::network::{NetworkSpec, NodePlan, RouterPlan};
 use kmh_model::Model;
 use serde_json::Value;
 
 use super::REPLAN;
+use super::machines::open_lans;
 use crate::bundle::RENDER;
 use crate::bundle::view::Bundle;
 use crate::findings::Findings;
@@ -95,9 +96,7 @@ pub(crate) fn pools(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>
         out.critical(site, format!("no pool has its range {net}: its pods get no address"), REPLAN);
     }
     for site in model.sites.values() {
-        let open = site.lans.iter().filter(|lan| !lan.reach.is_empty());
-        let lans = open.flat_map(|lan| lan.network.iter().map(|net| net.net()));
-        for net in site.networks.iter().copied().chain(lans).filter(|net| !apart.contains(net)) {
+        for net in site.networks.iter().copied().chain(open_lans(site)).filter(|net| !apart.contains(net)) {
             let message = format!("no disabled pool has {net}: packets of pods to it would be masqueraded");
             out.critical(site.name.as_str(), message, REPLAN);
         }
@@ -205,9 +204,13 @@ pub(crate) fn peering(model: &Model, network: &NetworkSpec, out: &mut Findings<'
         let (address, asn) =
             (spec["peerIP"].as_str().unwrap_or_default(), spec["asNumber"].as_u64().unwrap_or_default());
         led.insert((address.to_owned(), asn));
-        let known = network.nodes.iter().flat_map(|n| &n.peers);
-        if !known.into_iter().any(|p| p.address.to_string() == address && u64::from(p.asn.get()) == asn) {
-            out.critical(name, format!("no node of the plan peers with {address} AS {asn}"), REPLAN);
+        // A site may have no nodes yet.
+        let is = |router: &&RouterPlan| {
+            let own = |one: &String| one.split('/').next() == Some(address);
+            u64::from(router.asn.get()) == asn && router.addresses.iter().any(own)
+        };
+        if !network.routers.iter().any(|router| is(&router)) {
+            out.critical(name, format!("no router of the plan is {address} AS {asn}"), REPLAN);
         }
         let selector = spec["nodeSelector"].as_str().unwrap_or_default();
         let wanted =

@@ -108,7 +108,7 @@ fn originates(name: &str, model: &Model, plan: &RouterPlan, out: &mut Findings<'
 }
 
 /// The LANs of a site that may reach something in the cluster.
-fn open_lans(site: &Site) -> impl Iterator<Item = IpNet> {
+pub(super) fn open_lans(site: &Site) -> impl Iterator<Item = IpNet> {
     let open = site.lans.iter().filter(|lan| !lan.reach.is_empty());
     open.flat_map(|lan| lan.network.iter().map(|net| net.net()))
 }

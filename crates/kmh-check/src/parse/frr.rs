@@ -139,7 +139,6 @@ impl<'a> FrrConf<'a> {
                 self.inside = Some((name, sequence));
                 self.rules.entry((name, sequence)).or_default().permit = *verdict == "permit";
             }
-            ["description", ..] => {}
             ["match" | "set" | "call" | "on-match" | "continue", ..] => {
                 if let Some(rule) = self.inside.and_then(|key| self.rules.get_mut(&key)) {
                     rule.lines.insert(line.words.join(" "));

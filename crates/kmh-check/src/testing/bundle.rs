@@ -205,7 +205,8 @@ fn machine(name: &str, kind: MachineKind) -> Machine {
 pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
     let tunnels = "#!/bin/sh\nip link add xfrm2 type xfrm if_id 2\nip address add 10.255.0.9/30 dev xfrm2\n";
     let plan = super::network::network(model);
-    let resources: String = plan.calico.iter().map(|resource| format!("---\n{resource}\n")).collect();
+    let resources: Vec<String> = plan.calico.iter().map(ToString::to_string).collect();
+    let resources = resources.join("\n---\n");
     let conf = frr(&plan.routers[1]);
     let raw = match conf.content.as_slice() {
         [Segment::Text { text }] => base64::engine::general_purpose::STANDARD.encode(text),

@@ -177,7 +177,7 @@ pub(crate) const CASES: &[Case] = &[
     no("network.calico", "BGPConfiguration default", "is missing", |f| { f.network.calico.remove(5); }),
     no("network.calico", "BGPConfiguration default", "serviceClusterIPs", |f| f.network.calico[5]["spec"]["serviceClusterIPs"] = json!([])),
     no("network.calico", "10.20.0.1", "no BGPPeer", |f| { f.network.calico.remove(4); }),
-    no("network.calico", "rb", "no node of the plan peers with", |f| f.network.calico[4]["spec"]["asNumber"] = json!(1)),
+    no("network.calico", "rb", "no router of the plan is 10.20.0.1 AS 1", |f| f.network.calico[4]["spec"]["asNumber"] = json!(1)),
     no("network.calico", "rb", "does not choose the nodes", |f| f.network.calico[4]["spec"]["nodeSelector"] = json!("all()")),
     no("network.machines", "ra", "router id 10.20.0.1 is that of `rb`", |f| f.network.routers[0].router_id = f.network.routers[1].router_id),
     no("network.machines", "ra", "does not announce 10.10.0.0/24", |f| f.network.routers[0].originate.clear()),

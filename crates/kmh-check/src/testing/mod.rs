@@ -158,6 +158,20 @@ fn what_is_right_is_right_of_each_machine_alone() {
 }
 
 #[test]
+fn a_site_may_have_no_nodes_yet() {
+    let mut fixture = Fixture::good();
+    let pi = INVENTORY.lines().find(|line| line.contains("name: pi")).expect("the Raspberry Pi");
+    fixture.inventory = INVENTORY.replace(pi, "");
+    fixture.network.nodes.pop();
+    fixture.network.routers[1].sessions.remove(0);
+    let spec = fixture.check();
+    let of = |id: &str| spec.results.iter().filter(|r| r.id == id).map(|r| r.state).collect::<Vec<_>>();
+    for id in ["network.calico", "network.pools", "network.policy", "network.machines", "network.sessions"] {
+        assert_eq!(of(id), [State::Ok], "{id}");
+    }
+}
+
+#[test]
 fn every_check_can_say_no_and_names_the_subject() {
     let mut untried: Vec<&str> = TABLE.iter().map(|check| check.id).collect();
     let mut failures = Vec::new();

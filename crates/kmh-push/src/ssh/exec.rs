@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{BlockDirections, ErrorCode};
 use zeroize::Zeroizing;
 
-use super::session::Login;
+use super::session::{Login, words};
 use crate::target::Trouble;
 
 /// The whole of what runs remotely; see its own head.
@@ -23,6 +23,9 @@ const SCRIPT: &str = include_str!("remote.sh");
 
 /// Not more output than this is taken from a machine.
 const OUTPUT: usize = 16 << 20;
+
+/// So many last lines of a unit's journal are told when it fails.
+const JOURNAL: usize = 5;
 
 /// How long the socket is waited for at a time.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -102,8 +105,9 @@ fn converse(
     let session = &login.session;
     session.set_blocking(true);
     session.set_timeout(u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
-    let mut channel = session.channel_session().map_err(|error| error.message().to_owned())?;
-    channel.exec(command).map_err(|error| error.message().to_owned())?;
+    let mut channel =
+        session.channel_session().map_err(|error| words(&error, "the opening of a channel", idle))?;
+    channel.exec(command).map_err(|error| words(&error, "the start of the command", idle))?;
     session.set_blocking(false);
     let mut sent = 0;
     let mut ended = false;
@@ -122,7 +126,7 @@ fn converse(
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // Its script has stopped, as on a full disk: what it said last is still to be read.
                 Err(error) => {
-                    unsent = Some(error.to_string());
+                    unsent = Some(plain(&error));
                     (sent, ended) = (payload.len(), true);
                 }
             }
@@ -173,8 +177,18 @@ fn receive(stream: &mut ssh2::Stream, buffer: &mut [u8], said: &mut Vec<u8>) -> 
             Ok(n > 0)
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(plain(&error)),
     }
+}
+
+/// An error of a channel, without libssh2's numbers.
+fn plain(error: &std::io::Error) -> String {
+    if error.kind() == ErrorKind::TimedOut {
+        return "the remote command had no answer in time".to_owned();
+    }
+    let text = error.to_string();
+    let words = text.strip_prefix("[Session(").and_then(|rest| rest.split_once(")] "));
+    words.map_or(text.as_str(), |(_, words)| words).to_owned()
 }
 
 /// Waits for the socket, a moment at most: what it waits for can have been taken from the socket already, by a call
@@ -194,6 +208,7 @@ fn judge(said: &Said, nonce: &str, broken: Option<String>) -> Output {
     let noise = String::from_utf8_lossy(&said.err);
     let mut output = Output::default();
     let mut other: Vec<&str> = noise.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut journal = Vec::new();
     let mut problem = None;
     let mut code = None;
     for line in text.split('\n') {
@@ -204,6 +219,7 @@ fn judge(said: &Said, nonce: &str, broken: Option<String>) -> Output {
             Some(rest) => match rest.split_once(' ') {
                 Some(("end", number)) => code = number.parse::<u8>().ok(),
                 Some(("problem", why)) => problem = Some(why.to_owned()),
+                Some(("journal", line)) => journal.push(line.trim()),
                 _ => output.lines.push(rest.to_owned()),
             },
         }
@@ -224,6 +240,16 @@ fn judge(said: &Said, nonce: &str, broken: Option<String>) -> Output {
         message.push_str(" (");
         message.extend(kmh_cli::text::printable(&tail.join("; ")).chars().take(600));
         message.push(')');
+    }
+    journal.retain(|line| !line.is_empty());
+    let journal: Vec<String> = journal
+        .iter()
+        .skip(journal.len().saturating_sub(JOURNAL))
+        .map(|line| kmh_cli::text::printable(line).chars().take(200).collect())
+        .collect();
+    if !journal.is_empty() {
+        message.push_str("; its journal ends: ");
+        message.push_str(&journal.join(" | "));
     }
     output.trouble = Some(Trouble::failed(message));
     output
@@ -250,6 +276,10 @@ mod tests {
             ("abc end 0\nabc uid 0\n", "did not prove its end"),
             ("abc end\n", "did not prove its end"),
             ("abc end 98\n", "code 98"),
+            (
+                "abc journal \nabc journal 1\nabc journal abc end 0\nabc problem it failed\nabc end 1\n",
+                "it failed; its journal ends: 1 | abc end 0",
+            ),
             ("abc problem no space\nmv: x\n\nabc end 1\n", "no space (mv: x)"),
         ] {
             let said = trouble(said, None);
@@ -270,5 +300,14 @@ mod tests {
     #[test]
     fn text_from_a_machine_cannot_steer_a_terminal() {
         assert!(!trouble("\x1b[2J\n", None).contains('\x1b'));
+        let told = trouble(&format!("abc journal \x1b[2J{}\nabc end 1\n", "x".repeat(9999)), None);
+        assert!(!told.contains('\x1b') && told.len() < 300, "{told}");
+    }
+
+    #[test]
+    fn errors_have_no_numbers_of_a_library() {
+        let said = |kind, text: &str| plain(&std::io::Error::new(kind, text.to_owned()));
+        assert_eq!(said(ErrorKind::Other, "[Session(-43)] transport read"), "transport read");
+        assert!(said(ErrorKind::TimedOut, "[Session(-9)] Timed out").contains("had no answer in time"));
     }
 }

@@ -225,6 +225,15 @@ remember() {
         stop "$pending cannot be written"
 }
 
+# The end of a unit's journal: what it said itself before it failed.
+journal() {
+    command -v journalctl >/dev/null || return 0
+    bound=
+    ! command -v timeout >/dev/null || bound="timeout 5"
+    $bound journalctl -u "$1" -n 5 --no-pager -o cat </dev/null 2>/dev/null | head -c 4000 |
+        while IFS= read -r line || [ -n "$line" ]; do printf '%s journal %s\n' "$nonce" "$line"; done
+}
+
 act() {
     rest=$todo
     while [ -n "$rest" ]; do
@@ -243,6 +252,7 @@ act() {
             remember "$rest"
             printf '%s\n' "$answer"
             say "bad $verb $name"
+            case $verb in restart | reload) journal "$name" ;; esac
             stop "systemctl $verb $name failed"
         fi
         say "good $verb $name"

@@ -1,5 +1,6 @@
 //! A way into a machine: connected, the host key judged, logged in.
 
+use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kmh_cli::text::printable;
-use ssh2::{MethodType, PublicKey, Session};
+use ssh2::{ErrorCode, MethodType, PublicKey, Session};
 use zeroize::Zeroizing;
 
 use super::known_hosts::{Key, KnownHosts, Trust, Verdict, algorithm_of, fingerprint};
@@ -75,6 +76,8 @@ pub(crate) fn login(setup: &Setup, address: &Address<'_>) -> Result<Login, Troub
     };
     let mut session = Session::new().map_err(|error| failed(&error.message()))?;
     session.set_timeout(ANSWER);
+    let handshake =
+        |error: &ssh2::Error| failed(&words(error, "the handshake", Duration::from_millis(ANSWER.into())));
     session.set_tcp_stream(socket.try_clone().map_err(|error| failed(&error))?);
     // Only types that are known: otherwise a server that also has another key, or a certificate, shows that one.
     let asked: Vec<&str> = ALGORITHMS
@@ -94,7 +97,7 @@ pub(crate) fn login(setup: &Setup, address: &Address<'_>) -> Result<Login, Troub
     session.method_pref(MethodType::HostKey, &asked.join(",")).map_err(|error| failed(&error.message()))?;
     session.handshake().map_err(|error| match error.code() {
         // LIBSSH2_ERROR_KEX_FAILURE, and the key that is not of the type that was agreed on.
-        ssh2::ErrorCode::Session(-5) => Trouble::failed(format!(
+        ErrorCode::Session(-5) => Trouble::failed(format!(
             "`{}` has no host key of a known type ({})",
             address.place(),
             asked.join(", ")
@@ -103,7 +106,7 @@ pub(crate) fn login(setup: &Setup, address: &Address<'_>) -> Result<Login, Troub
             "its key was replaced, or it is another machine; what is known is in {}",
             setup.known_name
         )),
-        _ => failed(&error.message()),
+        _ => handshake(&error),
     })?;
     let (blob, _) = session.host_key().ok_or_else(|| failed(&"the server showed no host key"))?;
     judge(setup, address, &trust, blob)?;
@@ -244,34 +247,54 @@ fn public_half(file: &Path) -> Option<Vec<u8>> {
 
 fn with_file(session: &Session, address: &Address<'_>, file: &Path) -> Result<(), Trouble> {
     let shown = printable(&file.display().to_string());
-    usable(file).map_err(|why| {
+    usable(file).map_err(|(why, hint)| {
         Trouble::failed(format!("key file `{shown}` {why}"))
-            .hint("unlock it with `ssh-add`, or name another with --identity")
+            .hint(format!("{hint} --identity or ssh.identity"))
     })?;
     session.userauth_pubkey_file(address.user, None, file, None).map_err(|error| {
         let message = format!(
             "`{}` does not let `{}` in with key file `{shown}`: {}",
             address.place(),
             address.user,
-            error.message()
+            words(&error, "the login", Duration::from_millis(ANSWER.into()))
         );
         Trouble::failed(message).hint("is its public half in that user's authorized_keys?")
     })
 }
 
 /// Whether a key file can be used: there, its owner's alone, and not encrypted, for nobody is asked for a passphrase.
-fn usable(file: &Path) -> Result<(), String> {
+/// Else why not, and how to go on, but for the options that name another.
+fn usable(file: &Path) -> Result<(), (String, &'static str)> {
     use std::os::unix::fs::PermissionsExt as _;
-    let meta = std::fs::metadata(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let unreadable = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => ("is not there".to_owned(), "name one that is, with"),
+        _ => (format!("cannot be read: {error}"), "name one that you may read, with"),
+    };
+    let meta = std::fs::metadata(file).map_err(unreadable)?;
     let mode = meta.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(format!("has mode {mode:04o}: others may use it"));
+        let why = format!("has mode {mode:04o}: others may use it");
+        return Err((why, "give it mode 0600, or name another with"));
     }
-    let text = Zeroizing::new(std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?);
+    let text = Zeroizing::new(std::fs::read(file).map_err(unreadable)?);
     if is_encrypted(&text) {
-        return Err("is encrypted, and kmh-push asks for no passphrase".to_owned());
+        let why = "is encrypted, and kmh-push asks for no passphrase".to_owned();
+        return Err((why, "unlock it with `ssh-add`, or name another with"));
     }
     Ok(())
+}
+
+/// What libssh2 says, in words: what was waited for, and how long.
+pub(super) fn words(error: &ssh2::Error, during: &str, waited: Duration) -> String {
+    match error.code() {
+        // LIBSSH2_ERROR_TIMEOUT, LIBSSH2_ERROR_SOCKET_TIMEOUT
+        ErrorCode::Session(-9 | -30) => {
+            format!("{during} had no answer for {} s", waited.as_secs())
+        }
+        // LIBSSH2_ERROR_SOCKET_SEND, _SOCKET_DISCONNECT, _SOCKET_RECV
+        ErrorCode::Session(-7 | -13 | -43) => format!("the connection was cut off during {during}"),
+        _ => error.message().to_owned(),
+    }
 }
 
 /// PKCS #8 and old PEM say so in their text; OpenSSH's own form names the cipher behind its magic words.
@@ -288,5 +311,29 @@ fn is_encrypted(text: &[u8]) -> bool {
     match STANDARD.decode(head) {
         Ok(head) if head.starts_with(b"openssh-key-v1\0") => head.get(15..23) != Some(b"\0\0\0\x04none"),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_waited_for_is_said_in_words() {
+        let said = |code| {
+            let error = ssh2::Error::new(ErrorCode::Session(code), "Timed out waiting on socket");
+            words(&error, "the handshake", Duration::from_secs(20))
+        };
+        assert_eq!(said(-9), "the handshake had no answer for 20 s");
+        assert_eq!(said(-13), "the connection was cut off during the handshake");
+        assert_eq!(said(-2), "Timed out waiting on socket");
+    }
+
+    #[test]
+    fn a_key_file_that_is_not_there_is_not_called_locked() {
+        let (why, hint) = usable(Path::new("/nowhere/nofile")).unwrap_err();
+        assert_eq!((why.as_str(), hint), ("is not there", "name one that is, with"));
+        let (why, _) = usable(Path::new("/proc/self/cmdline/x")).unwrap_err();
+        assert!(why.starts_with("cannot be read: "), "{why}");
     }
 }

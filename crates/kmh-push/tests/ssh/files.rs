@@ -262,3 +262,17 @@ fn a_freebsd_is_spoken_to_in_its_own_words() {
     let shown = push(&world, &sshd, &["--dry-run", "-o", "text"], &document).exits(0);
     assert!(shown.stdout.contains("-old\n+a\n"), "{}", shown.stdout);
 }
+
+#[test]
+fn below_a_root_units_are_left_and_a_dry_run_says_so_of_what_would_be() {
+    let world = World::new();
+    let sshd = Sshd::start(&world, 1, &Options::default());
+    std::fs::write(world.at("known"), sshd.known()).unwrap();
+    let mut file = text("/etc/a", "0644", "a\n");
+    file["on_change"] = json!([{"unit": "a.service", "action": "restart"}]);
+    let document = bundle(&[sshd.node("n1", &[file])]);
+    let dry = push(&world, &sshd, &["--dry-run", "-o", "text"], &document).exits(0);
+    assert!(dry.stdout.contains("  n1: restart a.service (not touched)\n"), "{}", dry.stdout);
+    dry.says("files would go below").says("no unit would be touched on n1");
+    push(&world, &sshd, &[], &document).exits(0).says("files went below").says("no unit was touched on n1");
+}

@@ -181,13 +181,13 @@ fn keys_that_do_not_help_are_explained() {
         let args = ["--to", "ssh", "--store", "store", "--known-hosts", "known", "--root", &root];
         world.push(&[&args[..], identity].concat(), &document).exits(3)
     };
-    for (file, why) in [
-        ("stranger", "does not let"),
-        ("locked", "is encrypted"),
-        ("open", "others may use it"),
-        ("nowhere", "cannot be read"),
+    for (file, why, hint) in [
+        ("stranger", "does not let", "authorized_keys"),
+        ("locked", "is encrypted", "unlock it with `ssh-add`"),
+        ("open", "others may use it", "give it mode 0600"),
+        ("nowhere", "key file `nowhere` is not there", "name one that is, with --identity"),
     ] {
-        let ran = with(&["--identity", file]);
+        let ran = with(&["--identity", file]).says(hint);
         assert!(error(&ran, "n1").contains(why), "{file}: {}", error(&ran, "n1"));
         assert_eq!(ran.machine("n1")["outcome"], "failed");
     }

@@ -104,6 +104,8 @@ fn a_unit_that_fails_is_tried_again_by_the_next_push() {
             && error.contains("Job for bad.service failed."),
         "{error}"
     );
+    let journal = "; its journal ends: first | \\u{1b}[2Jcannot open /etc/bad: no such file | last";
+    assert!(error.ends_with(journal), "{error}");
     let oks: Vec<Value> = report["units"].as_array().unwrap().iter().map(|unit| unit["ok"].clone()).collect();
     assert_eq!(oks, [json!(true), json!(true), json!(true), json!(true), json!(false), Value::Null]);
     machine.asked();
