@@ -134,3 +134,29 @@ fn roles(inventory: &Inventory, needs: &[Need], report: &mut Report<'_>) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_a_kubelet_may_set() {
+        for good in [
+            "topology.kubernetes.io/zone",
+            "example.org/x",
+            "x",
+            "node.kubernetes.io/anything",
+            "notk8s.io/x",
+        ] {
+            assert!(may_label(good), "{good}");
+        }
+        for bad in [
+            "node-role.kubernetes.io/control-plane",
+            "node-restriction.kubernetes.io/x",
+            "kubernetes.io/x",
+            "a.k8s.io/x",
+        ] {
+            assert!(!may_label(bad), "{bad}");
+        }
+    }
+}

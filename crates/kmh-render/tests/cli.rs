@@ -194,6 +194,13 @@ fn pfsense_gets_one_document_with_everything_inside() {
         .position(|rule| rule["destination"].get("any").is_some())
         .expect("the way to the Internet");
     assert!(block < open);
+    // Nodes and pods may go to the Internet, but not to the firewall's own web pages and sshd by its other addresses.
+    let own = rules
+        .iter()
+        .position(|rule| rule["type"] == "block" && rule["destination"]["network"] == "(self)")
+        .expect("the firewall itself is closed");
+    assert!(own < open);
+    assert_eq!(rules[own]["source"], rules[open]["source"]);
 }
 
 #[test]

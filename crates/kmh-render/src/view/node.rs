@@ -161,7 +161,7 @@ pub(crate) fn kubelet_unit(t: &NodeTarget<'_>) -> Result<View, Fault> {
     labels.extend(t.node.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())));
     labels.sort();
     labels.dedup();
-    if let Some((key, _)) = labels.iter().find(|(key, _)| !may_label(key)) {
+    if let Some((key, _)) = labels.iter().find(|(key, _)| !kmh_model::may_label(key)) {
         return Err(Fault::new(format!(
             "a kubelet may not give its node `{}` the label `{key}`",
             t.node.name
@@ -183,28 +183,6 @@ pub(crate) fn kubelet_unit(t: &NodeTarget<'_>) -> Result<View, Fault> {
         origin: None,
     });
     Ok(View::of(Flags { flags: flags(fields.collect())?, etcd: false }))
-}
-
-/// Labels that kubelet takes on its command line and the `NodeRestriction` admission lets it set on itself:
-/// none in Kubernetes' own domains but the well-known ones, and none of `node-restriction.kubernetes.io`.
-pub(crate) fn may_label(key: &str) -> bool {
-    const KNOWN: [&str; 7] = [
-        "kubernetes.io/arch",
-        "kubernetes.io/hostname",
-        "kubernetes.io/os",
-        "node.kubernetes.io/instance-type",
-        "topology.kubernetes.io/region",
-        "topology.kubernetes.io/zone",
-        "node.kubernetes.io/exclude-from-external-load-balancers",
-    ];
-    let Some((domain, _)) = key.split_once('/') else { return true };
-    let inside = |parent: &str| {
-        domain == parent || domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
-    };
-    if !inside("kubernetes.io") && !inside("k8s.io") {
-        return true;
-    }
-    KNOWN.contains(&key) || inside("kubelet.kubernetes.io") || inside("node.kubernetes.io")
 }
 
 /// How kube-proxy of a node directs packets, unless somebody decided otherwise. Its nftables mode is stable from 1.33,
@@ -229,30 +207,4 @@ pub(crate) fn kube_proxy(t: &NodeTarget<'_>) -> Result<View, Fault> {
         ("mode", json!(proxy_mode(s, t.node))),
     ];
     Ok(Lines::of(&merge(base, t.node, Component::KubeProxy)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_that_a_kubelet_may_set() {
-        for good in [
-            "topology.kubernetes.io/zone",
-            "example.org/x",
-            "x",
-            "node.kubernetes.io/anything",
-            "notk8s.io/x",
-        ] {
-            assert!(may_label(good), "{good}");
-        }
-        for bad in [
-            "node-role.kubernetes.io/control-plane",
-            "node-restriction.kubernetes.io/x",
-            "kubernetes.io/x",
-            "a.k8s.io/x",
-        ] {
-            assert!(!may_label(bad), "{bad}");
-        }
-    }
 }

@@ -34,6 +34,8 @@ pub(crate) fn filter(t: &RouterTarget<'_>, segment: &str) -> Result<Filter, Faul
     }
     for rule in &with {
         filter.place("block", rule, ("except", &rule.except), &wan, segment);
+        // Whoever may go anywhere else may not go to the firewall itself by an address that no rule names.
+        filter.place("block", rule, ("self", &[]), &wan, segment);
     }
     for rule in with {
         filter.place("pass", rule, ("to", &rule.to), &wan, segment);
