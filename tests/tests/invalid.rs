@@ -17,17 +17,6 @@ use kmh_cli::{Common, Env, Failure, Source, Stream};
 use kmh_doc::{Code, Problems, Tree, tree};
 use kmh_model::Need;
 
-const NEEDS: [Need; 8] = [
-    Need::Kubernetes,
-    Need::Etcd,
-    Need::Containerd,
-    Need::Calico,
-    Need::Api,
-    Need::Roles,
-    Need::Asn,
-    Need::Tunnels,
-];
-
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -42,7 +31,7 @@ fn said(name: &str, bytes: &[u8]) -> String {
     let read = Stream::read(&mut env, &arguments.common, "kmh", None).and_then(|stream| stream.inventory());
     let failure = match read {
         Err(failure) => failure,
-        Ok((tree, source)) => match kmh_model::load(&tree, &NEEDS) {
+        Ok((tree, source)) => match kmh_model::load(&tree, &Need::ALL) {
             Ok((_, problems)) | Err(problems) => Failure::problems(&rename(source), &problems),
         },
     };
@@ -58,7 +47,7 @@ fn problems(bytes: &[u8]) -> Problems {
         let text = tree::from_bytes(bytes)?;
         if text.starts_with('{') { tree::parse_json(text) } else { tree::parse_yaml(text) }
     };
-    match read(bytes).map(|tree| kmh_model::load(&tree, &NEEDS)) {
+    match read(bytes).map(|tree| kmh_model::load(&tree, &Need::ALL)) {
         Ok(Ok((_, problems)) | Err(problems)) | Err(problems) => problems,
     }
 }

@@ -10,20 +10,9 @@ use kmh_model::{Model, Need, load};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const NEEDS: [Need; 8] = [
-    Need::Kubernetes,
-    Need::Etcd,
-    Need::Containerd,
-    Need::Calico,
-    Need::Api,
-    Need::Roles,
-    Need::Asn,
-    Need::Tunnels,
-];
-
 fn model(inventory: &Value) -> Model {
     let text = inventory.to_string();
-    match load(&tree::parse_json(&text).unwrap(), &NEEDS) {
+    match load(&tree::parse_json(&text).unwrap(), &Need::ALL) {
         Ok((model, _)) => model,
         Err(problems) => panic!("{problems:#?}\n{text}"),
     }
@@ -194,7 +183,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn touch(text: &str) {
     // An error is as good as a tree; only a panic is not.
     for tree in [tree::parse_json(text), tree::parse_yaml(text)].into_iter().flatten() {
-        let _ = load(&tree, &NEEDS);
+        let _ = load(&tree, &Need::ALL);
         let _ = tree.to_json();
     }
 }
@@ -284,7 +273,7 @@ proptest! {
         let written = inventory(&plans);
         let from_yaml: Tree = tree::parse_yaml(&yaml(&written, 0)).unwrap();
         prop_assert_eq!(from_yaml.to_json(), written.clone());
-        let (from_yaml, _) = load(&from_yaml, &NEEDS).unwrap();
+        let (from_yaml, _) = load(&from_yaml, &Need::ALL).unwrap();
         prop_assert_eq!(format!("{from_yaml:?}"), format!("{:?}", model(&written)));
     }
 

@@ -1,12 +1,11 @@
 //! An input taken apart into documents, of which nothing is parsed but `kind` and `from`.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use kmh_doc::members::Members;
 use kmh_doc::{Digest, Kind};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
@@ -31,32 +30,12 @@ pub(crate) struct Document {
     pub(crate) digest: OnceLock<Result<Digest, Failure>>,
 }
 
-/// The members of a JSON object in their written order, a repeated key as often as it stands there.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
 /// A string that is borrowed where it can be.
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The members of a document, unparsed.
+type Parts<'a> = Members<Text<'a>, &'a RawValue>;
 
 /// Takes an input apart. All that is wrong with its documents at once, unless it is no JSON at all.
 pub(crate) fn split(number: usize, input: &mut Input) -> Result<Vec<Document>, Failure> {
@@ -72,7 +51,7 @@ pub(crate) fn split(number: usize, input: &mut Input) -> Result<Vec<Document>, F
         if !rest.starts_with('{') {
             return Err(goes_on(&input.name, text, start, index));
         }
-        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Members<'_>>();
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Parts<'_>>();
         let members = match stream.next() {
             Some(Ok(Members(members))) => members,
             Some(Err(error)) => return Err(broken(&input.name, text, start, index, &error)),
@@ -155,10 +134,10 @@ fn document(
     text: &str,
     source: Source,
     range: Range<usize>,
-    members: &[(Cow<'_, str>, &RawValue)],
+    members: &[(Text<'_>, &RawValue)],
 ) -> Result<Document, Failure> {
     let all = |name: &str| {
-        members.iter().filter(move |(key, _)| key == name).map(|(_, value)| *value).collect::<Vec<_>>()
+        members.iter().filter(move |(key, _)| key.0 == name).map(|(_, value)| *value).collect::<Vec<_>>()
     };
     let twice =
         |name: &str| Failure::wrong(format!("the key `{name}` is written twice")).hint("remove one of them");
@@ -185,7 +164,7 @@ fn document(
         });
     };
     let mut failures = Vec::new();
-    for (key, _) in members {
+    for (Text(key), _) in members {
         if !matches!(key.as_ref(), "kind" | "from" | "spec") {
             failures.push(
                 Failure::wrong(format!("a document of the kind `{kind}` has no key `{key}`"))
@@ -217,11 +196,11 @@ fn document(
 
 /// What a document was computed from: digests by kind.
 fn origin(kind: Kind, from: &RawValue) -> Result<Vec<(Kind, Digest)>, Failure> {
-    let Ok(Members(members)) = serde_json::from_str(from.get()) else {
+    let Ok(Members(members)) = serde_json::from_str::<Parts<'_>>(from.get()) else {
         return Err(Failure::wrong(format!("the `from` of a document of the kind `{kind}` is no mapping")));
     };
     let mut found: Vec<(Kind, Digest)> = Vec::new();
-    for (name, digest) in members {
+    for (Text(name), digest) in members {
         let Some(origin) = Kind::from_name(&name) else {
             return Err(Failure::wrong(format!(
                 "`from` names `{name}`, which is no kind of document that kmh knows"

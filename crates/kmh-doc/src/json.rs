@@ -1,10 +1,9 @@
 //! JSON to a [`Tree`]: `serde_json` does the lexing, and where each piece lies in the text gives its place.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::members::Members;
 use crate::problem::{Code, Problem, Problems};
 use crate::tree::{self, Key, Place, Tree, Value};
 
@@ -14,29 +13,6 @@ pub(crate) fn parse(text: &str) -> Result<Tree, Problems> {
         serde_json::from_str(text).map_err(|error| tree::one(syntax(&error, Place::START)))?;
     let mut reader = Reader { text, offset: 0, place: Place::START };
     reader.value(raw, 0).map_err(tree::one)
-}
-
-/// The members of an object in their written order, a repeated key as often as it stands there.
-struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
 }
 
 /// Walks forward through the text, so that counting lines costs one pass in all.
@@ -55,7 +31,7 @@ impl<'a> Reader<'a> {
         let text = raw.get();
         let value = match text.as_bytes().first() {
             Some(b'{') => {
-                let Members(members) = read(text, place)?;
+                let Members::<&RawValue, &RawValue>(members) = read(text, place)?;
                 let mut entries = Vec::with_capacity(members.len());
                 for (key, value) in members {
                     let place = self.place_of(key);

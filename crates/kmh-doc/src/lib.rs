@@ -12,6 +12,7 @@ pub mod formats;
 pub mod inventory;
 mod json;
 pub mod kind;
+pub mod members;
 pub mod network;
 pub mod newtypes;
 pub mod one_or_many;

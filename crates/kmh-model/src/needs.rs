@@ -26,6 +26,20 @@ pub enum Need {
     Tunnels,
 }
 
+impl Need {
+    /// All of it: what rendering every machine asks for.
+    pub const ALL: [Self; 8] = [
+        Self::Kubernetes,
+        Self::Etcd,
+        Self::Containerd,
+        Self::Calico,
+        Self::Api,
+        Self::Roles,
+        Self::Asn,
+        Self::Tunnels,
+    ];
+}
+
 pub(crate) fn check(inventory: &Inventory, needs: &[Need], report: &mut Report<'_>) {
     let versions = &inventory.cluster.versions;
     let rows = [

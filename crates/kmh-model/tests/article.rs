@@ -6,20 +6,7 @@ use kmh_model::{Model, Need, load};
 
 fn article() -> Model {
     let text = include_str!("../../../examples/article/cluster.yaml");
-    let (model, warnings) = load(
-        &tree::parse_yaml(text).unwrap(),
-        &[
-            Need::Kubernetes,
-            Need::Etcd,
-            Need::Containerd,
-            Need::Calico,
-            Need::Api,
-            Need::Roles,
-            Need::Asn,
-            Need::Tunnels,
-        ],
-    )
-    .unwrap();
+    let (model, warnings) = load(&tree::parse_yaml(text).unwrap(), &Need::ALL).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     model
 }

@@ -84,21 +84,10 @@ pub fn run(env: &mut Env) -> Exit {
     }
 }
 
-const NEEDS: [Need; 8] = [
-    Need::Kubernetes,
-    Need::Etcd,
-    Need::Containerd,
-    Need::Calico,
-    Need::Api,
-    Need::Roles,
-    Need::Asn,
-    Need::Tunnels,
-];
-
 fn run_bundle(stream: &Stream, context: &mut Context<'_>) -> Result<Outcome<BundleSpec>, Failure> {
     let (tree, source) = stream.inventory()?;
     let (model, warnings) =
-        kmh_model::load(&tree, &NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
+        kmh_model::load(&tree, &Need::ALL).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let pki = stream.need::<PkiSpec>()?.spec;
     let network = stream.need::<NetworkSpec>()?.spec;

@@ -51,16 +51,7 @@ fn said(text: &str, needs: &[Need]) -> Vec<String> {
         .collect()
 }
 
-const ALL: &[Need] = &[
-    Need::Kubernetes,
-    Need::Etcd,
-    Need::Containerd,
-    Need::Calico,
-    Need::Api,
-    Need::Roles,
-    Need::Asn,
-    Need::Tunnels,
-];
+const ALL: &[Need] = &Need::ALL;
 
 #[track_caller]
 fn check(changes: &[(&str, &str)], expected: &[&str]) {
