@@ -51,6 +51,7 @@ fn rule(protocol: &str, description: &str) -> FirewallRule {
         from: Vec::new(),
         to: Vec::new(),
         except: Vec::new(),
+        stateless: false,
         ports: Vec::new(),
         description: description.to_owned(),
     }

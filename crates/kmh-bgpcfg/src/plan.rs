@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::Cidr;
+use kmh_doc::inventory::BgpDaemon;
 use kmh_doc::network::{NetworkSpec, NodePeer, NodePlan, PeerKind, RouterPlan, Tunnel};
 use kmh_model::{Model, Node, Router, Site};
 
@@ -74,6 +75,10 @@ fn router_plan(model: &Model, router: &Router, tunnels: &[Tunnel]) -> Result<Rou
         name: router.name.to_string(),
         site: site.name.to_string(),
         kind: router.kind,
+        daemon: router.bgp.unwrap_or(BgpDaemon::Frr),
+        multipath: true,
+        listen: Vec::new(),
+        masquerade: Vec::new(),
         asn: asn(router)?,
         router_id: router_id(router),
         addresses: router.addresses.iter().map(|address| on_segment(*address, &site.networks)).collect(),
@@ -114,7 +119,7 @@ fn node_plan(model: &Model, node: &Node) -> Result<NodePlan, PlanError> {
     Ok(NodePlan {
         name: node.name.to_string(),
         site: site.name.to_string(),
-        asn: model.node_asn,
+        asn: node.asn.unwrap_or(model.node_asn),
         addresses: node.addresses.iter().map(|address| on_segment(*address, &site.networks)).collect(),
         gateways: site.gateways.clone(),
         peers,

@@ -2,7 +2,7 @@
 //! and family. What no rule permits is denied, so a default route or a private segment never travels.
 
 use ipnet::IpNet;
-use kmh_doc::network::{AsPathList, PeerKind, PrefixList, PrefixRule, RouteMap, RouteRule};
+use kmh_doc::network::{AsPathList, PeerKind, PrefixList, PathRule, PrefixRule, RouteMap, RouteSet, RouteRule};
 use kmh_model::{Model, Site};
 
 use crate::ranges::{Family, aggregate, exactly, of_family, pool, reaching_lans};
@@ -38,6 +38,7 @@ pub(crate) fn map_name(with: PeerKind, direction: Direction, family: Family) -> 
     let peers = match with {
         PeerKind::Node => "nodes",
         PeerKind::Router => "routers",
+        PeerKind::Sibling => "siblings",
     };
     format!("{peers}-{}-{}", direction.word(), family.suffix())
 }
@@ -161,6 +162,7 @@ pub(crate) fn policy(model: &Model, site: &Site, peers: &[(PeerKind, Family)]) -
                     permit: true,
                     prefix_list: Some(format!("{}-{}", rule.list, family.suffix())),
                     as_path: rule.own_nodes_only.then(|| NODES_PATH.to_owned()),
+                    set: RouteSet::default(),
                     description: rule.why.to_owned(),
                 })
                 .filter(|rule| prefix_lists.iter().any(|list| Some(&list.name) == rule.prefix_list.as_ref()))
@@ -171,6 +173,7 @@ pub(crate) fn policy(model: &Model, site: &Site, peers: &[(PeerKind, Family)]) -
                     permit: false,
                     prefix_list: None,
                     as_path: None,
+                    set: RouteSet::default(),
                     description: "nothing of this family".to_owned(),
                 });
             }
@@ -186,7 +189,7 @@ pub(crate) fn policy(model: &Model, site: &Site, peers: &[(PeerKind, Family)]) -
 
 /// Paths of nothing but the nodes' AS: what a node hands on from elsewhere has another AS in it.
 fn nodes_path(model: &Model) -> AsPathList {
-    AsPathList { name: NODES_PATH.to_owned(), permit: format!("^{asn}(_{asn})*$", asn = model.node_asn) }
+    AsPathList { name: NODES_PATH.to_owned(), permit: PathRule::Only(model.node_asn) }
 }
 
 /// What a prefix list permits on the routers of `site`.
@@ -227,7 +230,7 @@ pub(crate) fn maximum_prefix(model: &Model, site: &Site, with: PeerKind, family:
     };
     let blocks = match with {
         PeerKind::Node => blocks(&site.pods).min(BLOCKS_A_NODE),
-        PeerKind::Router => blocks(&model.pods),
+        PeerKind::Router | PeerKind::Sibling => blocks(&model.pods),
     };
     let wanted = 2 * (blocks + SINGLE_ADDRESSES);
     u32::try_from(wanted.div_ceil(1000) * 1000).unwrap_or(u32::MAX)

@@ -1,6 +1,6 @@
 //! Who speaks BGP with whom: one session for each pair and family, IPv4 routes over IPv4, IPv6 over IPv6.
 
-use kmh_doc::network::{PeerKind, Session};
+use kmh_doc::network::{Outage, PeerKind, Session};
 use kmh_model::{Model, Router, Site};
 
 use crate::PlanError;
@@ -37,6 +37,12 @@ pub(crate) fn sessions(model: &Model, site: &Site, router: &Router) -> Result<Ve
                 keepalive: KEEPALIVE,
                 hold: HOLD,
                 bfd_ms: None,
+                dynamic: false,
+                next_hop_self: false,
+                route_reflector_client: false,
+                password: None,
+                restart: model.bgp.timers.nodes.restart,
+                outage: Outage { silent_ms: [6000, 9000], closed_ms: [0, 30_000] },
                 import: map_name(PeerKind::Node, Direction::In, family),
                 export: map_name(PeerKind::Node, Direction::Out, family),
                 maximum_prefix: maximum_prefix(model, site, PeerKind::Node, family),
@@ -68,6 +74,12 @@ pub(crate) fn sessions(model: &Model, site: &Site, router: &Router) -> Result<Ve
                 keepalive: KEEPALIVE,
                 hold: HOLD,
                 bfd_ms: Some(BFD_MS),
+                dynamic: false,
+                next_hop_self: false,
+                route_reflector_client: false,
+                password: None,
+                restart: 0,
+                outage: Outage { silent_ms: [2000, 3000], closed_ms: [0, 0] },
                 import: map_name(PeerKind::Router, Direction::In, family),
                 export: map_name(PeerKind::Router, Direction::Out, family),
                 maximum_prefix: maximum_prefix(model, site, PeerKind::Router, family),

@@ -136,6 +136,7 @@ fn with(session: &Session) -> &'static str {
     match session.with {
         PeerKind::Node => "node",
         PeerKind::Router => "router",
+        PeerKind::Sibling => "sibling",
     }
 }
 

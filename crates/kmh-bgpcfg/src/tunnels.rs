@@ -43,7 +43,12 @@ fn one(model: &Model, tunnel: &kmh_model::Tunnel) -> Result<Tunnel, PlanError> {
             end(model, tunnel.index, &tunnel.ends[0], first, first_line),
             end(model, tunnel.index, &tunnel.ends[1], second, second_line),
         ],
+        rank: tunnel.rank,
+        cipher: model.cipher,
+        nat_t: is_translated(first_line, second_line),
+        psk: None,
         mtu: mtu(first_line, second_line),
+        mss: [mtu(first_line, second_line).saturating_sub(40), mtu(first_line, second_line).saturating_sub(60)],
     })
 }
 
@@ -57,6 +62,7 @@ fn end(model: &Model, index: u32, end: &kmh_model::TunnelEnd, router: &Router, l
         router: router.name.to_string(),
         uplink: line.name.to_string(),
         uplink_interface: line.interface.as_ref().map_or_else(|| line.name.to_string(), ToString::to_string),
+        local_address: line.local_address,
         remote_address: line.address.as_ref().filter(|_| end.reachable).map(ToString::to_string),
         interface: format!("{prefix}{index}"),
         addresses: end.addresses.clone(),

@@ -3,6 +3,8 @@
 //! Types only. Each string type carries a `format` that [`crate::formats`] checks, so that the decoder finds all
 //! problems in one run; what a combination of values means, and whether it can work, is `kmh-model`'s.
 
+mod bgp;
+mod calico;
 mod node;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,10 @@ use serde_json::Value;
 use crate::newtypes::{Asn, Cidr, HostName, Interface, Label, Rate, Version};
 use crate::one_or_many::OneOrMany;
 
+pub use bgp::{
+    Bgp, BgpDaemon, Cipher, Layout, NodePeers, NodeTimers, RouterTimers, Shape, Timers, TunnelAuth, Tunnels,
+};
+pub use calico::{ApiGroup, Calico};
 pub use node::{Arch, Become, Node, Role, Ssh, Taint, TaintEffect};
 
 /// The whole inventory.
@@ -23,9 +29,12 @@ pub use node::{Arch, Become, Node, Role, Ssh, Taint, TaintEffect};
 pub struct Inventory {
     /// What all sites share.
     pub cluster: Cluster,
-    /// How AS numbers are laid out.
+    /// How AS numbers are laid out, and how sessions are kept.
     #[serde(default)]
     pub bgp: Bgp,
+    /// What Calico is told beyond what follows from the ranges.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub calico: Calico,
     /// The tunnels between routers. Needed as soon as there are two routers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Tunnels>,
@@ -183,48 +192,6 @@ fn default_local_port() -> u16 {
     7443
 }
 
-/// How AS numbers are laid out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Bgp {
-    /// The layout.
-    #[serde(default)]
-    pub layout: Layout,
-}
-
-/// An AS layout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Layout {
-    /// One AS for all nodes, one for each site's routers, eBGP everywhere.
-    #[default]
-    A,
-}
-
-/// The tunnels between routers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tunnels {
-    /// Where the point-to-point networks come from, at most one a family.
-    pub network: OneOrMany<Cidr>,
-    /// Which routers are joined; every one with every other when nothing is said and there is no hub.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape: Option<Shape>,
-    /// With this, every tunnel has this site at one end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hub: Option<Label>,
-}
-
-/// Which routers are joined by tunnels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Shape {
-    /// Every router with every router of another site.
-    #[default]
-    Mesh,
-    /// Every router with the routers of the site named by `hub`.
-    Hub,
-}
-
 /// Where the admins sit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -332,14 +299,6 @@ pub enum RouterKind {
     Linux,
 }
 
-/// The BGP program of a Linux router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BgpDaemon {
-    /// FRRouting.
-    Frr,
-}
-
 /// A router's line to the Internet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -349,9 +308,18 @@ pub struct Uplink {
     /// The interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<Interface>,
+    /// Its number on this router, 1 to 4: with it tunnels keep their numbers when lines are put in another order. Its
+    /// place in the list when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4))]
+    pub id: Option<u8>,
     /// The name or address by which others reach it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<HostName>,
+    /// The router's own address on this line, where it is not `address`: behind NAT. A Linux router with several lines
+    /// needs it to send each tunnel's packets by their own line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_address: Option<IpAddr>,
     /// Whether the address changes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dynamic: bool,

@@ -3,6 +3,7 @@
 //! No IO, no command line, no meaning: what an inventory *means* is `kmh-model`, how documents are read and
 //! written is `kmh-cli`.
 
+pub mod blocks;
 pub mod bundle;
 pub mod canonical;
 pub mod check;

@@ -131,7 +131,7 @@ pub enum Usage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// Stable name: `keys/service-account`, `keys/encryption`.
+    /// Stable name: `keys/service-account`, `keys/encryption`, `keys/bgp/SITE`, `keys/psk/TUNNEL`.
     pub name: String,
     /// Which.
     pub class: KeyClass,
@@ -157,6 +157,8 @@ pub enum KeyClass {
     Encryption,
     /// A TCP-MD5 password of a BGP session (RFC 2385): printable text.
     BgpPassword,
+    /// The pre-shared key of a tunnel (RFC 7296, 2.15): printable text.
+    TunnelPsk,
 }
 
 /// A place on a machine. Paths are absolute.

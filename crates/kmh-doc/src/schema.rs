@@ -14,7 +14,8 @@ pub fn schema(kind: Kind) -> Option<&'static str> {
         Kind::Bundle => Some(include_str!("../schemas/kmh.bundle.v1.json")),
         Kind::Push => Some(include_str!("../schemas/kmh.push.v1.json")),
         Kind::Check => Some(include_str!("../schemas/kmh.check.v1.json")),
-        Kind::Facts | Kind::Blocks => None,
+        Kind::Blocks => Some(include_str!("../schemas/kmh.blocks.v1.json")),
+        Kind::Facts => None,
     }
 }
 
@@ -27,7 +28,8 @@ pub fn generate(kind: Kind) -> Option<String> {
         Kind::Bundle => of::<crate::bundle::BundleSpec>("every file of every machine and of the cluster"),
         Kind::Push => of::<crate::push::PushSpec>("what a push did"),
         Kind::Check => of::<crate::check::CheckSpec>("what a check found"),
-        Kind::Facts | Kind::Blocks => return None,
+        Kind::Blocks => of::<crate::blocks::BlocksSpec>("blocks of pod addresses and their nodes"),
+        Kind::Facts => return None,
     };
     Some(format!("{value:#}\n"))
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::inventory::{
-    Api, Arch, BgpDaemon, Component, Lan, Layout, Role, RouterKind, Ssh, Taint, Uplink, Versions,
+    Api, Arch, Bgp, BgpDaemon, Calico, Cipher, Component, Lan, Role, RouterKind, Ssh, Taint, TunnelAuth, Uplink, Versions,
 };
 use kmh_doc::newtypes::{HostName, Interface, LabelKey, LabelValue};
 use kmh_doc::{Asn, Label};
@@ -30,10 +30,16 @@ pub struct Model {
     pub load_balancers: Vec<IpNet>,
     /// How the API server is reached, when given.
     pub api: Option<Api>,
-    /// The AS of all nodes.
+    /// The AS of all nodes in layout A, and what Calico takes for a node that it knows nothing about.
     pub node_asn: Asn,
-    /// The AS layout.
-    pub layout: Layout,
+    /// The AS layout, and how sessions are kept.
+    pub bgp: Bgp,
+    /// Choices about Calico.
+    pub calico: Calico,
+    /// How the ends of tunnels prove who they are.
+    pub tunnel_auth: TunnelAuth,
+    /// How tunnels are encrypted.
+    pub cipher: Cipher,
     /// Where tunnel networks come from, primary family first; empty without tunnels.
     pub tunnel_ranges: Vec<IpNet>,
     /// Where the admins sit.
@@ -105,6 +111,8 @@ pub struct Node {
     pub site: Label,
     /// Its addresses, primary family first.
     pub addresses: Vec<IpAddr>,
+    /// Its AS number, by the layout; none when its site's router has none yet.
+    pub asn: Option<Asn>,
     /// Its architecture.
     pub arch: Arch,
     /// What it does.
@@ -128,11 +136,15 @@ pub struct Setting {
     pub origin: String,
 }
 
-/// A pair of routers that a tunnel joins.
+/// A pair of lines of two routers that a tunnel joins.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
-    /// (j-1)(j-2)/2+i for the ids i<j; also reqid and `if_id`.
+    /// (j-1)(j-2)/2+i for the ids i<j, and a thousand more for each further pair of their lines; also reqid and `if_id`.
     pub index: u32,
+    /// Numbers of its two lines, 1 to 4, the lower id's first.
+    pub lines: [u8; 2],
+    /// 0 for the preferred tunnel between its two sites, higher for standby.
+    pub rank: u8,
     /// Point-to-point networks, primary family first: the index-th /30 or /64 of the tunnel range.
     pub networks: Vec<IpNet>,
     /// Both ends, the one with the lower id first.
@@ -157,7 +169,7 @@ pub struct TunnelEnd {
 impl Tunnel {
     /// Its name: `LOWER--HIGHER`, by the ids of its routers.
     pub fn name(&self) -> String {
-        tunnels::name(&self.ends[0].router, &self.ends[1].router)
+        tunnels::name(&self.ends[0].router, &self.ends[1].router, self.lines)
     }
 }
 

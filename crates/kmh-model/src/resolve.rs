@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_doc::inventory::{self as doc, Component, Inventory, Role, Settings, Ssh, Taint, TaintEffect};
+use kmh_doc::inventory::{self as doc, Component, Inventory, Layout, Role, Settings, Ssh, Taint, TaintEffect};
 use kmh_doc::newtypes::{HostName, LabelKey};
 use kmh_doc::{Cidr, OneOrMany};
 
@@ -83,7 +83,10 @@ pub(crate) fn model(inventory: &Inventory) -> Model {
         load_balancers: nets(&cluster.load_balancer_cidrs),
         api: cluster.api.clone(),
         node_asn: cluster.node_asn,
-        layout: inventory.bgp.layout,
+        bgp: inventory.bgp.clone(),
+        calico: inventory.calico.clone(),
+        tunnel_auth: inventory.tunnels.as_ref().map(|tunnels| tunnels.auth).unwrap_or_default(),
+        cipher: inventory.tunnels.as_ref().map(|tunnels| tunnels.cipher).unwrap_or_default(),
         tunnel_ranges,
         operator_site: inventory.operator.as_ref().map(|operator| operator.site.clone()),
         sites,
@@ -120,6 +123,11 @@ fn node(node: &doc::Node, inventory: &Inventory, addresses: Vec<IpAddr>) -> Node
     Node {
         name: node.name.clone(),
         site: node.site.clone(),
+        asn: match inventory.bgp.layout {
+            Layout::A => Some(inventory.cluster.node_asn),
+            Layout::B => site.and_then(|site| site.routers.iter().find_map(|router| router.asn)),
+            Layout::D => node.asn,
+        },
         arch: node.arch,
         ssh: ssh(node.ssh.as_ref(), addresses.first().map(ToString::to_string)),
         labels: node.labels.clone(),

@@ -67,7 +67,7 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
 fn names(pairs: &[(&Written<'_>, &Written<'_>)], report: &mut Report<'_>) {
     let mut seen = BTreeMap::new();
     for (low, high) in pairs {
-        let name = tunnels::name(&low.router.name, &high.router.name);
+        let name = tunnels::name(&low.router.name, &high.router.name, [1, 1]);
         let Some((a, b)) = seen.insert(name.clone(), (&low.router.name, &high.router.name)) else { continue };
         // Routers of one name are refused elsewhere.
         if (a, b) != (&low.router.name, &high.router.name) {

@@ -50,9 +50,12 @@ pub(crate) fn index(low: u16, high: u16) -> u32 {
     (high.saturating_sub(1) * high.saturating_sub(2)) / 2 + low
 }
 
-/// The name of a tunnel: of its lower id, then of its higher.
-pub(crate) fn name(low: &Label, high: &Label) -> String {
-    format!("{low}--{high}")
+/// The name of a tunnel: of its lower id, then of its higher, then of other lines than both first ones.
+pub(crate) fn name(low: &Label, high: &Label, lines: [u8; 2]) -> String {
+    match lines {
+        [1, 1] => format!("{low}--{high}"),
+        [a, b] => format!("{low}--{high}--{a}-{b}"),
+    }
 }
 
 /// One end, as far as meeting goes.
@@ -164,7 +167,7 @@ pub(crate) fn all(routers: &[Router], ranges: &[IpNet], hub: Option<&Label>) -> 
                 initiates: ends[n].initiates,
                 reachable: ends[n].reachable,
             };
-            Some(Tunnel { index, ends: [end(0, low, 1), end(1, high, 2)], networks })
+            Some(Tunnel { index, lines: [1, 1], rank: 0, ends: [end(0, low, 1), end(1, high, 2)], networks })
         })
         .collect();
     tunnels.sort_by_key(|tunnel| tunnel.index);

@@ -346,6 +346,7 @@ fn judge_key(
         KeyClass::Encryption => "without it nobody can read the secrets in etcd",
         KeyClass::ServiceAccount => "without it every service-account token is void",
         KeyClass::BgpPassword => "without it the sessions stay down",
+        KeyClass::TunnelPsk => "without it the tunnel stays down",
     };
     let what = match observed.keys.get(name) {
         Some(Half::There(_)) => return,

@@ -44,11 +44,6 @@ pub(crate) fn path(text: &str) -> Result<&str, Fault> {
     if normal { Ok(text) } else { Err(Fault::new(format!("`{text}` is no absolute, normalised path"))) }
 }
 
-/// A regular expression of FRR over AS paths.
-pub(crate) fn pattern(text: &str) -> Result<&str, Fault> {
-    check(text, |c| c.is_ascii_digit() || "^$_()|*+?.[]- ".contains(c), "an AS-path expression")
-}
-
 /// A remark: one line of printable ASCII that ends no quotation and begins no comment, expansion or block.
 pub(crate) fn remark(text: &str) -> String {
     text.chars()

@@ -71,7 +71,7 @@ pub(crate) fn secrets(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>
 fn may_have(view: &View<'_>, class: Option<KeyClass>) -> bool {
     match class {
         Some(KeyClass::Encryption) => view.is(Role::ControlPlane),
-        Some(KeyClass::BgpPassword) => {
+        Some(KeyClass::BgpPassword | KeyClass::TunnelPsk) => {
             matches!(view.machine.kind, MachineKind::LinuxRouter | MachineKind::Pfsense)
         }
         Some(KeyClass::ServiceAccount) | None => false,

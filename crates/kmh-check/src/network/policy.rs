@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use kmh_doc::network::{NetworkSpec, PeerKind, PrefixRule, RouteMap, RouterPlan};
+use kmh_doc::network::{NetworkSpec, PathRule, PeerKind, PrefixRule, RouteMap, RouterPlan};
 use kmh_model::{Model, Site};
 
 use super::REPLAN;
@@ -221,9 +221,10 @@ fn passes(router: &RouterPlan, map: &RouteMap, route: &Example) -> bool {
         });
         let path = rule.as_path.as_ref().is_none_or(|name| {
             let list = router.as_paths.iter().find(|list| list.name == *name);
-            list.is_some_and(|list| match only(&list.permit) {
-                Some(asn) => !route.path.is_empty() && route.path.iter().all(|hop| *hop == asn),
-                None => true,
+            list.is_some_and(|list| match list.permit {
+                PathRule::Only(asn) => !route.path.is_empty() && route.path.iter().all(|hop| *hop == asn.get()),
+                PathRule::Empty => route.path.is_empty(),
+                PathRule::Single => route.path.len() == 1,
             })
         });
         list && path
@@ -242,18 +243,6 @@ fn permits(rule: &PrefixRule, net: IpNet) -> bool {
     is_v6(&own) == is_v6(&net)
         && own.contains(&net)
         && (rule.ge.unwrap_or(own.prefix_len())..=longest).contains(&net.prefix_len())
-}
-
-/// The one AS number of paths that hold no other: `^N$` or `^N(_N)*$`, with or without brackets. Any other expression
-/// is taken for one that permits everything.
-fn only(expression: &str) -> Option<u32> {
-    let inside = expression.strip_prefix('^')?.strip_suffix('$')?;
-    let (head, tail) = match inside.strip_prefix('(') {
-        Some(rest) => rest.split_once(')')?,
-        None => inside.split_at(inside.find('(').unwrap_or(inside.len())),
-    };
-    let repeated = tail.is_empty() || tail == format!("(_{head})*") || tail == format!("(_{head})+");
-    head.parse().ok().filter(|_| repeated)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub(crate) fn sessions(network: &NetworkSpec, out: &mut Findings<'_>) {
                 PeerKind::Node => {
                     with_node(&subject, router, session, nodes.get(session.peer.as_str()), &peers, out);
                 }
+                PeerKind::Sibling => {}
                 PeerKind::Router => {
                     with_router(&subject, router, session, routers.get(session.peer.as_str()), &ends, out);
                 }

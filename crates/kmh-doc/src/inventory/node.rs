@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{Settings, settings_schema};
-use crate::newtypes::{FilePath, HostKey, HostName, Label, LabelKey, LabelValue, UserName};
+use crate::newtypes::{Asn, FilePath, HostKey, HostName, Label, LabelKey, LabelValue, UserName};
 use crate::one_or_many::OneOrMany;
 
 /// A machine that runs Kubernetes.
@@ -20,6 +20,9 @@ pub struct Node {
     pub site: Label,
     /// Its addresses on the node segment, at most one a family.
     pub address: OneOrMany<IpAddr>,
+    /// Its AS number, in layout D only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asn: Option<Asn>,
     /// Its architecture.
     #[serde(default)]
     pub arch: Arch,

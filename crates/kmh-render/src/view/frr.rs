@@ -8,7 +8,7 @@ use kmh_doc::network::{PrefixList, RouteMap, Session};
 use serde::Serialize;
 
 use crate::fault::Fault;
-use crate::safe::{name, pattern, remark};
+use crate::safe::{name, remark};
 use crate::shared::RouterTarget;
 use crate::view::View;
 
@@ -65,7 +65,7 @@ struct List<'a> {
 #[derive(Serialize)]
 struct AsPath<'a> {
     name: &'a str,
-    permit: &'a str,
+    permit: String,
 }
 
 #[derive(Serialize)]
@@ -116,7 +116,7 @@ pub(crate) fn frr(t: &RouterTarget<'_>) -> Result<View, Fault> {
         as_paths: plan
             .as_paths
             .iter()
-            .map(|path| Ok(AsPath { name: name(&path.name)?, permit: pattern(&path.permit)? }))
+            .map(|path| Ok(AsPath { name: name(&path.name)?, permit: path.permit.to_string() }))
             .collect::<Result<_, Fault>>()?,
         route_maps: plan.route_maps.iter().map(|map| route_map(map, &lists)).collect::<Result<_, _>>()?,
     }))
