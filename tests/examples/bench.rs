@@ -2,7 +2,8 @@
 //!
 //! First a stream of 200 MB through a tool that uses none of it, against `cat` and `jq -c .`; then the whole pipe for
 //! 10, 100 and 1,000 nodes on five sites: time and peak memory of each tool, and how they grow. Time and memory are
-//! those that GNU time gives for each process.
+//! those that GNU time gives for each process. Last the network alone at Kubernetes' own limit: 5,000 nodes on 50 sites,
+//! every router with every other, two families.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +19,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use kmh_tests::generate::inventory;
+use kmh_tests::generate::{dual_stack, inventory};
 use kmh_tests::sandbox::tool_dir;
 use serde_json::{Value, json};
 
@@ -35,6 +36,7 @@ fn main() {
     let dir = tempfile::Builder::new().prefix("kmh-bench-").tempdir().expect("a temporary folder");
     stream(dir.path());
     pipe(dir.path());
+    network(dir.path());
 }
 
 /// Runs a command line with a file as standard input and a file as standard output, that many times; the quickest counts.
@@ -162,6 +164,43 @@ fn pipe(dir: &Path) {
     };
     line("daily pipe", &[sum(0), sum(1), sum(2)]);
     println!("{:<16} {:>11.1} MB {:>11.1} MB {:>11.1} MB", "the stream", sizes[0], sizes[1], sizes[2]);
+}
+
+/// The network computed and predicted: the article's cluster, then a tenth of Kubernetes' limit, then all of it.
+fn network(dir: &Path) {
+    const STEPS: [(&str, usize, usize, &[&str]); 4] = [
+        ("plan", 0, 1, &["kmh-bgpcfg", "-q", "--only", "plan"]),
+        ("predict", 1, 2, &["kmh-bgpcfg", "-q", "predict", "-o", "text"]),
+        ("plan and predict", 0, 3, &["kmh-bgpcfg", "-q", "predict", "-o", "text"]),
+        ("all single failures", 1, 4, &["kmh-bgpcfg", "-q", "what-if", "--all-single", "-o", "json"]),
+    ];
+    println!("\nthe network: two families, 50 sites; seconds (peak MB)\n");
+    let article = std::fs::read_to_string(kmh_tests::sandbox::article()).unwrap();
+    let sizes =
+        [("article", article), ("500 nodes", dual_stack(500, 50)), ("5,000 nodes", dual_stack(5000, 50))];
+    let mut table: Vec<Vec<Cost>> = vec![vec![]; STEPS.len()];
+    for (_, inventory) in &sizes {
+        let _ = write(dir, "0.json", inventory);
+        for (costs, (_, from, to, command)) in table.iter_mut().zip(STEPS) {
+            costs.push(cost(dir, 3, command, &format!("{from}.json"), &format!("{to}.json")));
+        }
+    }
+    let [a, b, c] = sizes.map(|(name, _)| name);
+    println!("{:<20} {a:>14} {b:>14} {c:>14}   5,000 : 500, time and memory", "");
+    for ((name, ..), costs) in STEPS.iter().zip(&table) {
+        let cells: Vec<String> =
+            costs.iter().map(|c| format!("{:.2} ({:.0})", c.seconds, c.megabytes)).collect();
+        println!(
+            "{name:<20} {:>14} {:>14} {:>14}   {:.1}x {:.1}x",
+            cells[0],
+            cells[1],
+            cells[2],
+            costs[2].seconds / costs[1].seconds,
+            costs[2].megabytes / costs[1].megabytes,
+        );
+    }
+    let predictions = table[3][2].seconds / table[1][2].seconds;
+    println!("all single failures cost {predictions:.1} predictions");
 }
 
 /// Writes a file and opens it for reading.

@@ -59,6 +59,40 @@ pub fn inventory(nodes: usize, sites: usize) -> String {
     out
 }
 
+/// The same, with IPv6 beside IPv4 everywhere.
+pub fn dual_stack(nodes: usize, sites: usize) -> String {
+    let mut out = String::new();
+    for line in inventory(nodes, sites).lines() {
+        let both = |key: &str, six: &str| {
+            let (head, four) = line.split_once(key).unwrap_or((line, ""));
+            let (four, tail) = four.split_at(four.find([',', '}']).unwrap_or(four.len()));
+            format!("{head}{key}[{}, \"{six}\"]{tail}", four.trim_matches(['[', ']']))
+        };
+        // The site's number stands in the second octet of its segment, and in the third part of its IPv6 networks.
+        let octets = |key: &str| -> Vec<usize> {
+            let rest = line.split_once(key).map_or("", |(_, rest)| rest);
+            rest.split(['.', '/', ',', '}']).map_while(|part| part.parse().ok()).collect()
+        };
+        out += &match line.trim_start().split(' ').next() {
+            Some("pod_cidrs:") if line.contains("10.128.0.0/9") => both("pod_cidrs: ", "fd80::/32"),
+            Some("pod_cidrs:") => {
+                both("pod_cidrs: ", &format!("fd80:0:{:x}::/48", octets("pod_cidrs: ")[1] - 127))
+            }
+            Some("service_cidrs:") => both("service_cidrs: ", "fd81::/112"),
+            Some("load_balancer_cidrs:") => both("load_balancer_cidrs: ", "fd82::/112"),
+            Some("tunnels:") => both("network: ", "fd83::/40"),
+            Some("network:") => both("network: ", &format!("fd00:0:{:x}::/64", octets("network: ")[1])),
+            Some("-") if line.contains(" address: 10.") => {
+                let [_, site, high, low] = octets(" address: ")[..] else { unreachable!("four octets") };
+                both(" address: ", &format!("fd00:0:{site:x}::{high:x}:{low:x}"))
+            }
+            _ => line.to_owned(),
+        };
+        out.push('\n');
+    }
+    out
+}
+
 fn site_name(site: usize) -> String {
     format!("s{site:03}")
 }
@@ -66,6 +100,21 @@ fn site_name(site: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_families() {
+        let text = dual_stack(3, 2);
+        for part in [
+            "pod_cidrs: [10.128.0.0/9, \"fd80::/32\"]",
+            "network: [10.2.0.0/22, \"fd00:0:2::/64\"]",
+            "pod_cidrs: [10.129.0.0/16, \"fd80:0:2::/48\"]",
+            "address: [10.1.0.1, \"fd00:0:1::0:1\"],",
+            "{name: n0001, site: s001, address: [10.2.0.10, \"fd00:0:2::0:a\"], arch: amd64",
+            "tunnels: {network: [172.20.0.0/14, \"fd83::/40\"]}",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
 
     #[test]
     fn a_larger_inventory_is_a_smaller_one_grown() {

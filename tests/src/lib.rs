@@ -10,9 +10,12 @@
     reason = "a test that cannot go on stops, and writes files as it likes"
 )]
 
+pub mod ask;
 pub mod console;
 pub mod generate;
+pub mod lab;
 pub mod netns;
 pub mod sandbox;
 pub mod sshd;
+pub mod topologies;
 pub mod wan;

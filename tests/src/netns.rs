@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::ask;
 use crate::sandbox::{Ran, is_root};
 
 /// Settings of every namespace: it forwards, takes packets whatever their way back, and uses IPv6 addresses at once.
@@ -134,28 +135,23 @@ impl Netns {
         let at = |name: &str| dir.join(name).to_str().expect("a path in UTF-8").to_owned();
         for daemon in ["zebra", "staticd", "bfdd", "bgpd"] {
             let (pid, socket, vty) = (at(&format!("{daemon}.pid")), at("zserv.api"), at(""));
-            let mut args = vec![
-                "-z",
-                &socket,
-                "-i",
-                &pid,
-                "--vty_socket",
-                &vty,
-                "-P",
-                "0",
-                "-f",
-                "/dev/null",
-                "--log",
-                "stdout",
-            ];
+            let mut args = vec!["-z", &socket, "-i", &pid, "--vty_socket", &vty];
+            args.extend(["-P", "0", "-f", "/dev/null", "--log", "stdout"]);
             let control = at("bfdd.sock");
             if daemon == "bfdd" {
                 args.extend(["--bfdctl", &control]);
             }
             self.spawn(space, daemon, &dir.join("log"), &format!("/usr/lib/frr/{daemon}"), &args);
-            let vty = dir.join(format!("{daemon}.vty"));
-            let ready = || if vty.exists() { Ok(()) } else { Err(self.log(&format!("frr-{space}/log"))) };
-            until(Duration::from_secs(15), &format!("{daemon} in {space}"), ready);
+            // The others call zebra, and wait long before they call again.
+            if daemon == "zebra" || daemon == "bgpd" {
+                let sockets = ["zebra", "staticd", "bfdd", "bgpd"].map(|name| dir.join(format!("{name}.vty")));
+                let wanted = if daemon == "zebra" { &sockets[..1] } else { &sockets[..] };
+                let ready = || {
+                    let there = wanted.iter().all(|socket| socket.exists());
+                    if there { Ok(()) } else { Err(self.log(&format!("frr-{space}/log"))) }
+                };
+                until(Duration::from_secs(30), &format!("FRR in {space}"), ready);
+            }
         }
         let booted =
             self.sh(space, &format!("vtysh --vty_socket {dir} --config_dir {dir} -b", dir = dir.display()));
@@ -174,6 +170,12 @@ impl Netns {
         .stdout
     }
 
+    /// Asks one daemon of FRR.
+    pub fn frr(&self, space: &str, daemon: &str, command: &str) -> String {
+        let socket = self.dir.path().join(format!("frr-{space}/{daemon}.vty"));
+        ask::frr(&socket, command).unwrap_or_else(|error| panic!("{daemon} in {space}, `{command}`: {error}"))
+    }
+
     /// Starts BIRD.
     pub fn start_bird(&mut self, space: &str, conf: &str) {
         let dir = self.folder(&format!("bird-{space}"));
@@ -187,7 +189,7 @@ impl Netns {
     /// Asks BIRD.
     pub fn birdc(&self, space: &str, command: &str) -> String {
         let socket = self.dir.path().join(format!("bird-{space}/bird.ctl"));
-        self.sh(space, &format!("birdc -r -s {} {command}", socket.display())).exits(0).stdout
+        ask::bird(&socket, command).unwrap_or_else(|error| panic!("BIRD in {space}, `{command}`: {error}"))
     }
 
     /// Gives BIRD another configuration.

@@ -8,23 +8,39 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use kmh_tests::sandbox::{root, walk};
 
 /// Our crates, and which of ours each may use.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("kmh-doc", &[]),
+    ("kmh-calico", &[]),
     ("kmh-model", &["kmh-doc"]),
     ("kmh-cli", &["kmh-doc"]),
+    ("kmh-route", &["kmh-doc", "kmh-calico"]),
     ("kmh-pki", &SHARED),
-    ("kmh-bgpcfg", &SHARED),
+    ("kmh-bgpcfg", &NETWORK),
     ("kmh-render", &SHARED),
     ("kmh-push", &SHARED),
-    ("kmh-check", &SHARED),
+    ("kmh-check", &NETWORK),
     (
         "kmh-tests",
-        &["kmh-doc", "kmh-model", "kmh-cli", "kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check"],
+        &[
+            "kmh-doc",
+            "kmh-calico",
+            "kmh-model",
+            "kmh-cli",
+            "kmh-route",
+            "kmh-pki",
+            "kmh-bgpcfg",
+            "kmh-render",
+            "kmh-push",
+            "kmh-check",
+        ],
     ),
 ];
 
 /// What a tool may use of ours: no tool uses another tool.
 const SHARED: [&str; 3] = ["kmh-doc", "kmh-model", "kmh-cli"];
+
+/// And what one may that makes networks or judges them: how routes travel, and what Calico takes.
+const NETWORK: [&str; 5] = ["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico"];
 
 /// Foreign crates that only these of ours may use, and why.
 const ONLY: [(&str, &[&str], &str); 6] = [

@@ -11,117 +11,70 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use kmh_tests::lab::Lab;
+use kmh_tests::lab::cables::{OUTSIDE, pod_space};
+use kmh_tests::lab::calico;
+use kmh_tests::lab::weather::Failure;
 use kmh_tests::netns::until;
-use kmh_tests::sandbox::Sandbox;
-use kmh_tests::wan::{INTERNET, OUTSIDE, Wan, pod_space};
 use serde_json::Value;
 
 /// BFD gives a silent tunnel up after 3 seconds; BGP then needs a moment. Far less than the hold time of 9.
 const TRANSIT_WITHIN: Duration = Duration::from_secs(8);
 const START_WITHIN: Duration = Duration::from_secs(30);
 
-/// The pipe up to the bundle: the network, and each router's `frr.conf` as it would lie on the machine.
-fn rendered(sandbox: &Sandbox) -> (Value, BTreeMap<String, String>) {
-    let ran = sandbox.sh("kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render").exits(0);
-    let mut documents = ran.documents();
-    let network = documents.remove("kmh.network/v1").expect("a network")["spec"].take();
-    let bundle = documents.remove("kmh.bundle/v1").expect("a bundle")["spec"].take();
-    let mut confs = BTreeMap::new();
-    for machine in bundle["machines"].as_array().expect("machines") {
-        for file in machine["files"].as_array().expect("files") {
-            if file["path"].as_str().expect("a path").ends_with("/frr.conf") {
-                let content = file["content"].as_array().expect("segments");
-                let text = content
-                    .iter()
-                    .map(|segment| segment["text"].as_str().expect("no secret in frr.conf"))
-                    .collect();
-                confs.insert(machine["name"].as_str().expect("a name").to_owned(), text);
-            }
-        }
-    }
-    (network, confs)
+/// The article's cluster.
+fn article() -> Lab {
+    Lab::up(&std::fs::read_to_string(kmh_tests::sandbox::article()).expect("the article's inventory"))
 }
 
-fn tunnels(wan: &Wan) -> Vec<Value> {
-    wan.network["tunnels"].as_array().expect("tunnels").clone()
+fn cut(lab: &mut Lab, name: &str) {
+    lab.strike(&Failure::Tunnel(name.to_owned()));
 }
 
 /// Destinations of the kernel's routes, and how they go.
-fn routes(wan: &Wan, space: &str, family: &str) -> BTreeMap<String, Value> {
-    let json = wan.net.ip(space, &[family, "-j", "route", "show"]);
+fn routes(lab: &Lab, space: &str, family: &str) -> BTreeMap<String, Value> {
+    let json = lab.net.ip(space, &[family, "-j", "route", "show"]);
     let list: Vec<Value> = serde_json::from_str(&json).expect("routes");
     list.into_iter().map(|route| (route["dst"].as_str().expect("a destination").to_owned(), route)).collect()
 }
 
-/// Packets to the cluster that reached the Internet, and packets to the Internet itself.
-fn leaked(wan: &Wan) -> (u64, u64) {
-    let json = wan.net.sh(INTERNET, "nft -j list counters").exits(0).stdout;
-    let list: Value = serde_json::from_str(&json).expect("counters");
-    let count = |name: &str| {
-        let all = list["nftables"].as_array().expect("a list").iter().filter_map(|item| item.get("counter"));
-        all.filter(|counter| counter["name"] == name).filter_map(|counter| counter["packets"].as_u64()).sum()
-    };
-    (count("inner"), count("outer"))
-}
-
-/// Everything that must never be seen outside a tunnel, counted where every default route ends.
-fn watch_the_internet(wan: &Wan) {
-    let mut rules = String::from(
-        "table inet watch {\n counter inner { }\n counter outer { }\n chain c { type filter hook prerouting priority -300;\n",
-    );
-    let routers = wan.network["routers"].as_array().expect("routers");
-    for key in ["unreachable", "originate"] {
-        for net in routers.iter().flat_map(|router| router[key].as_array().expect("a list")) {
-            let net = net.as_str().expect("a network");
-            let family = if net.contains(':') { "ip6" } else { "ip" };
-            let _ = writeln!(rules, "  {family} daddr {net} counter name inner");
-        }
-    }
-    let _ = write!(rules, "  ip daddr {OUTSIDE} counter name outer\n }}\n}}\n");
-    wan.net.nft(INTERNET, &rules);
-}
-
 #[test]
 fn the_articles_cluster_routes_and_survives_a_cut() {
-    let sandbox = Sandbox::new();
-    let (network, confs) = rendered(&sandbox);
-    let wan = Wan::up(network, &confs);
-    watch_the_internet(&wan);
+    let mut lab = article();
+    lab.watch_the_internet();
 
-    let took = until(START_WITHIN, "every pod reaches every other", || wan.all_reach_all());
+    let took = until(START_WITHIN, "every pod reaches every other", || lab.all_reach_all());
     eprintln!("every pod reaches every other {took:?} after the start");
 
-    assert_eq!(direct_routes_inside_a_site(&wan, "-4"), 2, "flat-1 and pi-1");
-    routers_know_every_block(&wan);
-    nodes_learn_only_their_sites_blocks(&wan);
-    nodes_hand_nothing_on(&wan);
-    a_lying_node_is_not_believed(&wan);
+    assert_eq!(direct_routes_inside_a_site(&lab, "-4"), 2, "flat-1 and pi-1");
+    routers_know_every_block(&lab);
+    nodes_learn_only_their_sites_blocks(&lab);
+    nodes_hand_nothing_on(&lab);
+    a_lying_node_is_not_believed(&lab);
 
-    let tunnels = tunnels(&wan);
-    wan.cut(&tunnels[0]);
-    let took = until(TRANSIT_WITHIN, "transit after a cut", || wan.all_reach_all());
-    eprintln!("transit {took:?} after the cut of {}", tunnels[0]["name"]);
+    let tunnels = lab.tunnels();
+    cut(&mut lab, &tunnels[0]);
+    let took = until(TRANSIT_WITHIN, "transit after a cut", || lab.all_reach_all());
+    eprintln!("transit {took:?} after the cut of {}", tunnels[0]);
 
     for tunnel in &tunnels[1..] {
-        wan.cut(tunnel);
+        cut(&mut lab, tunnel);
     }
-    nothing_leaves_in_clear_text(&wan);
+    nothing_leaves_in_clear_text(&lab);
 }
 
 /// A node that falls silent is given up after the hold time. One whose BIRD dies keeps its routes, so that a restart
 /// of calico-node loses no packet, but no longer than it asked for: 30 seconds instead of BIRD's own 120.
 #[test]
 fn a_dead_node_is_forgotten_in_time() {
-    let sandbox = Sandbox::new();
-    let (network, confs) = rendered(&sandbox);
-    let mut wan = Wan::up(network, &confs);
-    until(START_WITHIN, "every pod reaches every other", || wan.all_reach_all());
-    let block = |node: &str| wan.pods.iter().find(|pod| pod.node == node).expect("a pod").block.clone();
+    let mut lab = article();
+    until(START_WITHIN, "every pod reaches every other", || lab.all_reach_all());
+    let block = |node: &str| lab.ground.pods.iter().find(|pod| pod.node == node).expect("a pod").block.to_string();
     let (silent, dead) = (block("pi-1"), block("vps-1"));
 
-    wan.net.ip("pi-1", &["link", "set", "eth0", "down"]);
-    wan.net.kill("vps-1", "bird");
-    let known = |block: &str| routes(&wan, "fw-attic", "-4").contains_key(block);
+    lab.net.ip("pi-1", &["link", "set", "eth0", "down"]);
+    lab.net.kill("vps-1", "bird");
+    let known = |block: &str| routes(&lab, "fw-attic", "-4").contains_key(block);
     let gone = |block: &str| if known(block) { Err(format!("{block} is still there")) } else { Ok(()) };
     let took = until(Duration::from_secs(12), "a silent node is given up", || gone(&silent));
     eprintln!("a silent node was given up after {took:?}");
@@ -134,15 +87,12 @@ fn a_dead_node_is_forgotten_in_time() {
 /// IPv6 only: identifiers that are no addresses, next hops of the segment, the same answers when the tunnel is gone.
 #[test]
 fn an_ipv6_only_cluster_routes() {
-    let sandbox = Sandbox::new();
-    sandbox.write("cluster.yaml", IPV6_ONLY);
-    let (network, confs) = rendered(&sandbox);
-    let wan = Wan::up(network, &confs);
-    watch_the_internet(&wan);
-    until(START_WITHIN, "every pod reaches every other", || wan.all_reach_all());
-    assert_eq!(direct_routes_inside_a_site(&wan, "-6"), 2, "e1 and e2");
+    let mut lab = Lab::up(IPV6_ONLY);
+    lab.watch_the_internet();
+    until(START_WITHIN, "every pod reaches every other", || lab.all_reach_all());
+    assert_eq!(direct_routes_inside_a_site(&lab, "-6"), 2, "e1 and e2");
     for node in ["e1", "e2", "w1"] {
-        let learned = routes(&wan, node, "-6")
+        let learned = routes(&lab, node, "-6")
             .into_values()
             .filter(|route| route["protocol"] == "bird" && route["gateway"].is_string())
             .count();
@@ -152,20 +102,21 @@ fn an_ipv6_only_cluster_routes() {
             "{node} learned something else than its neighbour's block"
         );
     }
-    wan.cut(&tunnels(&wan)[0]);
+    let tunnel = lab.tunnels()[0].clone();
+    cut(&mut lab, &tunnel);
     let refused = |target: &str| {
-        let ran = wan.net.sh(&pod_space("e1"), &format!("ping -n -c 1 -W 1 {target}"));
+        let ran = lab.net.sh(&pod_space("e1"), &format!("ping -n -c 1 -W 1 {target}"));
         if ran.code != 0 && ran.stdout.contains("From fd00:1::1 ") && ran.stdout.contains("unreachable") {
             Ok(())
         } else {
             Err(ran.stdout)
         }
     };
-    let there = wan.pods.iter().find(|pod| pod.node == "w1").expect("a pod").address.to_string();
+    let there = lab.ground.pods.iter().find(|pod| pod.node == "w1").expect("a pod").address.to_string();
     for target in [there.as_str(), "fd00:2::11", "fd00:200:0:1ff::1"] {
         until(TRANSIT_WITHIN, &format!("the router answers `unreachable` for {target}"), || refused(target));
     }
-    assert_eq!(leaked(&wan).0, 0, "packets for the cluster left by the default route");
+    assert_eq!(lab.arrived().inner, 0, "packets for the cluster left by the default route");
 }
 
 const IPV6_ONLY: &str = r#"kind: kmh.inventory/v1
@@ -196,15 +147,14 @@ spec:
 "#;
 
 /// How many routes between nodes of one site there are; each goes to the other node itself.
-fn direct_routes_inside_a_site(wan: &Wan, family: &str) -> usize {
+fn direct_routes_inside_a_site(lab: &Lab, family: &str) -> usize {
     let mut pairs = 0;
-    for from in &wan.pods {
-        for to in wan.pods.iter().filter(|to| to.site == from.site && to.node != from.node) {
-            let route = &routes(wan, &from.node, family)[&to.block];
-            let nodes = wan.network["nodes"].as_array().expect("nodes");
-            let node = nodes.iter().find(|node| node["name"] == to.node.as_str()).expect("the other node");
-            let address =
-                node["addresses"][0].as_str().expect("an address").split_once('/').expect("a length").0;
+    let pods = &lab.ground.pods;
+    for from in pods {
+        for to in pods.iter().filter(|to| to.site == from.site && to.node != from.node) {
+            let route = &routes(lab, &from.node, family)[&to.block.to_string()];
+            let node = lab.documents.network.nodes.iter().find(|node| node.name == to.node).expect("a node");
+            let address = node.addresses[0].split_once('/').expect("a length").0;
             assert_eq!(route["gateway"], address, "{} to {} goes by the router", from.node, to.node);
             pairs += 1;
         }
@@ -212,73 +162,72 @@ fn direct_routes_inside_a_site(wan: &Wan, family: &str) -> usize {
     pairs
 }
 
-fn routers_know_every_block(wan: &Wan) {
-    for router in wan.network["routers"].as_array().expect("routers") {
-        let name = router["name"].as_str().expect("a name");
-        let routes = routes(wan, name, "-4");
-        for pod in &wan.pods {
-            let route =
-                routes.get(&pod.block).unwrap_or_else(|| panic!("{name} lacks {}: {routes:?}", pod.block));
-            assert_eq!(route["protocol"], "bgp", "{route}");
+fn routers_know_every_block(lab: &Lab) {
+    let routers = &lab.documents.network.routers;
+    for router in routers {
+        let name = &router.name;
+        let routes = routes(lab, name, "-4");
+        for (block, _) in &lab.ground.blocks {
+            let route = routes.get(&block.to_string());
+            assert_eq!(route.map(|route| &route["protocol"]), Some(&"bgp".into()), "{name}, {block}: {routes:?}");
         }
-        for other in
-            wan.network["routers"].as_array().expect("routers").iter().filter(|other| other["name"] != name)
-        {
-            for net in other["originate"].as_array().expect("networks") {
-                assert_eq!(
-                    routes[net.as_str().expect("a network")]["protocol"],
-                    "bgp",
-                    "{name} does not reach {net}"
-                );
-            }
+        for net in routers.iter().filter(|other| other.name != *name).flat_map(|other| &other.originate) {
+            assert_eq!(routes[&net.to_string()]["protocol"], "bgp", "{name} does not reach {net}");
         }
         assert!(routes["default"]["gateway"].as_str().expect("a gateway").starts_with("198.18."));
     }
 }
 
-fn nodes_learn_only_their_sites_blocks(wan: &Wan) {
-    for node in wan.network["nodes"].as_array().expect("nodes") {
-        let name = node["name"].as_str().expect("a name");
-        let routes = routes(wan, name, "-4");
-        let learned: Vec<&String> = routes
+fn nodes_learn_only_their_sites_blocks(lab: &Lab) {
+    let site_of = |name: &str| {
+        lab.documents.network.nodes.iter().find(|node| node.name == name).map(|node| node.site.clone())
+    };
+    for node in &lab.documents.network.nodes {
+        let routes = routes(lab, &node.name, "-4");
+        let mut learned: Vec<&str> = routes
             .iter()
             .filter(|(_, route)| route["protocol"] == "bird" && route["type"] != "blackhole")
-            .map(|(net, _)| net)
+            .map(|(net, _)| net.as_str())
             .collect();
-        let expected: Vec<&String> = wan
-            .pods
-            .iter()
-            .filter(|pod| pod.site == node["site"].as_str().expect("a site") && pod.node != name)
-            .map(|pod| &pod.block)
-            .collect();
-        assert_eq!(learned, expected, "{name} learned more or less than its site's blocks: {routes:?}");
+        let others = |owner: &str| owner != node.name && site_of(owner).as_ref() == Some(&node.site);
+        let blocks = lab.ground.blocks.iter().filter(|(_, owner)| others(owner)).map(|(net, _)| net.to_string());
+        let borrowed = lab.ground.borrowed.iter().filter(|(_, owner)| others(owner)).map(|(ip, _)| ip.to_string());
+        let mut expected: Vec<String> = blocks.chain(borrowed).collect();
+        expected.sort_unstable();
+        learned.sort_unstable();
+        assert_eq!(learned, expected, "{} learned more or less than its site's blocks: {routes:?}", node.name);
     }
 }
 
-fn nodes_hand_nothing_on(wan: &Wan) {
-    for pod in &wan.pods {
-        let peers = wan.net.birdc(&pod.node, "show protocols");
+fn nodes_hand_nothing_on(lab: &Lab) {
+    for pod in &lab.ground.pods {
+        let peers = lab.net.birdc(&pod.node, "show protocols");
         let peer = peers
             .lines()
             .find_map(|line| line.split_whitespace().next().filter(|name| name.starts_with("router_")))
             .expect("a peer");
-        let exported = wan.net.birdc(&pod.node, &format!("show route export {peer}"));
-        let prefixes: Vec<&str> = exported
+        let exported = lab.net.birdc(&pod.node, &format!("show route export {peer}"));
+        let mut prefixes: Vec<&str> = exported
             .lines()
             .filter_map(|line| line.split_whitespace().next())
             .filter(|word| word.contains('/'))
             .collect();
-        let mut expected = vec![pod.block.as_str(), "10.201.0.0/16", "10.202.0.0/24"];
+        let ground = &lab.ground;
+        let blocks = ground.blocks.iter().filter(|(_, node)| *node == pod.node).map(|(net, _)| net.to_string());
+        let borrowed = ground.borrowed.iter().filter(|(_, node)| *node == pod.node);
+        let services = ground.services.iter().filter(|(_, nodes)| nodes.contains(&pod.node));
+        let single = borrowed.map(|(ip, _)| ip).chain(services.map(|(ip, _)| ip)).map(|ip| format!("{ip}/32"));
+        let mut expected: Vec<String> = blocks.chain(single).collect();
+        expected.extend(["10.201.0.0/16", "10.202.0.0/24"].map(str::to_owned));
         expected.sort_unstable();
-        let mut sorted = prefixes.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, expected, "{}:\n{exported}", pod.node);
+        prefixes.sort_unstable();
+        assert_eq!(prefixes, expected, "{}:\n{exported}", pod.node);
     }
 }
 
 /// A node that announces what is not its own changes nothing on its router.
-fn a_lying_node_is_not_believed(wan: &Wan) {
-    let liar = &wan.pods.iter().find(|pod| pod.node == "attic-1").expect("attic-1").node;
+fn a_lying_node_is_not_believed(lab: &Lab) {
+    let liar = &lab.ground.pods.iter().find(|pod| pod.node == "attic-1").expect("attic-1").node;
     let lies = [
         "0.0.0.0/0",
         "10.20.0.0/24",
@@ -295,16 +244,16 @@ fn a_lying_node_is_not_believed(wan: &Wan) {
         let _ = writeln!(more, " route {lie} blackhole;");
     }
     more.push_str("}\n");
-    let conf = wan.bird(liar, &more).replace(
+    let conf = calico::conf(&lab.documents, &lab.ground, liar, &more).replace(
         "export filter { ",
         &format!("export filter {{ if net = {stolen} then {{ bgp_path.prepend(65020); accept; }} if proto = \"lies\" then accept; "),
     );
-    wan.net.reconfigure_bird(liar, &conf);
+    lab.net.reconfigure_bird(liar, &conf);
     until(Duration::from_secs(10), "a second block of the liar", || {
-        let routes = routes(wan, "fw-attic", "-4");
+        let routes = routes(lab, "fw-attic", "-4");
         if routes.contains_key(honest) { Ok(()) } else { Err(format!("{routes:?}")) }
     });
-    let table = wan.net.vtysh("fw-attic", &["show bgp ipv4 unicast neighbors 10.10.0.11 routes json"]);
+    let table = lab.net.vtysh("fw-attic", &["show bgp ipv4 unicast neighbors 10.10.0.11 routes json"]);
     let table: Value = serde_json::from_str(&table).expect("routes");
     let accepted: Vec<&String> = table["routes"].as_object().expect("routes").keys().collect();
     assert!(accepted.iter().any(|net| *net == honest), "{accepted:?}");
@@ -312,19 +261,19 @@ fn a_lying_node_is_not_believed(wan: &Wan) {
         assert!(!accepted.iter().any(|net| net == lie), "fw-attic believes {lie}");
     }
     let received =
-        wan.net.vtysh("fw-attic", &["show bgp ipv4 unicast neighbors 10.10.0.11 received-routes json"]);
+        lab.net.vtysh("fw-attic", &["show bgp ipv4 unicast neighbors 10.10.0.11 received-routes json"]);
     for lie in lies.iter().chain([&stolen]) {
         assert!(received.contains(lie), "{lie} was not even told: {received}");
     }
-    wan.net.reconfigure_bird(liar, &wan.bird(liar, ""));
+    lab.net.reconfigure_bird(liar, &calico::conf(&lab.documents, &lab.ground, liar, ""));
 }
 
-fn nothing_leaves_in_clear_text(wan: &Wan) {
-    let here = wan.pods.iter().find(|pod| pod.site == "attic").expect("a pod");
-    let there = wan.pods.iter().find(|pod| pod.site == "flat").expect("a pod");
+fn nothing_leaves_in_clear_text(lab: &Lab) {
+    let here = lab.ground.pods.iter().find(|pod| pod.site == "attic").expect("a pod");
+    let there = lab.ground.pods.iter().find(|pod| pod.site == "flat").expect("a pod");
     let space = pod_space(&here.node);
     let refused = |target: &str| {
-        let ran = wan.net.sh(&space, &format!("ping -n -c 1 -W 1 {target}"));
+        let ran = lab.net.sh(&space, &format!("ping -n -c 1 -W 1 {target}"));
         if ran.code != 0 && ran.stdout.contains("From 10.10.0.1 ") && ran.stdout.contains("Unreachable") {
             Ok(())
         } else {
@@ -339,14 +288,14 @@ fn nothing_leaves_in_clear_text(wan: &Wan) {
             refused(target)
         });
     }
-    assert_eq!(leaked(wan).0, 0, "packets for the cluster left by the default route");
+    assert_eq!(lab.arrived().inner, 0, "packets for the cluster left by the default route");
 
     // The counter counts: a packet for the Internet arrives there, and without the unreachable route the pod's does too.
-    wan.net.sh("fw-attic", &format!("ping -n -c 1 -W 1 {OUTSIDE}")).exits(0);
-    assert!(leaked(wan).1 > 0);
-    wan.net.vtysh("fw-attic", &["configure terminal", "no ip route 10.200.0.0/16 reject 254"]);
+    lab.net.sh("fw-attic", &format!("ping -n -c 1 -W 1 {}", OUTSIDE[0])).exits(0);
+    assert!(lab.arrived().outer > 0);
+    lab.net.vtysh("fw-attic", &["configure terminal", "no ip route 10.200.0.0/16 reject 254"]);
     until(Duration::from_secs(5), "the counter counts, else the proof proves nothing", || {
-        let answer = wan.net.sh(&space, &format!("ping -n -c 1 -W 1 {}", there.address)).stdout;
-        if leaked(wan).0 > 0 { Ok(()) } else { Err(answer) }
+        let answer = lab.net.sh(&space, &format!("ping -n -c 1 -W 1 {}", there.address)).stdout;
+        if lab.arrived().inner > 0 { Ok(()) } else { Err(answer) }
     });
 }

@@ -1,20 +1,21 @@
 //! The plan: a pure function from the meaning of an inventory to the network.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::Cidr;
-use kmh_doc::inventory::BgpDaemon;
-use kmh_doc::network::{NetworkSpec, NodePeer, NodePlan, PeerKind, RouterPlan, Tunnel};
+use kmh_doc::inventory::{BgpDaemon, Layout};
+use kmh_doc::network::{NetworkSpec, NodePeer, NodePlan, RouterPlan, Session, Tunnel};
 use kmh_model::{Model, Node, Router, Site};
 
 use crate::calico::calico;
 use crate::findings::findings;
-use crate::firewall::firewall;
-use crate::ground::{asn, router_id, site_of};
-use crate::policy::policy;
+use crate::firewall::{firewall, masquerade};
+use crate::ground::{Index, asn, node_asn, router_id, site_of};
+use crate::policy::{Need, policy};
 use crate::ranges::{Family, address_of, cidrs, on_segment, reaching_lans};
-use crate::sessions::sessions;
+use crate::sessions::{listen, sessions};
 use crate::tunnels::{pod_mtu, tunnels};
 
 /// The node label that says where a node stands; Calico's selectors and the scheduler read it.
@@ -26,6 +27,9 @@ pub enum PlanError {
     /// A router without AS number.
     #[error("router `{0}` has no AS number")]
     NoAsn(String),
+    /// A node without AS number.
+    #[error("node `{0}` has no AS number")]
+    NoNodeAsn(String),
     /// A tunnel's end without a line.
     #[error("router `{0}` has a tunnel and no uplink")]
     NoUplink(String),
@@ -39,21 +43,22 @@ pub enum PlanError {
 
 /// Computes the network.
 pub fn plan(model: &Model) -> Result<NetworkSpec, PlanError> {
-    let tunnels = tunnels(model)?;
+    let index = Index::new(model);
+    let tunnels = tunnels(&index)?;
     let mut routers = Vec::new();
     for router in &model.routers {
-        routers.push(router_plan(model, router, &tunnels)?);
+        routers.push(router_plan(&index, router, &tunnels)?);
     }
     routers.sort_by(|a, b| a.name.cmp(&b.name));
     let mut nodes = Vec::new();
     for node in model.nodes.values() {
-        nodes.push(node_plan(model, node)?);
+        nodes.push(node_plan(&index, node)?);
     }
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     let pod_mtu = pod_mtu(&tunnels);
     Ok(NetworkSpec {
         calico: calico(model)?,
-        findings: findings(model, &tunnels, pod_mtu)?,
+        findings: findings(&index, &tunnels, pod_mtu)?,
         routers,
         nodes,
         tunnels,
@@ -61,24 +66,24 @@ pub fn plan(model: &Model) -> Result<NetworkSpec, PlanError> {
     })
 }
 
-fn router_plan(model: &Model, router: &Router, tunnels: &[Tunnel]) -> Result<RouterPlan, PlanError> {
+fn router_plan(index: &Index<'_>, router: &Router, tunnels: &[Tunnel]) -> Result<RouterPlan, PlanError> {
+    let model = index.model;
     let site = site_of(model, router)?;
-    let sessions = sessions(model, site, router)?;
-    let peers = [PeerKind::Node, PeerKind::Router]
-        .into_iter()
-        .flat_map(|kind| Family::ALL.map(|family| (kind, family)))
-        .filter(|(kind, family)| {
-            sessions.iter().any(|one| one.with == *kind && Family::of_address(one.peer_address) == *family)
-        });
-    let policy = policy(model, site, &peers.collect::<Vec<_>>());
+    let sessions = sessions(index, site, router)?;
+    let listen = listen(index, site, router)?;
+    let policy =
+        policy(model, site, &needs(index, router, sessions.iter().chain(listen.iter().map(|l| &l.like))));
+    let daemon = router.bgp.unwrap_or(BgpDaemon::Frr);
+    let own: Vec<&Tunnel> =
+        index.tunnels_of(router.name.as_str()).iter().filter_map(|own| tunnels.get(own.place)).collect();
     Ok(RouterPlan {
         name: router.name.to_string(),
         site: site.name.to_string(),
         kind: router.kind,
-        daemon: router.bgp.unwrap_or(BgpDaemon::Frr),
-        multipath: true,
-        listen: Vec::new(),
-        masquerade: Vec::new(),
+        daemon,
+        multipath: daemon == BgpDaemon::Frr,
+        listen,
+        masquerade: masquerade(model, site),
         asn: asn(router)?,
         router_id: router_id(router),
         addresses: router.addresses.iter().map(|address| on_segment(*address, &site.networks)).collect(),
@@ -87,9 +92,25 @@ fn router_plan(model: &Model, router: &Router, tunnels: &[Tunnel]) -> Result<Rou
         prefix_lists: policy.prefix_lists,
         route_maps: policy.route_maps,
         as_paths: policy.as_paths,
-        firewall: firewall(model, site, router, tunnels),
+        firewall: firewall(index, site, router, &own),
         sessions,
     })
+}
+
+/// The kinds of peers that a router has, sorted: in each family, and by the rank of the tunnel between.
+fn needs<'s>(
+    index: &Index<'_>,
+    router: &Router,
+    sessions: impl Iterator<Item = &'s Session>,
+) -> BTreeSet<Need> {
+    let own = index.tunnels_of(router.name.as_str());
+    let ranks: BTreeMap<String, u8> = own.iter().map(|own| (own.tunnel.name(), own.tunnel.rank)).collect();
+    sessions
+        .map(|session| {
+            let rank = session.tunnel.as_ref().and_then(|name| ranks.get(name)).copied().unwrap_or(0);
+            (session.with, Family::of_address(session.peer_address), rank)
+        })
+        .collect()
 }
 
 /// What must not leave by the default route, in clear text, when no better route is there: everything of the cluster
@@ -101,11 +122,14 @@ fn unreachable(model: &Model, site: &Site) -> Vec<Cidr> {
     cidrs(ranges.into_iter().flatten().copied().chain(segments))
 }
 
-fn node_plan(model: &Model, node: &Node) -> Result<NodePlan, PlanError> {
-    let site =
-        model.sites.get(node.site.as_str()).ok_or_else(|| PlanError::NoSuchSite(node.site.to_string()))?;
+fn node_plan(index: &Index<'_>, node: &Node) -> Result<NodePlan, PlanError> {
+    let site = index
+        .model
+        .sites
+        .get(node.site.as_str())
+        .ok_or_else(|| PlanError::NoSuchSite(node.site.to_string()))?;
     let mut peers = Vec::new();
-    for router in model.routers_of(site.name.as_str()) {
+    for router in index.routers_of(site.name.as_str()) {
         for family in Family::ALL {
             let (Some(address), Some(_)) =
                 (address_of(&router.addresses, family), address_of(&node.addresses, family))
@@ -119,26 +143,27 @@ fn node_plan(model: &Model, node: &Node) -> Result<NodePlan, PlanError> {
     Ok(NodePlan {
         name: node.name.to_string(),
         site: site.name.to_string(),
-        asn: node.asn.unwrap_or(model.node_asn),
+        asn: node_asn(node)?,
         addresses: node.addresses.iter().map(|address| on_segment(*address, &site.networks)).collect(),
         gateways: site.gateways.clone(),
         peers,
         labels: vec![(ZONE_LABEL.to_owned(), site.name.to_string())],
-        annotations: annotations(node, &site.networks),
+        annotations: annotations(index.model.bgp.layout, node, &site.networks)?,
     })
 }
 
-/// The addresses that calico-node uses; with them it detects none. The AS number is the cluster's, so no node has one.
-fn annotations(node: &Node, networks: &[IpNet]) -> Vec<(String, String)> {
+/// The addresses that calico-node uses; with them it detects none. The AS number, where it is not the cluster's.
+fn annotations(layout: Layout, node: &Node, networks: &[IpNet]) -> Result<Vec<(String, String)>, PlanError> {
     let key = |address: &IpAddr| match Family::of_address(*address) {
         Family::V4 => "projectcalico.org/IPv4Address",
         Family::V6 => "projectcalico.org/IPv6Address",
     };
-    let mut all: Vec<(String, String)> = node
-        .addresses
-        .iter()
-        .map(|address| (key(address).to_owned(), on_segment(*address, networks)))
-        .collect();
+    let addresses = node.addresses.iter();
+    let mut all: Vec<(String, String)> =
+        addresses.map(|address| (key(address).to_owned(), on_segment(*address, networks))).collect();
+    if layout != Layout::A {
+        all.push(("projectcalico.org/ASNumber".to_owned(), node_asn(node)?.to_string()));
+    }
     all.sort();
-    all
+    Ok(all)
 }

@@ -80,6 +80,14 @@ pub(crate) fn reaching_lans(site: &Site) -> impl Iterator<Item = IpNet> {
         .flat_map(|lan| lan.network.iter().map(|net| net.net()))
 }
 
+/// Length of the blocks that Calico's IPAM cuts out of a pool of this family. Its own default holds 64 addresses.
+pub(crate) fn block_length(model: &Model, family: Family) -> u8 {
+    match family {
+        Family::V4 => model.calico.block_size_v4.unwrap_or(26),
+        Family::V6 => model.calico.block_size_v6.unwrap_or(122),
+    }
+}
+
 /// Every prefix of `shortest` to `longest` inside `net`. FRR wants prefix length < ge <= le, so that a bound which
 /// says nothing is left out.
 pub(crate) fn within(net: IpNet, shortest: u8, longest: u8) -> PrefixRule {
@@ -92,9 +100,9 @@ pub(crate) fn within(net: IpNet, shortest: u8, longest: u8) -> PrefixRule {
 }
 
 /// A pool's blocks, and single addresses that a node borrowed out of another's block.
-pub(crate) fn pool(net: IpNet) -> PrefixRule {
+pub(crate) fn pool(model: &Model, net: IpNet) -> PrefixRule {
     let family = Family::of(net);
-    within(net, family.block(), family.bits())
+    within(net, block_length(model, family), family.bits())
 }
 
 /// Exactly this prefix.

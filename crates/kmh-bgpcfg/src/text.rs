@@ -1,25 +1,33 @@
-//! The plan for people: one page, 80 columns.
+//! The plan for people: one page, 100 columns.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use kmh_cli::table::Table;
 use kmh_cli::text::printable;
-use kmh_doc::network::{FindingLevel, NetworkSpec, PeerKind, RouterPlan, Session};
+use kmh_doc::inventory::BgpDaemon;
+use kmh_doc::network::{FindingLevel, NetworkSpec, Outage, PeerKind, RouterPlan, Session};
 
 /// Widest line.
-const COLUMNS: usize = 80;
+const COLUMNS: usize = 100;
 /// More node sessions than this are only counted.
 const SESSIONS_SHOWN: usize = 40;
 
-/// The page: what the chosen machines have a part in, and the findings. With `all`, every session has its line.
+/// The page: what the chosen machines have a part in, and the findings. With `all`, every session has its line, and a
+/// second one with its settings.
 pub(crate) fn page(spec: &NetworkSpec, all: bool, chosen: &dyn Fn(&str) -> bool) -> String {
     let mut out = String::new();
+    wrap(&mut out, &layout(spec), "");
     section(&mut out, "ROUTERS", &routers(spec, chosen));
     let (sessions, left_out) = sessions(spec, all, chosen);
     section(&mut out, "SESSIONS", &sessions);
     if left_out > 0 {
         let _ = writeln!(out, "{left_out} more with nodes; -v shows them");
     }
+    if all {
+        section(&mut out, "SETTINGS", &settings(spec, chosen));
+    }
+    section(&mut out, "OUTAGES: how long traffic is lost when a peer", &outages(spec, chosen));
     if let Some(tunnels) = tunnels(spec, chosen) {
         section(&mut out, "TUNNELS", &tunnels);
     }
@@ -86,31 +94,77 @@ fn wrap(out: &mut String, text: &str, indent: &str) {
     out.push('\n');
 }
 
+/// Who is in which AS, and what else holds for all sessions.
+fn layout(spec: &NetworkSpec) -> String {
+    let of_node = |session: &&Session| session.with == PeerKind::Node;
+    let sessions =
+        || spec.routers.iter().flat_map(|r| r.sessions.iter().filter(of_node).map(move |s| (r, s)));
+    let nodes: BTreeSet<u32> = spec.nodes.iter().map(|node| node.asn.get()).collect();
+    let asns = if sessions().any(|(router, session)| router.asn == session.peer_asn) {
+        "layout B: nodes are in the AS of their site's routers, iBGP inside a site and eBGP between"
+            .to_owned()
+    } else if spec.nodes.iter().any(|node| node.annotations.iter().any(|(key, _)| key.ends_with("/ASNumber")))
+    {
+        format!("layout D: an AS for each node ({}), eBGP everywhere", nodes.len())
+    } else {
+        let asn = nodes.first().map_or_else(String::new, |asn| format!(" ({asn})"));
+        format!("layout A: one AS for all nodes{asn}, one for each site's routers, eBGP everywhere")
+    };
+    let direct = sessions().any(|(router, session)| {
+        let map = router.route_maps.iter().find(|map| map.name == session.export);
+        map.is_some_and(|map| map.rules.iter().any(|rule| rule.permit))
+    });
+    let said = [
+        Some(asns),
+        Some(
+            if direct { "direct routes inside a site" } else { "no routes between nodes of a site" }
+                .to_owned(),
+        ),
+        sessions()
+            .any(|(_, session)| session.password.is_some())
+            .then(|| "passwords on node segments".to_owned()),
+        sessions().any(|(_, session)| session.dynamic).then(|| "nodes call from their segment".to_owned()),
+    ];
+    said.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
 /// Routers that are chosen, or have a session with a machine that is.
 fn routers(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Table {
-    let mut table = Table::new(["ROUTER", "SITE", "AS", "ADDRESS", "SESSIONS", "ORIGINATES"]);
+    let mut table = Table::new(["ROUTER", "SITE", "AS", "BGP", "ADDRESS", "PEERS", "ORIGINATES"]);
     let concerned =
         |router: &&RouterPlan| chosen(&router.name) || router.sessions.iter().any(|s| chosen(&s.peer));
     for router in spec.routers.iter().filter(concerned) {
         let originates: Vec<String> = router.originate.iter().map(ToString::to_string).collect();
+        let daemon = match router.daemon {
+            BgpDaemon::Frr => "FRR",
+            BgpDaemon::Bird => "BIRD",
+        };
         table.row([
-            &cell(&router.name, 14),
+            &cell(&router.name, 13),
             &cell(&router.site, 10),
             &router.asn.to_string(),
-            &cell(&router.addresses.join(" "), 15),
+            daemon,
+            &cell(&router.addresses.join(" "), 16),
             &router.sessions.len().to_string(),
-            &cell(&originates.join(" "), 29),
+            &cell(&originates.join(" "), 28),
         ]);
     }
     table
 }
 
+/// Sessions that a chosen machine has a part in.
+fn concerned<'a>(
+    spec: &'a NetworkSpec,
+    chosen: &'a dyn Fn(&str) -> bool,
+) -> impl Iterator<Item = (&'a RouterPlan, &'a Session)> {
+    let all = spec.routers.iter().flat_map(|router| router.sessions.iter().map(move |s| (router, s)));
+    all.filter(|(router, session)| chosen(&router.name) || chosen(&session.peer))
+}
+
 fn sessions(spec: &NetworkSpec, all: bool, chosen: &dyn Fn(&str) -> bool) -> (Table, usize) {
-    let mut table = Table::new(["ROUTER", "PEER", "WITH", "FROM", "TO", "PEER AS", "HOLD", "BFD"]);
+    let mut table = Table::new(["ROUTER", "PEER", "WITH", "FROM", "TO", "PEER AS", "BFD"]);
     let (mut nodes, mut left_out) = (0, 0);
-    let all_sessions =
-        spec.routers.iter().flat_map(|router| router.sessions.iter().map(move |session| (router, session)));
-    for (router, session) in all_sessions.filter(|(r, s)| chosen(&r.name) || chosen(&s.peer)) {
+    for (router, session) in concerned(spec, chosen) {
         if session.with == PeerKind::Node {
             nodes += 1;
             if nodes > SESSIONS_SHOWN && !all {
@@ -121,19 +175,61 @@ fn sessions(spec: &NetworkSpec, all: bool, chosen: &dyn Fn(&str) -> bool) -> (Ta
         table.row([
             &cell(&router.name, 14),
             &cell(&session.peer, 14),
-            with(session),
+            with(session.with),
             &cell(&session.local_address.to_string(), 16),
             &cell(&session.peer_address.to_string(), 16),
             &session.peer_asn.to_string(),
-            &format!("{} s", session.hold),
             &session.bfd_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms}x3")),
         ]);
     }
     (table, left_out)
 }
 
-fn with(session: &Session) -> &'static str {
-    match session.with {
+/// What the sessions' table has no room for.
+fn settings(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Table {
+    let mut table = Table::new(["ROUTER", "PEER", "KEEP/HOLD", "RESTART", "IMPORT", "EXPORT", "MOST"]);
+    for (router, session) in concerned(spec, chosen) {
+        table.row([
+            &cell(&router.name, 14),
+            &cell(&session.peer, 14),
+            &format!("{}/{} s", session.keepalive, session.hold),
+            &format!("{} s", session.restart),
+            &cell(&session.import, 17),
+            &cell(&session.export, 15),
+            &session.maximum_prefix.to_string(),
+        ]);
+    }
+    table
+}
+
+/// How long traffic is lost when a peer goes away, once for all kinds of peers that are alike.
+fn outages(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Table {
+    let mut alike: BTreeMap<([u32; 2], [u32; 2]), BTreeSet<PeerKind>> = BTreeMap::new();
+    for (_, session) in concerned(spec, chosen) {
+        let Outage { silent_ms, closed_ms } = session.outage;
+        alike.entry((silent_ms, closed_ms)).or_default().insert(session.with);
+    }
+    let mut rows: Vec<_> = alike.into_iter().map(|(times, kinds)| (kinds, times)).collect();
+    rows.sort();
+    let mut table = Table::new(["PEER", "FALLS SILENT", "ITS BGP ENDS"]);
+    for (kinds, (silent, closed)) in rows {
+        let kinds: Vec<&str> = kinds.into_iter().map(with).collect();
+        table.row([&kinds.join(", "), &span(silent), &span(closed)]);
+    }
+    table
+}
+
+/// `6 to 9 s`, `0.6 to 0.9 s`, `0 s`.
+fn span([from, to]: [u32; 2]) -> String {
+    let seconds = |ms: u32| match ms % 1000 {
+        0 => (ms / 1000).to_string(),
+        rest => format!("{}.{rest:03}", ms / 1000).trim_end_matches('0').to_owned(),
+    };
+    if from == to { format!("{} s", seconds(to)) } else { format!("{} to {} s", seconds(from), seconds(to)) }
+}
+
+fn with(kind: PeerKind) -> &'static str {
+    match kind {
         PeerKind::Node => "node",
         PeerKind::Router => "router",
         PeerKind::Sibling => "sibling",
@@ -141,7 +237,7 @@ fn with(session: &Session) -> &'static str {
 }
 
 fn tunnels(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Option<Table> {
-    let mut table = Table::new(["NO", "TUNNEL", "NETWORK", "MTU", "INTERFACES", "INITIATES"]);
+    let mut table = Table::new(["NO", "TUNNEL", "RANK", "NETWORK", "MTU", "INTERFACES", "INITIATES"]);
     let mut concerned =
         spec.tunnels.iter().filter(|tunnel| tunnel.ends.iter().any(|end| chosen(&end.router))).peekable();
     concerned.peek()?;
@@ -156,12 +252,31 @@ fn tunnels(spec: &NetworkSpec, chosen: &dyn Fn(&str) -> bool) -> Option<Table> {
         };
         table.row([
             &tunnel.index.to_string(),
-            &cell(&tunnel.name, 18),
-            &cell(&networks.join(" "), 15),
+            &cell(&tunnel.name, 24),
+            &tunnel.rank.to_string(),
+            &cell(&networks.join(" "), 18),
             &tunnel.mtu.to_string(),
-            &cell(&format!("{} {}", low.interface, high.interface), 15),
+            &cell(&format!("{} {}", low.interface, high.interface), 19),
             &cell(initiates, 10),
         ]);
     }
     Some(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn times() {
+        let table = [
+            ([6000, 9000], "6 to 9 s"),
+            ([600, 900], "0.6 to 0.9 s"),
+            ([2, 1003], "0.002 to 1.003 s"),
+            ([0, 0], "0 s"),
+        ];
+        for (ms, said) in table {
+            assert_eq!(span(ms), said);
+        }
+    }
 }

@@ -1,18 +1,21 @@
-//! Tunnels as the routers see them: interface names, identities, and the packet size that fits.
+//! Tunnels as the routers see them: interface names, identities, keys, and the packet size that fits.
+
+use std::net::IpAddr;
 
 use kmh_doc::Cidr;
-use kmh_doc::inventory::{Nat, RouterKind, Uplink};
+use kmh_doc::inventory::{Cipher, Nat, RouterKind, TunnelAuth, Uplink};
 use kmh_doc::network::{Tunnel, TunnelEnd};
 use kmh_model::{Model, Router};
 
 use crate::PlanError;
+use crate::ground::Index;
 
 /// MTU of a line about which nothing is said, and of the nodes' segment.
 pub(crate) const ETHERNET: u16 = 1500;
 
 /// Every tunnel, by index.
-pub(crate) fn tunnels(model: &Model) -> Result<Vec<Tunnel>, PlanError> {
-    model.tunnels.iter().map(|tunnel| one(model, tunnel)).collect()
+pub(crate) fn tunnels(index: &Index<'_>) -> Result<Vec<Tunnel>, PlanError> {
+    index.model.tunnels.iter().map(|tunnel| one(index, tunnel)).collect()
 }
 
 /// The pods' MTU: no larger than the smallest tunnel, so that also UDP fits without fragments, and no larger than
@@ -21,38 +24,35 @@ pub(crate) fn pod_mtu(tunnels: &[Tunnel]) -> u16 {
     tunnels.iter().map(|tunnel| tunnel.mtu).min().unwrap_or(ETHERNET).min(ETHERNET)
 }
 
-/// A router of a tunnel, with the line that carries it.
-pub(crate) fn line<'a>(
-    model: &'a Model,
-    end: &kmh_model::TunnelEnd,
-) -> Result<(&'a Router, &'a Uplink), PlanError> {
-    let router =
-        model.router(end.router.as_str()).ok_or_else(|| PlanError::NoSuchRouter(end.router.to_string()))?;
-    let uplink = router.uplinks.get(end.uplink).ok_or_else(|| PlanError::NoUplink(end.router.to_string()))?;
-    Ok((router, uplink))
+/// The line that carries a router's end of a tunnel.
+pub(crate) fn line_of<'a>(router: &'a Router, end: &kmh_model::TunnelEnd) -> Result<&'a Uplink, PlanError> {
+    router.uplinks.get(end.uplink).ok_or_else(|| PlanError::NoUplink(end.router.to_string()))
 }
 
-fn one(model: &Model, tunnel: &kmh_model::Tunnel) -> Result<Tunnel, PlanError> {
-    let (first, first_line) = line(model, &tunnel.ends[0])?;
-    let (second, second_line) = line(model, &tunnel.ends[1])?;
+fn one(index: &Index<'_>, tunnel: &kmh_model::Tunnel) -> Result<Tunnel, PlanError> {
+    let model = index.model;
+    let [first, second] =
+        [index.router(tunnel.ends[0].router.as_str())?, index.router(tunnel.ends[1].router.as_str())?];
+    let (first_line, second_line) = (line_of(first, &tunnel.ends[0])?, line_of(second, &tunnel.ends[1])?);
+    let name = tunnel.name();
+    let mtu = mtu(model.cipher, first_line, second_line);
     Ok(Tunnel {
-        name: tunnel.name(),
         index: tunnel.index,
-        networks: tunnel.networks.iter().copied().map(Cidr::new).collect(),
-        ends: [
-            end(model, tunnel.index, &tunnel.ends[0], first, first_line),
-            end(model, tunnel.index, &tunnel.ends[1], second, second_line),
-        ],
         rank: tunnel.rank,
         cipher: model.cipher,
         nat_t: is_translated(first_line, second_line),
-        psk: None,
-        mtu: mtu(first_line, second_line),
-        mss: [mtu(first_line, second_line).saturating_sub(40), mtu(first_line, second_line).saturating_sub(60)],
+        psk: (model.tunnel_auth == TunnelAuth::Psk).then(|| format!("keys/psk/{name}")),
+        networks: tunnel.networks.iter().copied().map(Cidr::new).collect(),
+        ends: [end(model, tunnel, 0, first, first_line), end(model, tunnel, 1, second, second_line)],
+        mtu,
+        // Without the headers of IP (20 and 40) and of TCP (20).
+        mss: [mtu.saturating_sub(40), mtu.saturating_sub(60)],
+        name,
     })
 }
 
-fn end(model: &Model, index: u32, end: &kmh_model::TunnelEnd, router: &Router, line: &Uplink) -> TunnelEnd {
+fn end(model: &Model, tunnel: &kmh_model::Tunnel, side: usize, router: &Router, line: &Uplink) -> TunnelEnd {
+    let (index, end) = (tunnel.index, &tunnel.ends[side]);
     // Linux: an XFRM interface of that if_id. pfSense: the kernel names a VTI after its reqid.
     let prefix = match router.kind {
         RouterKind::Linux => "xfrm",
@@ -62,19 +62,25 @@ fn end(model: &Model, index: u32, end: &kmh_model::TunnelEnd, router: &Router, l
         router: router.name.to_string(),
         uplink: line.name.to_string(),
         uplink_interface: line.interface.as_ref().map_or_else(|| line.name.to_string(), ToString::to_string),
-        local_address: line.local_address,
+        local_address: local_address(line),
         remote_address: line.address.as_ref().filter(|_| end.reachable).map(ToString::to_string),
         interface: format!("{prefix}{index}"),
         addresses: end.addresses.clone(),
-        identity: format!("{}.{}.ipsec.internal", router.name, model.name),
+        identity: kmh_model::ike_identity(router.name.as_str(), tunnel.lines[side], model.name.as_str()),
         initiates: end.initiates,
     }
 }
 
+/// The router's own address on a line: what is written, or the public one where nothing translates it.
+fn local_address(line: &Uplink) -> Option<IpAddr> {
+    let public = line.address.as_ref().and_then(kmh_doc::HostName::ip);
+    line.local_address.or_else(|| public.filter(|_| line.nat == Nat::None && !line.dynamic))
+}
+
 /// What fits through the tunnel between two lines.
-fn mtu(first: &Uplink, second: &Uplink) -> u16 {
+fn mtu(cipher: Cipher, first: &Uplink, second: &Uplink) -> u16 {
     let outer = first.mtu.unwrap_or(ETHERNET).min(second.mtu.unwrap_or(ETHERNET));
-    inner_mtu(outer, !outer_is_v4(first, second), is_translated(first, second))
+    inner_mtu(cipher, outer, !outer_is_v4(first, second), is_translated(first, second))
 }
 
 /// Whether ESP travels inside UDP (RFC 3948).
@@ -93,41 +99,66 @@ pub(crate) fn outer_is_v6(first: &Uplink, second: &Uplink) -> bool {
     [first, second].iter().filter_map(|line| line.address.as_ref()?.ip()).any(|ip| ip.is_ipv6())
 }
 
-/// Octets of the inner packet that fit into one outer packet of `outer` octets: ESP in tunnel mode with AES-GCM and
-/// a 16-octet tag (RFC 4303, RFC 4106).
-pub(crate) fn inner_mtu(outer: u16, outer_v6: bool, translated: bool) -> u16 {
+/// Octets of an initialisation vector, of the check value, and to which the rest is filled up.
+struct Overhead {
+    iv: u16,
+    check: u16,
+    block: u16,
+}
+
+/// What ESP adds. RFC 4106 (GCM), RFC 7634 (ChaCha20-Poly1305), RFC 3602 and 4868 (CBC with HMAC-SHA-256-128).
+const fn overhead(cipher: Cipher) -> Overhead {
+    match cipher {
+        Cipher::Aes256gcm | Cipher::Aes128gcm | Cipher::Chacha20poly1305 => {
+            Overhead { iv: 8, check: 16, block: 4 }
+        }
+        Cipher::Aes256cbc => Overhead { iv: 16, check: 16, block: 16 },
+    }
+}
+
+/// Octets of the inner packet that fit into one outer packet of `outer` octets: ESP in tunnel mode (RFC 4303).
+pub(crate) fn inner_mtu(cipher: Cipher, outer: u16, outer_v6: bool, translated: bool) -> u16 {
     const ESP_HEADER: u16 = 8;
-    const IV: u16 = 8;
-    const TAG: u16 = 16;
     const TRAILER: u16 = 2;
-    const ALIGNMENT: u16 = 4;
     const UDP: u16 = 8;
     let header = if outer_v6 { 40 } else { 20 };
     let udp = if translated { UDP } else { 0 };
-    let room = outer.saturating_sub(header + udp + ESP_HEADER + IV + TAG);
-    (room / ALIGNMENT * ALIGNMENT).saturating_sub(TRAILER)
+    let Overhead { iv, check, block } = overhead(cipher);
+    let room = outer.saturating_sub(header + udp + ESP_HEADER + iv + check);
+    (room / block * block).saturating_sub(TRAILER)
 }
 
 #[cfg(test)]
 mod tests {
+    use kmh_doc::inventory::Cipher;
+
     use super::inner_mtu;
 
     #[test]
     fn packets_that_fit() {
-        // Line MTU, IPv6 outside, NAT-T, what fits. The last three are DS-Lite and the smallest line.
+        // Line MTU, IPv6 outside, NAT-T, what fits with a counter mode, what fits with CBC. The last rows are DS-Lite,
+        // the smallest line, and none.
         let table = [
-            (1500, false, false, 1446),
-            (1500, false, true, 1438),
-            (1492, false, false, 1438),
-            (1492, false, true, 1430),
-            (1500, true, false, 1426),
-            (1492, true, true, 1410),
-            (1460, false, true, 1398),
-            (1280, true, true, 1198),
-            (0, true, true, 0),
+            (1500, false, false, 1446, 1438),
+            (1500, false, true, 1438, 1422),
+            (1492, false, false, 1438, 1422),
+            (1492, false, true, 1430, 1422),
+            (1500, true, false, 1426, 1406),
+            (1492, true, true, 1410, 1390),
+            (1460, false, true, 1398, 1390),
+            (1280, true, true, 1198, 1182),
+            (0, true, true, 0, 0),
         ];
-        for (outer, v6, translated, inner) in table {
-            assert_eq!(inner_mtu(outer, v6, translated), inner, "{outer} v6={v6} nat={translated}");
+        for (outer, v6, translated, counter, chained) in table {
+            for (cipher, inner) in [
+                (Cipher::Aes256gcm, counter),
+                (Cipher::Aes128gcm, counter),
+                (Cipher::Chacha20poly1305, counter),
+                (Cipher::Aes256cbc, chained),
+            ] {
+                let found = inner_mtu(cipher, outer, v6, translated);
+                assert_eq!(found, inner, "{cipher:?} {outer} v6={v6} nat={translated}");
+            }
         }
     }
 }

@@ -58,6 +58,29 @@ pub enum Format {
     Text,
     /// One object in the shape of an Ansible module's result.
     Ansible,
+    /// A picture.
+    #[value(hide = true)]
+    Svg,
+    /// A graph for graphviz.
+    #[value(hide = true)]
+    Dot,
+    /// A graph for Markdown pages.
+    #[value(hide = true)]
+    Mermaid,
+}
+
+impl Format {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Ansible => "ansible",
+            Self::Svg => "svg",
+            Self::Dot => "dot",
+            Self::Mermaid => "mermaid",
+        }
+    }
 }
 
 /// When messages are coloured.

@@ -55,6 +55,12 @@ pub fn filter<T: Spec>(
     }
     let format = format(env, common);
     let mut context = Context::new(env, common, tool);
+    if !matches!(format, Format::Json | Format::Text | Format::Ansible) {
+        let failure = Failure::wrong(format!("this verb does not print `{}`", format.name()))
+            .hint("it prints json, text, ansible");
+        context.fail(&failure);
+        return failure.exit;
+    }
     match attempt(&mut context, format, run) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -120,12 +126,12 @@ fn attempt<T: Spec>(
             }
             text
         }
-        Format::Ansible => ansible(&outcome, exit, &line)?,
+        _ => ansible(&outcome, exit, &line)?,
     };
     let mut pieces = match format {
         Format::Json if common.only => Vec::new(),
         Format::Json => stream.passed(T::KIND)?,
-        Format::Text | Format::Ansible => vec![formatted.as_bytes()],
+        _ => vec![formatted.as_bytes()],
     };
     if format == Format::Json {
         pieces.push(line.as_bytes());

@@ -1,5 +1,6 @@
 //! The edges of every tool: command line, stream of documents, files, exit codes, terminal.
 
+pub mod answer;
 pub mod args;
 pub mod context;
 mod documents;
@@ -15,7 +16,8 @@ pub mod stream;
 pub mod table;
 pub mod text;
 
-pub use args::{Common, parse};
+pub use answer::{Answer, answer};
+pub use args::{Common, Format, parse};
 pub use context::Context;
 pub use env::{Captured, Env, main};
 pub use exit::Exit;

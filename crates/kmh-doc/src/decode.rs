@@ -157,9 +157,51 @@ mod tests {
             [
                 "1:43 unquoted-version spec.cluster.versions.kubernetes: the version `1.30` is written as a number / quote it, with the patch version: \"1.30.0\"",
                 "1:55 unquoted-version spec.cluster.versions.etcd: the version `3.6` is written as a number / quote it, with the patch version: \"3.6.0\"",
-                "1:71 out-of-range spec.cluster.node_asn: `4294967295` is not between 1 and 4294967294 / -",
+                "1:71 out-of-range spec.cluster.node_asn: `4294967295` is not between 1 and 4294967294 / private AS numbers are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)",
                 "1:104 out-of-range spec.cluster.api.port: `0` is not between 1 and 65535 / -",
                 "1:119 wrong-type spec.cluster.api.local_port: expected a whole number, found the number `70000.5` / -",
+            ]
+        );
+    }
+
+    #[test]
+    fn as_numbers_are_plain_numbers() {
+        for (written, plain) in
+            [("65000.10", "4259840010"), ("\"65000.1\"", "4259840001"), ("AS65010", "65010")]
+        {
+            let text = GOOD.replace("name: a,", &format!("name: a, node_asn: {written},"));
+            let bare = written.trim_matches('"');
+            assert_eq!(
+                said(&text),
+                [format!(
+                    "1:30 bad-asn spec.cluster.node_asn: `{bare}` is no AS number as a plain number / write {plain}; dots and letters mean something else to every program"
+                )]
+            );
+        }
+        let text = GOOD.replace("name: a,", "name: a, node_asn: \"65010\",");
+        assert_eq!(
+            said(&text),
+            [
+                "1:30 wrong-type spec.cluster.node_asn: expected a whole number, found the text `65010` / remove the quotes"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_list_of_fixed_length() {
+        let with = |pairs: &str| said(&format!("{GOOD}tunnels: {{network: 10.9.0.0/16, pairs: {pairs}}}"));
+        assert_eq!(with("[[a, b], [c, d]]"), [] as [&str; 0]);
+        assert_eq!(
+            with("[[a, b, c], [a]]"),
+            [
+                "6:41 wrong-type spec.tunnels.pairs[0]: expected a list of 2, found one of 3 / -",
+                "6:52 wrong-type spec.tunnels.pairs[1]: expected a list of 2, found one of 1 / -",
+            ]
+        );
+        assert_eq!(
+            with("[[a, B]]"),
+            [
+                "6:45 bad-label spec.tunnels.pairs[0][1]: `B` is no RFC 1123 label / use a to z, 0 to 9 and `-`, neither first nor last, such as `b`"
             ]
         );
     }

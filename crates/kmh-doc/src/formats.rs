@@ -154,6 +154,27 @@ const FORMATS: &[Format] = &[
     },
 ];
 
+/// The format of AS numbers. A value of it is a number, so only what is written otherwise is looked at here.
+pub(crate) const ASN: &str = "kmh-asn";
+/// Which AS numbers to take.
+pub(crate) const PRIVATE_ASNS: &str =
+    "private AS numbers are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)";
+
+/// The plain number of an AS number in another spelling: asdot (RFC 5396), in which 65000.1 is 65000 times 65536 and 1,
+/// with or without `AS` in front.
+pub(crate) fn plain_asn(text: &str) -> Option<u32> {
+    let bare = text.strip_prefix("AS").or_else(|| text.strip_prefix("as"));
+    let number = |part: &str| -> Option<u32> {
+        part.parse().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let half = |part: &str| number(part).filter(|half| *half <= 0xFFFF);
+    match (bare.unwrap_or(text).split_once('.'), bare) {
+        (Some((high, low)), _) => Some(half(high)? << 16 | half(low)?),
+        (None, Some(bare)) => number(bare),
+        (None, None) => None,
+    }
+}
+
 /// Checks `text` against the format of that name; one that is unknown here admits everything.
 pub fn check(format: &str, text: &str) -> Result<(), Refusal> {
     if format == "kmh-cidr" {
@@ -419,6 +440,30 @@ mod tests {
             }
         }
         assert_eq!(rows.len() + 2, FORMATS.len() + 1, "a format without a row here");
+    }
+
+    #[test]
+    fn spellings_of_as_numbers() {
+        let rows = [
+            ("65000.1", Some(4_259_840_001)),
+            // YAML would read a fraction and lose the zero.
+            ("65000.10", Some(4_259_840_010)),
+            ("0.65010", Some(65_010)),
+            ("AS65010", Some(65_010)),
+            ("as1.1", Some(65_537)),
+            ("65535.65535", Some(u32::MAX)),
+            ("65536.1", None),
+            ("1.65536", None),
+            ("1.2.3", None),
+            ("1e3", None),
+            ("+1.1", None),
+            (".5", None),
+            ("AS", None),
+            ("65010", None),
+        ];
+        for (text, plain) in rows {
+            assert_eq!(plain_asn(text), plain, "{text}");
+        }
     }
 
     #[test]

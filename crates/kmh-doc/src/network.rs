@@ -228,10 +228,10 @@ pub struct RouteRule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSet {
-    /// LOCAL_PREF (RFC 4271, 5.1.5): the higher wins, before the length of the AS path.
+    /// `LOCAL_PREF` (RFC 4271, 5.1.5): the higher wins, before the length of the AS path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_pref: Option<u32>,
-    /// MULTI_EXIT_DISC (RFC 4271, 5.1.4): of routes from the same neighbouring AS the lower wins.
+    /// `MULTI_EXIT_DISC` (RFC 4271, 5.1.4): of routes from the same neighbouring AS the lower wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub med: Option<u32>,
 }

@@ -210,6 +210,6 @@ impl JsonSchema for Asn {
         "Asn".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "integer", "minimum": 1, "maximum": 4_294_967_294_u32})
+        json_schema!({"type": "integer", "format": formats::ASN, "minimum": 1, "maximum": 4_294_967_294_u32})
     }
 }

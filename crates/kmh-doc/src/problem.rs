@@ -63,8 +63,10 @@ codes! {
     DuplicateName => "duplicate-name",
     /// A router id used twice.
     DuplicateId => "duplicate-id",
-    /// An AS number used by two sites, or by a site and the nodes.
+    /// An AS number used by two sites, by two nodes, or by a site and the nodes.
     DuplicateAsn => "duplicate-asn",
+    /// An AS number that is not written as a plain number.
+    BadAsn => "bad-asn",
     /// An AS number that is reserved.
     ReservedAsn => "reserved-asn",
     /// A name that refers to nothing.
@@ -91,7 +93,11 @@ codes! {
     ServiceRange => "service-range",
     /// A tunnel network with too few numbers for the highest pair of router ids.
     TunnelRange => "tunnel-range",
-    /// A router without an AS number.
+    /// Two tunnels that would have one number.
+    TunnelNumber => "tunnel-number",
+    /// Sites that no tunnels join to the others.
+    Partitioned => "partitioned",
+    /// A router or a node without an AS number.
     NoAsn => "no-asn",
     /// Two statements that cannot both hold.
     Contradiction => "contradiction",

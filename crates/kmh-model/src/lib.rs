@@ -5,7 +5,11 @@
 //! wrote sites and nodes changes nothing that follows from the model.
 
 mod address;
+mod bgp;
+mod calico;
 mod document;
+mod identity;
+mod lines;
 mod machines;
 mod model;
 mod names;
@@ -18,6 +22,7 @@ mod report;
 mod resolve;
 mod routers;
 mod settings;
+mod topology;
 mod tunnel_check;
 mod tunnels;
 mod vars;
@@ -27,6 +32,7 @@ use kmh_doc::decode::{self, Decoded};
 use kmh_doc::inventory::Inventory;
 use kmh_doc::{Problems, Tree};
 
+pub use identity::ike_identity;
 pub use model::{Model, Node, Router, Setting, Site, Tunnel, TunnelEnd};
 pub use needs::Need;
 pub use nodes::may_label;
@@ -50,6 +56,9 @@ pub fn load(document: &Tree, needs: &[Need]) -> Result<(Model, Problems), Proble
     machines::check(&inventory, &mut report);
     outside::check(&inventory, &mut report);
     routers::check(&inventory, &mut report);
+    lines::check(&inventory, &mut report);
+    bgp::check(&inventory, needs, &mut report);
+    calico::check(&inventory, &mut report);
     nodes::check(&inventory, needs, &mut report);
     tunnel_check::check(&inventory, &mut report);
     ports::check(&inventory, &mut report);

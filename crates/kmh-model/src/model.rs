@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::inventory::{
-    Api, Arch, Bgp, BgpDaemon, Calico, Cipher, Component, Lan, Role, RouterKind, Ssh, Taint, TunnelAuth, Uplink, Versions,
+    Api, Arch, Bgp, BgpDaemon, Calico, Cipher, Component, Lan, Role, RouterKind, Ssh, Taint, TunnelAuth,
+    Uplink, Versions,
 };
 use kmh_doc::newtypes::{HostName, Interface, LabelKey, LabelValue};
 use kmh_doc::{Asn, Label};
@@ -52,6 +53,8 @@ pub struct Model {
     pub nodes: BTreeMap<Label, Node>,
     /// Tunnels in the order of their indexes.
     pub tunnels: Vec<Tunnel>,
+    /// Pairs of routers of two sites that cannot meet, and reach each other through the hub: names, the lower id's first.
+    pub through_hub: Vec<[Label; 2]>,
     /// Free values for templates.
     pub vars: BTreeMap<String, Value>,
 }
@@ -167,7 +170,7 @@ pub struct TunnelEnd {
 }
 
 impl Tunnel {
-    /// Its name: `LOWER--HIGHER`, by the ids of its routers.
+    /// Its name: `LOWER--HIGHER`, by the ids of its routers; of other lines than both first ones, `LOWER--HIGHER--U-V`.
     pub fn name(&self) -> String {
         tunnels::name(&self.ends[0].router, &self.ends[1].router, self.lines)
     }

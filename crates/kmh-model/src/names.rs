@@ -201,4 +201,10 @@ fn references(inventory: &Inventory, report: &mut Report<'_>) {
     if let Some(hub) = inventory.tunnels.as_ref().and_then(|tunnels| tunnels.hub.as_ref()) {
         refer("spec.tunnels.hub".to_owned(), hub);
     }
+    let pairs = inventory.tunnels.iter().flat_map(|tunnels| tunnels.pairs.iter().enumerate());
+    for (n, pair) in pairs {
+        for (i, name) in pair.iter().enumerate() {
+            refer(format!("spec.tunnels.pairs[{n}][{i}]"), name);
+        }
+    }
 }

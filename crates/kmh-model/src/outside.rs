@@ -36,11 +36,6 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
     }
 }
 
-fn holding(ranges: &[Range], address: IpAddr, uses: &[Use]) -> Option<(String, String)> {
-    let range = ranges.iter().find(|range| uses.contains(&range.purpose) && range.net.contains(&address))?;
-    Some((range.what.clone(), range.path.clone()))
-}
-
 /// Pods ask the nodes' name servers too, so a loopback address would lead each of them to itself. A node asks before
 /// anything of the cluster runs.
 fn resolver(site: &Site, address: IpAddr, path: &str, ranges: &[Range], report: &mut Report<'_>) {
@@ -52,7 +47,7 @@ fn resolver(site: &Site, address: IpAddr, path: &str, ranges: &[Range], report: 
         );
         return;
     }
-    if let Some((what, place)) = holding(ranges, address, &[Use::Pods, Use::Services, Use::Tunnels]) {
+    if let Some((what, place)) = ranges::holding(ranges, address, &[Use::Pods, Use::Services, Use::Tunnels]) {
         let cause = format!("nodes ask it before there are pods and services ({})", report.place(&place));
         report.add(
             Problem::error(Code::Overlap, path, format!("{whose}, lies in the {what}"))
@@ -88,9 +83,7 @@ fn uplink(router: &Router, line: &Uplink, path: &str, ranges: &[Range], report: 
             format!("`{address}`, {whose}, is a {what} address ({source})"),
         );
     }
-    // Segments of people may lie in front of a router; whatever the cluster routes may not.
-    let routed = [Use::Nodes, Use::Pods, Use::Services, Use::LoadBalancers, Use::Tunnels];
-    if let Some((what, place)) = holding(ranges, address, &routed) {
+    if let Some((what, place)) = ranges::holding(ranges, address, ranges::ROUTED) {
         let cause = format!("the routers take that for a part of the cluster ({})", report.place(&place));
         report.add(
             Problem::error(Code::Overlap, path, format!("`{address}`, {whose}, lies in the {what}"))

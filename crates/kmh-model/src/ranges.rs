@@ -1,11 +1,17 @@
 //! Ranges: one of a family, nothing reserved, none inside another where they must be apart, large enough.
 
+use std::collections::BTreeMap;
+
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use kmh_doc::inventory::Inventory;
-use kmh_doc::{Cidr, Code, OneOrMany, Problem};
+use kmh_doc::{Cidr, Code, Label, OneOrMany, Problem};
 
 use crate::address::{family, is_v6};
+use crate::calico;
 use crate::report::Report;
+
+/// What the cluster routes. An address in front of a router may lie in a segment of people, but not in these.
+pub(crate) const ROUTED: &[Use] = &[Use::Nodes, Use::Pods, Use::Services, Use::LoadBalancers, Use::Tunnels];
 
 /// What a range is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,12 @@ pub(crate) fn reserved(net: IpNet) -> Option<(&'static str, &'static str)> {
         .iter()
         .find(|(range, _, _)| range.parse::<IpNet>().is_ok_and(|range| meet(range, net)))
         .map(|(_, what, source)| (*what, *source))
+}
+
+/// The range of one of these uses that holds the address: what it is, and its path.
+pub(crate) fn holding(ranges: &[Range], address: std::net::IpAddr, uses: &[Use]) -> Option<(String, String)> {
+    let range = ranges.iter().find(|range| uses.contains(&range.purpose) && range.net.contains(&address))?;
+    Some((range.what.clone(), range.path.clone()))
 }
 
 /// Two networks share addresses exactly when one holds the other.
@@ -187,16 +199,15 @@ fn pools_in_pods(inventory: &Inventory, pools: &[&Range], report: &mut Report<'_
     }
 }
 
-/// Calico's block sizes: 64 addresses in either family.
-fn block(net: IpNet) -> u8 {
-    if is_v6(&net) { 122 } else { 26 }
-}
-
 fn pool_sizes(inventory: &Inventory, report: &mut Report<'_>) {
+    let mut counts: BTreeMap<&Label, usize> = BTreeMap::new();
+    for node in &inventory.nodes {
+        *counts.entry(&node.site).or_default() += 1;
+    }
     for (s, site) in inventory.sites.iter().enumerate() {
-        let nodes = inventory.nodes.iter().filter(|node| node.site == site.name).count();
+        let nodes = counts.get(&site.name).copied().unwrap_or(0);
         for (i, cidr) in site.pod_cidrs.iter().enumerate() {
-            let (net, block) = (cidr.net(), block(cidr.net()));
+            let (net, block) = (cidr.net(), calico::block(&inventory.calico, cidr.is_v6()));
             let blocks = block
                 .checked_sub(net.prefix_len())
                 .map_or(0, |bits| 1_usize.checked_shl(u32::from(bits)).unwrap_or(usize::MAX));

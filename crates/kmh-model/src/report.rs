@@ -12,6 +12,7 @@ const ABSENCES: &[Code] = &[
     Code::NoAsn,
     Code::MissingKey,
     Code::UnreachableTunnel,
+    Code::Partitioned,
     Code::EvenEtcd,
     Code::NoControlPlane,
     Code::NoEtcd,

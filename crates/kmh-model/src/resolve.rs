@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_doc::inventory::{self as doc, Component, Inventory, Layout, Role, Settings, Ssh, Taint, TaintEffect};
+use kmh_doc::inventory::{
+    self as doc, Component, Inventory, Layout, Role, Settings, Ssh, Taint, TaintEffect,
+};
 use kmh_doc::newtypes::{HostName, LabelKey};
 use kmh_doc::{Cidr, OneOrMany};
 
 use crate::address;
 use crate::model::{Model, Node, Router, Setting, Site};
-use crate::tunnels;
+use crate::topology::Topology;
+use crate::tunnels::{self, Planned};
 
 /// The taint of a node that runs the control plane and nobody's pods; kubeadm's.
 pub const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
@@ -61,11 +64,10 @@ pub(crate) fn model(inventory: &Inventory) -> Model {
     }
     routers.sort_by_key(|router| router.id);
     let tunnel_ranges = inventory.tunnels.as_ref().map(|tunnels| nets(&tunnels.network)).unwrap_or_default();
-    let tunnels = inventory
-        .tunnels
-        .as_ref()
-        .map(|t| tunnels::all(&routers, &tunnel_ranges, tunnels::hub(t)))
-        .unwrap_or_default();
+    let Planned { tunnels, through_hub } = match &inventory.tunnels {
+        Some(asked) => tunnels::all(&routers, &tunnel_ranges, &Topology::of(asked)),
+        None => Planned { tunnels: Vec::new(), through_hub: Vec::new() },
+    };
 
     let nodes = inventory
         .nodes
@@ -93,6 +95,7 @@ pub(crate) fn model(inventory: &Inventory) -> Model {
         routers,
         nodes,
         tunnels,
+        through_hub,
         vars: inventory.vars.clone(),
     }
 }

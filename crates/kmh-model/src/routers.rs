@@ -1,28 +1,19 @@
-//! Routers: AS numbers, gateways, namespaces.
+//! Routers: gateways, namespaces, names of interfaces.
 
 use std::collections::BTreeMap;
 
 use kmh_doc::inventory::{Inventory, Router, RouterKind, Site};
-use kmh_doc::{Asn, Code, Label, Problem};
+use kmh_doc::{Code, Label, Problem};
 
 use crate::report::Report;
 
 /// Characters of an interface's name on Linux and FreeBSD.
 const LONGEST_INTERFACE: usize = 15;
 
-/// Reserved AS numbers: from, to, what for. 0 and 4294967295 are out of the schema's range already.
-const RESERVED: &[(u32, u32, &str)] = &[
-    (0, 0, "reserved (RFC 7607)"),
-    (23456, 23456, "AS_TRANS (RFC 6793)"),
-    (64496, 64511, "for documentation (RFC 5398)"),
-    (65535, 65535, "reserved (RFC 7300)"),
-    (65536, 65551, "for documentation (RFC 5398)"),
-    (65552, 131_071, "reserved by IANA"),
-    (u32::MAX, u32::MAX, "reserved (RFC 7300)"),
-];
+/// Routers of a site at most: with four lines each, two sites have 256 tunnels between them, and ranks go up to 255.
+const MOST: usize = 4;
 
 pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
-    asns(inventory, report);
     for (s, site) in inventory.sites.iter().enumerate() {
         gateway(site, s, report);
         for r in 0..site.routers.len() {
@@ -115,67 +106,17 @@ fn interfaces(router: &Router, path: &str, report: &mut Report<'_>) {
     }
 }
 
-fn reserved(asn: Asn, path: &str, report: &mut Report<'_>) {
-    if let Some((_, _, why)) = RESERVED.iter().find(|(from, to, _)| (*from..=*to).contains(&asn.get())) {
+fn gateway(site: &Site, s: usize, report: &mut Report<'_>) {
+    if site.routers.len() > MOST {
         report.add(
-            Problem::error(Code::ReservedAsn, path, format!("the AS number {asn} is {why}"))
-                .hint("private ones are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)"),
+            Problem::error(
+                Code::OutOfRange,
+                format!("spec.sites[{s}].routers[{MOST}]"),
+                format!("`{}` has {} routers, and may have {MOST}", site.name, site.routers.len()),
+            )
+            .hint("two are enough for one to be down; take another site for the others"),
         );
     }
-}
-
-fn asns(inventory: &Inventory, report: &mut Report<'_>) {
-    let nodes = inventory.cluster.node_asn;
-    reserved(nodes, "spec.cluster.node_asn", report);
-    let mut owners: BTreeMap<Asn, (&Site, String)> = BTreeMap::new();
-    for (s, site) in inventory.sites.iter().enumerate() {
-        let mut own: Option<(Asn, String)> = None;
-        for (r, router) in site.routers.iter().enumerate() {
-            let Some(asn) = router.asn else { continue };
-            let path = format!("spec.sites[{s}].routers[{r}].asn");
-            reserved(asn, &path, report);
-            if let Some((first, place)) = own.as_ref().filter(|(first, _)| *first != asn) {
-                let cause = format!("the other has {first} ({})", report.place(place));
-                report.add(
-                    Problem::error(
-                        Code::Contradiction,
-                        &path,
-                        format!("the routers of `{}` have different AS numbers", site.name),
-                    )
-                    .because(cause)
-                    .hint("the routers of a site share one"),
-                );
-                continue;
-            }
-            if own.is_some() {
-                continue;
-            }
-            own = Some((asn, path.clone()));
-            if asn == nodes {
-                report.add(
-                    Problem::error(Code::DuplicateAsn, &path, format!("site `{}` has the AS number of the nodes, {asn}", site.name))
-                        .because(if report.is_written("spec.cluster.node_asn") { "`cluster.node_asn` is the nodes'".to_owned() } else { format!("the nodes have {asn} when `cluster.node_asn` says nothing else") })
-                        .hint("give the site another one: nodes would refuse routes with their own number in the path"),
-                );
-            } else if let Some((other, place)) = owners.get(&asn) {
-                let cause = format!("`{}` has it already ({})", other.name, report.place(place));
-                report.add(
-                    Problem::error(
-                        Code::DuplicateAsn,
-                        &path,
-                        format!("the AS number {asn} of `{}` is used twice", site.name),
-                    )
-                    .because(cause)
-                    .hint("give each site its own: routers refuse routes with their own number in the path"),
-                );
-            } else {
-                owners.insert(asn, (site, path));
-            }
-        }
-    }
-}
-
-fn gateway(site: &Site, s: usize, report: &mut Report<'_>) {
     if site.routers.len() > 1 && site.gateway.is_empty() {
         report.add(
             Problem::error(

@@ -1,13 +1,20 @@
-//! Which routers are joined, by which lines, with which numbers, and who calls whom.
+//! By which lines two routers are joined, with which numbers and ranks, and who calls whom.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::Label;
-use kmh_doc::inventory::{Nat, RouterKind, Shape, Tunnels, Uplink};
+use kmh_doc::inventory::{Nat, RouterKind, Uplink};
 
 use crate::address;
 use crate::model::{Router, Tunnel, TunnelEnd};
+use crate::topology::{Topology, ordered};
+
+/// Lines of one router, at most: their numbers are 1 to this.
+pub(crate) const LINES: u8 = 4;
+/// Numbers between two pairs of lines of the same routers. With it, 16 pairs of lines fit below pfSense's highest reqid.
+const STRIDE: u32 = 1000;
 
 /// What others can count on at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +52,16 @@ fn reach(uplink: &Uplink) -> Reach {
 }
 
 /// Number of the pair of ids; adding a router with a higher id changes no existing number.
-pub(crate) fn index(low: u16, high: u16) -> u32 {
+pub(crate) fn pair(low: u16, high: u16) -> u32 {
     let (low, high) = (u32::from(low), u32::from(high));
     (high.saturating_sub(1) * high.saturating_sub(2)) / 2 + low
+}
+
+/// Number of a tunnel: of its routers' pair, and a thousand more for each pair of lines in front of its own. It depends on
+/// nothing but the two ids and the two lines, so whatever is added changes no existing one.
+pub(crate) fn index(low: u16, high: u16, lines: [u8; 2]) -> u32 {
+    let [u, v] = lines.map(|line| u32::from(line.saturating_sub(1)));
+    pair(low, high) + STRIDE * (u32::from(LINES) * u + v)
 }
 
 /// The name of a tunnel: of its lower id, then of its higher, then of other lines than both first ones.
@@ -75,24 +89,36 @@ pub(crate) enum Obstacle {
     Families,
 }
 
-/// The lines by which two routers meet, and which end calls: the first pair in the written order that can. When none
-/// can, what stands between the preferred two.
-pub(crate) fn meeting(
-    low: &End<'_>,
-    high: &End<'_>,
-) -> Result<([usize; 2], [Reachability; 2]), Option<Obstacle>> {
-    let mut pairs: Vec<(usize, usize)> =
-        (0..low.uplinks.len()).flat_map(|i| (0..high.uplinks.len()).map(move |j| (i, j))).collect();
-    pairs.sort_by_key(|(i, j)| (i + j, *i));
-    let mut obstacle = None;
-    for (i, j) in pairs {
+/// Two lines that carry a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Joint {
+    /// Their numbers, the lower id's first.
+    pub(crate) lines: [u8; 2],
+    /// Their places in the written order, from 0: the first is preferred.
+    pub(crate) places: [usize; 2],
+    /// Who calls.
+    pub(crate) ends: [Reachability; 2],
+}
+
+/// The number of a router's line: its id, or its place when it has none.
+pub(crate) fn number(line: &Uplink, place: usize) -> u8 {
+    line.id.unwrap_or_else(|| u8::try_from(place + 1).unwrap_or(u8::MAX))
+}
+
+/// The lines by which two routers meet, preferred ones first. When there are none, what stands between the preferred two.
+pub(crate) fn joints(low: &End<'_>, high: &End<'_>) -> Result<Vec<Joint>, Option<Obstacle>> {
+    let lines = |end: &End<'_>| (0..end.uplinks.len()).take(LINES.into());
+    let mut places: Vec<[usize; 2]> = lines(low).flat_map(|i| lines(high).map(move |j| [i, j])).collect();
+    places.sort_by_key(|[i, j]| (i + j, *i));
+    let (mut joints, mut obstacle): (Vec<Joint>, Option<Obstacle>) = (Vec::new(), None);
+    for [i, j] in places {
         let (Some(a), Some(b)) = (low.uplinks.get(i), high.uplinks.get(j)) else { continue };
         match join((low.kind, a), (high.kind, b)) {
-            Ok(ends) => return Ok(([i, j], ends)),
+            Ok(ends) => joints.push(Joint { lines: [number(a, i), number(b, j)], places: [i, j], ends }),
             Err(why) => obstacle = obstacle.or(Some(why)),
         }
     }
-    Err(obstacle)
+    if joints.is_empty() { Err(obstacle) } else { Ok(joints) }
 }
 
 fn join(low: (RouterKind, &Uplink), high: (RouterKind, &Uplink)) -> Result<[Reachability; 2], Obstacle> {
@@ -114,11 +140,6 @@ fn join(low: (RouterKind, &Uplink), high: (RouterKind, &Uplink)) -> Result<[Reac
     Ok([end(0), end(1)])
 }
 
-/// The hub, when every tunnel has one end there.
-pub(crate) fn hub(tunnels: &Tunnels) -> Option<&Label> {
-    tunnels.hub.as_ref().filter(|_| tunnels.shape != Some(Shape::Mesh))
-}
-
 /// Whether one end calls, and whether it can be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reachability {
@@ -132,46 +153,74 @@ fn speak_different_families(a: &Uplink, b: &Uplink) -> bool {
     matches!((ip(a), ip(b)), (Some(a), Some(b)) if a.is_ipv4() != b.is_ipv4())
 }
 
-/// The pairs of routers that tunnels join, the lower id first: all of different sites, or those with one end at the hub.
-pub(crate) fn pairs<'a>(
-    routers: &'a [Router],
-    hub: Option<&'a Label>,
-) -> impl Iterator<Item = (&'a Router, &'a Router)> {
-    routers
-        .iter()
-        .enumerate()
-        .flat_map(move |(n, low)| routers.iter().skip(n + 1).map(move |high| (low, high)))
-        .filter(move |(low, high)| {
-            low.site != high.site && hub.is_none_or(|hub| low.site == *hub || high.site == *hub)
-        })
-}
-
 /// Prefix length of one tunnel's network.
 pub(crate) fn prefix(range: &IpNet) -> u8 {
     if address::is_v6(range) { 64 } else { 30 }
 }
 
-/// All tunnels, by index. `routers` are in the order of their ids.
-pub(crate) fn all(routers: &[Router], ranges: &[IpNet], hub: Option<&Label>) -> Vec<Tunnel> {
-    let mut tunnels: Vec<Tunnel> = pairs(routers, hub)
-        .filter_map(|(low, high)| {
+/// What the tunnels are to be.
+pub(crate) struct Planned {
+    /// All of them, by index.
+    pub(crate) tunnels: Vec<Tunnel>,
+    /// Routers that cannot meet, and reach each other through the fallback hub; the lower id first.
+    pub(crate) through_hub: Vec<[Label; 2]>,
+}
+
+/// All tunnels. `routers` are in the order of their ids.
+pub(crate) fn all(routers: &[Router], ranges: &[IpNet], topology: &Topology<'_>) -> Planned {
+    let mut planned = Planned { tunnels: Vec::new(), through_hub: Vec::new() };
+    // What decides about preference between two sites, beside the tunnel: its place among `tunnels`.
+    let mut between: BTreeMap<(&Label, &Label), Vec<(Preference, usize)>> = BTreeMap::new();
+    for (n, low) in routers.iter().enumerate() {
+        for high in routers.iter().skip(n + 1).filter(|high| topology.joins(&low.site, &high.site)) {
             let [a, b] = [low, high].map(|router| End { kind: router.kind, uplinks: &router.uplinks });
-            let (lines, ends) = meeting(&a, &b).ok()?;
-            let index = index(low.id, high.id);
-            let networks: Vec<IpNet> =
-                ranges.iter().filter_map(|range| address::nth_subnet(*range, prefix(range), index)).collect();
-            let end = |n: usize, router: &Router, nth: u32| TunnelEnd {
-                router: router.name.clone(),
-                uplink: lines[n],
-                addresses: networks.iter().filter_map(|net| address::nth(*net, nth)).collect::<Vec<IpAddr>>(),
-                initiates: ends[n].initiates,
-                reachable: ends[n].reachable,
+            let Ok(joints) = joints(&a, &b) else {
+                if topology.fallback().is_some() {
+                    planned.through_hub.push([low.name.clone(), high.name.clone()]);
+                }
+                continue;
             };
-            Some(Tunnel { index, lines: [1, 1], rank: 0, ends: [end(0, low, 1), end(1, high, 2)], networks })
-        })
-        .collect();
-    tunnels.sort_by_key(|tunnel| tunnel.index);
-    tunnels
+            let sites = between.entry(ordered(&low.site, &high.site)).or_default();
+            for joint in joints {
+                sites.push((preference(low, high, &joint), planned.tunnels.len()));
+                planned.tunnels.push(tunnel(low, high, &joint, ranges));
+            }
+        }
+    }
+    for tunnels in between.values_mut() {
+        tunnels.sort_unstable();
+        for (rank, (_, at)) in tunnels.iter().enumerate() {
+            if let Some(tunnel) = planned.tunnels.get_mut(*at) {
+                // Four routers of a site with four lines each have 256 with another's.
+                tunnel.rank = u8::try_from(rank).unwrap_or(u8::MAX);
+            }
+        }
+    }
+    planned.tunnels.sort_by_key(|tunnel| tunnel.index);
+    planned
+}
+
+/// Which of the tunnels between two sites is better: how far back its two lines stand in their lists together, then the
+/// lower id's line, then the ids. Nothing in it depends on the end from which one looks, so both ends prefer the same one.
+type Preference = (usize, usize, u16, u16);
+
+fn preference(low: &Router, high: &Router, joint: &Joint) -> Preference {
+    let [a, b] = joint.places;
+    (a + b, a, low.id, high.id)
+}
+
+fn tunnel(low: &Router, high: &Router, joint: &Joint, ranges: &[IpNet]) -> Tunnel {
+    let index = index(low.id, high.id, joint.lines);
+    let networks: Vec<IpNet> =
+        ranges.iter().filter_map(|range| address::nth_subnet(*range, prefix(range), index)).collect();
+    let end = |n: usize, router: &Router, nth: u32| TunnelEnd {
+        router: router.name.clone(),
+        uplink: joint.places[n],
+        addresses: networks.iter().filter_map(|net| address::nth(*net, nth)).collect::<Vec<IpAddr>>(),
+        initiates: joint.ends[n].initiates,
+        reachable: joint.ends[n].reachable,
+    };
+    Tunnel { index, lines: joint.lines, rank: 0, ends: [end(0, low, 1), end(1, high, 2)], networks }
 }
 
 #[cfg(test)]
@@ -191,11 +240,13 @@ mod tests {
     /// Who calls: `>` the lower id, `<` the higher, `=` both; or why nobody can.
     fn said(low: &str, high: &str) -> String {
         let (low, high) = (uplink(low), uplink(high));
-        match meeting(
+        match joints(
             &End { kind: RouterKind::Linux, uplinks: &low },
             &End { kind: RouterKind::Linux, uplinks: &high },
-        ) {
-            Ok((_, [a, b])) => match (a.initiates, b.initiates) {
+        )
+        .map(|joints| joints[0].ends)
+        {
+            Ok([a, b]) => match (a.initiates, b.initiates) {
                 (true, true) => "=",
                 (true, false) => ">",
                 (false, true) => "<",
@@ -226,27 +277,67 @@ mod tests {
         assert_eq!(RULES.len(), 9);
     }
 
+    /// The lines that meet, as `u-v`.
+    fn met(low: (RouterKind, &str), high: (RouterKind, &str)) -> Result<Vec<String>, Option<Obstacle>> {
+        let [a, b] = [low, high].map(|(_, lines)| uplink(lines));
+        let joints = joints(&End { kind: low.0, uplinks: &a }, &End { kind: high.0, uplinks: &b })?;
+        Ok(joints.iter().map(|joint| format!("{}-{}", joint.lines[0], joint.lines[1])).collect())
+    }
+
     #[test]
-    fn a_second_line_helps() {
-        let low = uplink(CARRIER);
-        let high = uplink(&format!("{SILENT}, {FIXED}"));
-        let ends = [&low, &high].map(|uplinks| End { kind: RouterKind::Linux, uplinks });
-        assert_eq!(meeting(&ends[0], &ends[1]).unwrap().0, [0, 1]);
-        let pfsense = End { kind: RouterKind::Pfsense, uplinks: &high };
-        assert_eq!(meeting(&ends[0], &pfsense), Err(Some(Obstacle::BothHidden)));
-        let fixed = uplink(FIXED);
-        assert_eq!(
-            meeting(&ends[0], &End { kind: RouterKind::Pfsense, uplinks: &fixed }),
-            Err(Some(Obstacle::UnknownToPfsense))
-        );
+    fn every_two_lines_that_can_meet_do_preferred_ones_first() {
+        use RouterKind::{Linux, Pfsense};
+        let both = format!("{SILENT}, {FIXED}");
+        let backup = format!("{CARRIER}, {FIXED}");
+        let two = format!("{FIXED}, {DYNAMIC}");
+        let rows: [(_, _, Result<&[&str], Obstacle>); 7] = [
+            ((Linux, CARRIER), (Linux, &*both), Ok(&["1-2"])),
+            ((Linux, CARRIER), (Pfsense, SILENT), Err(Obstacle::BothHidden)),
+            ((Linux, CARRIER), (Pfsense, &both), Err(Obstacle::BothHidden)),
+            ((Linux, CARRIER), (Pfsense, FIXED), Err(Obstacle::UnknownToPfsense)),
+            // pfSense can have no unknown peer, but the other line is known.
+            ((Linux, &backup), (Pfsense, FIXED), Ok(&["2-1"])),
+            ((Pfsense, &both), (Linux, &both), Ok(&["1-2", "2-2"])),
+            ((Linux, &two), (Linux, &two), Ok(&["1-1", "1-2", "2-1", "2-2"])),
+        ];
+        for (low, high, expected) in rows {
+            let expected = expected.map(|lines| lines.iter().map(ToString::to_string).collect());
+            assert_eq!(met(low, high).map_err(Option::unwrap), expected, "{low:?} {high:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_lines_follow_their_ids() {
+        use RouterKind::Linux;
+        let first = r#"{"name": "a", "address": "203.0.113.1", "id": 1}"#;
+        let second = r#"{"name": "b", "address": "203.0.113.2", "id": 3}"#;
+        let turned = format!("{second}, {first}");
+        let plain = format!("{first}, {second}");
+        assert_eq!(met((Linux, &plain), (Linux, FIXED)).unwrap(), ["1-1", "3-1"]);
+        assert_eq!(met((Linux, &turned), (Linux, FIXED)).unwrap(), ["3-1", "1-1"]);
     }
 
     #[test]
     fn numbers_grow_at_the_end() {
-        let mut all: Vec<u32> = (2..=179).flat_map(|j| (1..j).map(move |i| index(i, j))).collect();
+        let mut all: Vec<u32> = (2..=179).flat_map(|j| (1..j).map(move |i| pair(i, j))).collect();
         let sorted: Vec<u32> = (1..=15931).collect();
         all.sort_unstable();
         assert_eq!(all, sorted);
-        assert_eq!(index(4094, 4095), 4094 * 4093 / 2 + 4094);
+        assert_eq!(pair(4094, 4095), 4094 * 4093 / 2 + 4094);
+    }
+
+    #[test]
+    fn every_pair_of_lines_has_numbers_of_its_own() {
+        let lines = || (1..=LINES).flat_map(|u| (1..=LINES).map(move |v| [u, v]));
+        let mut all: Vec<u32> = (2..=45)
+            .flat_map(|j| (1..j).flat_map(move |i| lines().map(move |lines| index(i, j, lines))))
+            .collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!((all.len(), count), (count, 990 * 16));
+        assert!(all.last() <= Some(&15_999), "pfSense takes no higher reqid");
+        assert_eq!(index(1, 2, [1, 1]), 1);
+        assert_eq!([index(1, 2, [1, 2]), index(1, 2, [2, 1]), index(1, 2, [4, 4])], [1001, 4001, 15_001]);
     }
 }

@@ -1,7 +1,7 @@
 //! The versions that kmh knows what to write for.
 
 use kmh_doc::inventory::Inventory;
-use kmh_doc::{Code, Problem, Version};
+use kmh_doc::{Code, Level, Problem, Version};
 
 use crate::report::Report;
 
@@ -14,6 +14,9 @@ const KNOWN: &[(&str, &[Known])] = &[
     ("containerd", &[(1, 7, 7), (2, 0, 2)]),
     ("calico", &[(3, 28, 32)]),
 ];
+
+/// Whose newer versions are only warned about: their resources have grown without breaking what older ones took.
+const NEWER: &[&str] = &["calico"];
 
 pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
     let versions = &inventory.cluster.versions;
@@ -30,18 +33,27 @@ pub(crate) fn check(inventory: &Inventory, report: &mut Report<'_>) {
                 }
             })
             .collect();
-        report.add(
-            Problem::error(
-                Code::UnknownVersion,
-                format!("spec.cluster.versions.{name}"),
-                format!("kmh does not know {name} {version}"),
-            )
-            .hint(format!("it knows {}", ranges.join(" and "))),
-        );
+        let level =
+            if NEWER.contains(name) && is_newer(version, known) { Level::Warning } else { Level::Error };
+        let problem = Problem::error(
+            Code::UnknownVersion,
+            format!("spec.cluster.versions.{name}"),
+            format!("kmh does not know {name} {version}"),
+        )
+        .hint(format!("it knows {}", ranges.join(" and ")));
+        report.add(match level {
+            Level::Warning => Problem { level, ..problem }
+                .because("what is written for the newest known version is written for it too"),
+            Level::Error => problem,
+        });
     }
 }
 
 fn is_known(version: &Version, known: &[Known]) -> bool {
     let (major, minor) = version.major_minor();
     known.iter().any(|(m, first, last)| *m == major && (*first..=*last).contains(&minor))
+}
+
+fn is_newer(version: &Version, known: &[Known]) -> bool {
+    known.iter().all(|(major, _, last)| version.major_minor() > (*major, *last))
 }

@@ -32,11 +32,11 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
         .collect();
     let keys = wants
         .keys
-        .iter()
+        .values()
         .filter_map(|wanted| {
-            let found = observed.keys.get(wanted.name).and_then(|half| half.there());
+            let found = observed.keys.get(&wanted.name).and_then(|half| half.there());
             match found {
-                None if !steps.contains(wanted.name) => None,
+                None if !steps.contains(wanted.name.as_str()) => None,
                 found => Some(key(wanted, found.and_then(|bare| bare.public.clone()))),
             }
         })
@@ -91,10 +91,10 @@ fn planned_entry(wanted: &Wanted) -> Certificate {
 
 fn key(wanted: &WantedKey, public: Option<String>) -> Key {
     Key {
-        name: wanted.name.to_owned(),
+        name: wanted.name.clone(),
         class: wanted.class,
         algorithm: wanted.algorithm.to_owned(),
-        secret: reference(wanted.name),
+        secret: reference(&wanted.name),
         public,
         deploy: wanted.deploy.clone(),
     }
@@ -114,11 +114,15 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         (false, false) => format!("made {} of {total}", parts.join(" and ")),
     };
     // Nothing of them is in the document; removing them is a person's decision.
-    if observed.leftover.is_empty() {
-        return text;
-    }
-    let left = count(observed.leftover.len(), "certificate");
-    format!("{text}; {left} of machines that left the inventory stay in the store")
+    let left = [
+        (observed.leftover.len(), "certificate", "of machines that left the inventory"),
+        (observed.unused.len(), "key", "that nothing uses any more"),
+    ];
+    let left = left.into_iter().filter(|(number, ..)| *number > 0).map(|(number, word, whose)| {
+        let stay = if number == 1 { "stays" } else { "stay" };
+        format!("; {} {whose} {stay} in the store", count(number, word))
+    });
+    text + &left.collect::<String>()
 }
 
 fn count(number: usize, word: &str) -> String {

@@ -48,7 +48,7 @@ const FEW: usize = 3;
 ///
 /// Reads the inventory and makes every certificate and key that it asks for and the store does not hold: three CAs and
 /// their certificates for Kubernetes and etcd, a CA and a certificate for each router's tunnels, the key pair of
-/// service accounts, the encryption key. What is right stays as it is; what is made again is named with the reason.
+/// service accounts, the encryption key, passwords of BGP sessions, pre-shared keys of tunnels. What is right stays as it is; what is made again is named with the reason.
 /// Adds `kmh.pki/v1` to the stream: certificates, and references to their keys. No key ever leaves the store.
 #[derive(Parser, Debug)]
 #[command(name = TOOL, version, after_long_help = EXAMPLES)]

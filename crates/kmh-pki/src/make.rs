@@ -11,11 +11,13 @@ use crate::observed::{Bare, Observed};
 use crate::plan::{Make, Plan, Step};
 use crate::secret::{Key, Secret};
 use crate::store::{Made, Public, Store};
-use crate::table::{Life, RANDOM};
+use crate::table::{Life, RANDOM, TEXT};
 use crate::want::{Wanted, Wants};
 
 /// Octets of the encryption key: what `secretbox` and `aescbc` with AES-256 take.
 const ENCRYPTION_KEY: usize = 32;
+/// Letters and digits of a password or pre-shared key: 267 bits.
+const TEXT_LENGTH: usize = 45;
 
 /// Makes everything that a plan names. Nothing is written.
 pub fn make(
@@ -52,8 +54,8 @@ pub fn make(
         made.insert(name, one);
     }
     for step in plan.steps.iter().filter(|step| step.make == Make::Key) {
-        if let Some(wanted) = wants.keys.iter().find(|wanted| wanted.name == step.name) {
-            made.insert(step.name.clone(), make_key(wanted.name, wanted.algorithm)?);
+        if let Some(wanted) = wants.keys.get(&step.name) {
+            made.insert(step.name.clone(), make_key(&wanted.name, wanted.algorithm)?);
         }
     }
     Ok(made)
@@ -105,8 +107,12 @@ fn make_leaf(
 
 fn make_key(name: &str, algorithm: &str) -> Result<Made, Failure> {
     let fail = |why| cannot(name, why);
-    if algorithm == RANDOM {
-        let secret = Secret::random(ENCRYPTION_KEY).map_err(fail)?;
+    let secret = match algorithm {
+        RANDOM => Some(Secret::random(ENCRYPTION_KEY).map_err(fail)?),
+        TEXT => Some(Secret::text(TEXT_LENGTH).map_err(fail)?),
+        _ => None,
+    };
+    if let Some(secret) = secret {
         return Ok(Made { key: Some(secret), public: Public::Bare(Bare { public: None }) });
     }
     let key = Key::generate().map_err(fail)?;

@@ -56,6 +56,8 @@ pub struct Observed {
     pub pending: BTreeSet<String>,
     /// Names of certificates that nothing wants any more.
     pub leftover: BTreeSet<String>,
+    /// Names of keys of sites and tunnels that nothing wants any more.
+    pub unused: BTreeSet<String>,
     /// Key files that others than their owner may read.
     pub readable: Vec<String>,
 }

@@ -99,7 +99,7 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
         }
         plan.steps.push(step);
     }
-    for wanted in &wants.keys {
+    for wanted in wants.keys.values() {
         judge_key(wanted, observed, &states, &mut plan);
     }
     plan
@@ -340,30 +340,37 @@ fn judge_key(
     states: &BTreeMap<&str, Authority<'_>>,
     plan: &mut Plan,
 ) {
-    let name = wanted.name;
+    let name = &wanted.name;
     let pending = observed.pending.contains(name);
+    // What was signed or encrypted with a key is lost with it. A password is only compared with itself: a new one goes
+    // to both ends with the next push, so a site or a tunnel gets one whenever there is none.
     let loss = match wanted.class {
-        KeyClass::Encryption => "without it nobody can read the secrets in etcd",
-        KeyClass::ServiceAccount => "without it every service-account token is void",
-        KeyClass::BgpPassword => "without it the sessions stay down",
-        KeyClass::TunnelPsk => "without it the tunnel stays down",
+        KeyClass::Encryption => Some("without it nobody can read the secrets in etcd"),
+        KeyClass::ServiceAccount => Some("without it every service-account token is void"),
+        KeyClass::BgpPassword | KeyClass::TunnelPsk => None,
     };
     let what = match observed.keys.get(name) {
         Some(Half::There(_)) => return,
         Some(Half::Damaged(why)) => format!("key `{name}` is damaged: {why}"),
-        // All keys are made by the first run. Where a CA is in use, this one was there.
+        // These keys are made by the first run. Where a CA is in use, this one was there.
         Some(Half::Absent) | None
-            if !pending && states.values().any(|state| !matches!(state, Authority::Planned)) =>
+            if loss.is_some()
+                && !pending
+                && states.values().any(|state| !matches!(state, Authority::Planned)) =>
         {
             format!("key `{name}` is missing")
         }
         Some(Half::Absent) | None => {
             let reason = if pending { Reason::Interrupted } else { Reason::Missing };
-            plan.steps.push(Step { name: name.to_owned(), make: Make::Key, reasons: vec![reason] });
+            plan.steps.push(Step { name: name.clone(), make: Make::Key, reasons: vec![reason] });
             return;
         }
     };
-    plan.refusals.push(Refusal { name: format!("{name}.key"), what, hint: format!("{RESTORE}: {loss}") });
+    let hint = match loss {
+        Some(loss) => format!("{RESTORE}: {loss}"),
+        None => format!("{RESTORE}, or remove `{name}.key` to have a new one made"),
+    };
+    plan.refusals.push(Refusal { name: format!("{name}.key"), what, hint });
 }
 
 fn step(wanted: &Wanted, make: Make, reason: Reason) -> Step {

@@ -3,6 +3,8 @@
 //! What stays out of reach: the buffers of the cryptographic library (ring keeps a key's scalar without zeroing it)
 //! and pages that the kernel swapped out. They live as long as the process, which is short.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{KeyPair, PublicKeyData as _};
@@ -13,6 +15,8 @@ pub struct Secret(Zeroizing<Vec<u8>>);
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----\n";
 const END: &str = "-----END PRIVATE KEY-----\n";
+/// Letters and digits.
+const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 /// Octets in a line of PEM (RFC 7468, section 2: 64 characters).
 const LINE: usize = 48;
 
@@ -27,6 +31,35 @@ impl Secret {
         let mut octets = Zeroizing::new(vec![0; length]);
         random(&mut octets)?;
         Ok(Self(octets))
+    }
+
+    /// Of that many random letters and digits: text that every configuration language takes without quotes. A letter
+    /// comes first, for a key of IKE that begins with `0s` or `0x` means the octets that it encodes (swanctl.conf(5)).
+    pub fn text(length: usize) -> Result<Self, String> {
+        let mut text = Zeroizing::new(vec![0; length]);
+        let mut draw = Zeroizing::new([0_u8; 64]);
+        let mut at = 0;
+        while at < length {
+            random(&mut draw[..])?;
+            // Six bits choose one of 64; those beyond the alphabet are drawn again, so that none is more likely.
+            for octet in draw.iter() {
+                if let (Some(letter), Some(place)) =
+                    (ALPHABET.get(usize::from(octet & 0x3f)), text.get_mut(at))
+                    && (at > 0 || letter.is_ascii_alphabetic())
+                {
+                    *place = *letter;
+                    at += 1;
+                }
+            }
+        }
+        Ok(Self(text))
+    }
+
+    /// Whether it is letters and digits, a letter first, so many of them.
+    pub fn is_text(&self, lengths: RangeInclusive<usize>) -> bool {
+        lengths.contains(&self.0.len())
+            && self.0.first().is_some_and(u8::is_ascii_alphabetic)
+            && self.0.iter().all(u8::is_ascii_alphanumeric)
     }
 
     /// A private key as a PKCS #8 PEM file (RFC 7468, section 10).
@@ -136,6 +169,25 @@ mod tests {
         let file = Secret::pem_of(key.pair());
         assert_eq!(std::str::from_utf8(file.octets()).unwrap(), key.pair().serialize_pem());
         assert_eq!(file.key_pair().map_err(ToOwned::to_owned).unwrap().public(), key.public());
+    }
+
+    #[test]
+    fn text_is_letters_and_digits_and_all_of_them_are_drawn() {
+        let text = Secret::text(4000).unwrap();
+        assert!(text.is_text(4000..=4000) && !text.is_text(22..=80));
+        let seen: std::collections::BTreeSet<u8> = text.octets().iter().copied().collect();
+        assert_eq!(seen.len(), ALPHABET.len());
+        // Each about 65 times; a letter that two numbers chose would come twice as often.
+        let most = seen.iter().map(|letter| text.octets().iter().filter(|o| *o == letter).count()).max();
+        assert!(most < Some(110), "{most:?}");
+        for _ in 0..200 {
+            assert!(Secret::text(22).unwrap().octets()[0].is_ascii_alphabetic());
+        }
+        for bad in
+            ["password with spaces and more", "line\nbreak-line-break-x", "short", "0s345678901234567890123"]
+        {
+            assert!(!Secret::new(bad.as_bytes().to_vec()).is_text(22..=80), "{bad}");
+        }
     }
 
     #[test]

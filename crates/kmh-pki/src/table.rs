@@ -28,7 +28,7 @@ pub enum CommonName {
     Node,
     /// `system:node:` and the node's name, as the node authorizer wants it.
     SystemNode,
-    /// The router's IKE identity.
+    /// The IKE identity of the router's first line.
     Router,
 }
 
@@ -43,7 +43,7 @@ pub enum Names {
     Machine,
     /// The machine's name and addresses, `localhost` and both loopback addresses.
     MachineAndLoopback,
-    /// The router's IKE identity.
+    /// The router's IKE identities, one for each line.
     Router,
 }
 
@@ -338,13 +338,26 @@ pub fn row(class: Class) -> &'static Row {
     &TABLE[class as usize]
 }
 
+/// What a key without a certificate is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Each {
+    /// Once, for the whole cluster.
+    Cluster,
+    /// For each site, when sessions on node segments have passwords.
+    Site,
+    /// For each tunnel, when its ends know each other by a shared key.
+    Tunnel,
+}
+
 /// A row of the table of keys without a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRow {
     /// The class.
     pub class: KeyClass,
-    /// Its name in the store.
+    /// Its name in the store; `{}` is what it is made for.
     pub name: &'static str,
+    /// What it is made for.
+    pub each: Each,
     /// What it is.
     pub algorithm: &'static str,
     /// Where it goes.
@@ -355,14 +368,41 @@ pub struct KeyRow {
 pub const P256: &str = "ecdsa-p256";
 /// 32 random octets.
 pub const RANDOM: &str = "random-256";
+/// Letters and digits, a letter first, that hold as much: 45 of 62 characters.
+pub const TEXT: &str = "text-256";
+
+/// How long a key of text may be: from 128 bits on, and at most what Linux takes as a key of TCP-MD5
+/// (`TCP_MD5SIG_MAXKEYLEN` in `linux/tcp.h`).
+pub const TEXT_LENGTHS: std::ops::RangeInclusive<usize> = 22..=80;
 
 /// All keys without a certificate, by name.
 pub const KEYS: &[KeyRow] = &[
-    // Not deployed as it is: the encryption configuration holds it.
-    KeyRow { class: KeyClass::Encryption, name: "keys/encryption", algorithm: RANDOM, places: &[] },
+    // These three are not deployed as they are: configurations hold them.
+    KeyRow {
+        class: KeyClass::BgpPassword,
+        name: "keys/bgp/{}",
+        each: Each::Site,
+        algorithm: TEXT,
+        places: &[],
+    },
+    KeyRow {
+        class: KeyClass::Encryption,
+        name: "keys/encryption",
+        each: Each::Cluster,
+        algorithm: RANDOM,
+        places: &[],
+    },
+    KeyRow {
+        class: KeyClass::TunnelPsk,
+        name: "keys/psk/{}",
+        each: Each::Tunnel,
+        algorithm: TEXT,
+        places: &[],
+    },
     KeyRow {
         class: KeyClass::ServiceAccount,
         name: "keys/service-account",
+        each: Each::Cluster,
         // kube-apiserver takes RSA and ECDSA keys only, no Ed25519.
         algorithm: P256,
         places: &[Place {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use kmh_doc::inventory::RouterKind;
+use kmh_doc::inventory::{RouterKind, TunnelAuth};
 use kmh_doc::pki::{Class, Deploy, KeyClass, Usage};
-use kmh_model::{Model, Node, Router};
+use kmh_model::{Model, Node, Router, ike_identity};
 
-use crate::table::{self, CommonName, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
+use crate::table::{self, CommonName, Each, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
 
 /// A certificate that must exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedKey {
     /// Its name, also its path in the store without ending.
-    pub name: &'static str,
+    pub name: String,
     /// Its class.
     pub class: KeyClass,
     /// What it is.
@@ -55,7 +55,7 @@ pub struct Wants {
     /// Certificates by name.
     pub certificates: BTreeMap<String, Wanted>,
     /// Keys without certificate, by name.
-    pub keys: Vec<WantedKey>,
+    pub keys: BTreeMap<String, WantedKey>,
 }
 
 /// The machine that a certificate is for.
@@ -84,11 +84,6 @@ impl Machine<'_> {
     }
 }
 
-/// The IKE identity of a router: a name that never resolves and never leaves the tunnels' configuration.
-pub fn router_identity(router: &str, cluster: &str) -> String {
-    format!("{router}.{cluster}.ipsec.internal")
-}
-
 /// Name of the certificate of a class, for a machine or for the cluster.
 pub fn name(row: &Row, machine: Option<&str>) -> String {
     match (row.life, row.per, machine) {
@@ -112,7 +107,8 @@ pub fn wants(model: &Model) -> Wants {
             certificates.insert(wanted.name.clone(), wanted);
         }
     }
-    Wants { certificates, keys: KEYS.iter().map(|row| wanted_key(model, row)).collect() }
+    let keys = KEYS.iter().flat_map(|row| wanted_keys(model, row));
+    Wants { certificates, keys: keys.map(|wanted| (wanted.name.clone(), wanted)).collect() }
 }
 
 fn machines(model: &Model, per: Per) -> Vec<Machine<'_>> {
@@ -136,7 +132,7 @@ fn wanted(model: &Model, row: &Row, machine: Machine<'_>) -> Wanted {
             CommonName::Fixed(text) => text.to_owned(),
             CommonName::Node => own.to_owned(),
             CommonName::SystemNode => format!("system:node:{own}"),
-            CommonName::Router => router_identity(own, model.name.as_str()),
+            CommonName::Router => ike_identity(own, 1, model.name.as_str()),
         },
         organizations: row.organizations.iter().map(ToString::to_string).collect(),
         dns_names,
@@ -147,13 +143,24 @@ fn wanted(model: &Model, row: &Row, machine: Machine<'_>) -> Wanted {
     }
 }
 
-fn wanted_key(model: &Model, row: &KeyRow) -> WantedKey {
-    WantedKey {
-        name: row.name,
-        class: row.class,
-        algorithm: row.algorithm,
-        deploy: deploy(model, row.places, Machine::None),
-    }
+fn wanted_keys(model: &Model, row: &KeyRow) -> Vec<WantedKey> {
+    let each: Vec<String> = match row.each {
+        Each::Cluster => vec![String::new()],
+        Each::Site if model.bgp.passwords => model.sites.keys().map(ToString::to_string).collect(),
+        Each::Tunnel if model.tunnel_auth == TunnelAuth::Psk => {
+            model.tunnels.iter().map(kmh_model::Tunnel::name).collect()
+        }
+        Each::Site | Each::Tunnel => Vec::new(),
+    };
+    let deploy = deploy(model, row.places, Machine::None);
+    each.into_iter()
+        .map(|each| WantedKey {
+            name: row.name.replace("{}", &each),
+            class: row.class,
+            algorithm: row.algorithm,
+            deploy: deploy.clone(),
+        })
+        .collect()
 }
 
 fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>, BTreeSet<IpAddr>) {
@@ -164,7 +171,9 @@ fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>,
     match rule {
         Names::None => return (dns, addresses),
         Names::Router => {
-            dns.insert(router_identity(own, model.name.as_str()));
+            if let Machine::Router(router) = machine {
+                dns.extend(router.ike_identities(model.name.as_str()));
+            }
             return (dns, addresses);
         }
         Names::Machine | Names::MachineAndLoopback | Names::Apiserver => {

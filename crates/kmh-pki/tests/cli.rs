@@ -39,7 +39,7 @@ fn the_document_names_its_inventory_and_holds_references_only() {
     assert_eq!(apiserver["key"], "nodes/cp-1/apiserver.key");
     assert!(place.store().join("nodes/cp-1/apiserver.key").exists());
     assert_eq!(apiserver["issuer"], "ca/cluster");
-    let service_account = &lines[1]["spec"]["keys"][1];
+    let service_account = &lines[1]["spec"]["keys"][2];
     assert_eq!(service_account["secret"], "keys/service-account.key");
     assert!(service_account["public"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"));
     assert!(!ran.stdout.contains("PRIVATE KEY"));
@@ -65,11 +65,11 @@ fn text_says_what_there_is_what_was_done_and_why() {
     let first = place.pki(&["--store", "store", "--init", "-o", "text"], SMALL).exits(0).stdout;
     assert!(first.contains("CERTIFICATE") && first.contains("  cp-1:/etc/kubernetes/pki/etcd/\n"), "{first}");
     assert_eq!(first.lines().filter(|line| line.chars().count() > 100).collect::<Vec<_>>(), [""; 0]);
-    assert!(first.contains("ca/cluster … keys/service-account (29)"), "{first}");
-    assert!(first.ends_with("made 27 certificates and 2 keys of 27 certificates and 2 keys\n"), "{first}");
+    assert!(first.contains("ca/cluster … keys/service-account (30)"), "{first}");
+    assert!(first.ends_with("made 27 certificates and 3 keys of 27 certificates and 3 keys\n"), "{first}");
     let again = place.pki(&["--store", "store", "-o", "text"], SMALL).exits(0).stdout;
     assert!(!again.contains("MADE"), "{again}");
-    assert!(again.ends_with("nothing to do: 27 certificates and 2 keys\n"), "{again}");
+    assert!(again.ends_with("nothing to do: 27 certificates and 3 keys\n"), "{again}");
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn ansible_is_told_what_changed_and_why() {
         let after = diff[0]["after"].as_str().unwrap();
         assert!(after.contains("why: names differ: + 10.10.0.33, - 10.10.0.22"), "{after}");
     }
-    assert_eq!(check["msg"], "would make 1 certificate of 27 certificates and 2 keys");
-    assert_eq!(done["msg"], "made 1 certificate of 27 certificates and 2 keys");
+    assert_eq!(check["msg"], "would make 1 certificate of 27 certificates and 3 keys");
+    assert_eq!(done["msg"], "made 1 certificate of 27 certificates and 3 keys");
     assert_eq!(result(&[])["changed"], false);
 }
 

@@ -59,8 +59,8 @@ fn no_remains(place: &Place) {
 fn a_first_run_that_is_killed_is_finished_by_the_next() {
     let inventory = article();
     let mut killed = 0;
-    // 56 certificates with their keys, two keys, the identity.
-    for moment in moments(115) {
+    // 56 certificates with their keys, five keys, the identity.
+    for moment in moments(118) {
         let place = Place::on_disk();
         killed += usize::from(kill_at(&place, &inventory, moment));
         let before = place.authorities();

@@ -89,7 +89,7 @@ fn names_groups_usages_and_paths_are_those_of_kubeadm() {
             assert_eq!(deploy["certificate"], format!("/etc/kubernetes/{path}"), "{name}");
         }
     }
-    let service_account = &document["spec"]["keys"][1]["deploy"][0];
+    let service_account = &document["spec"]["keys"][2]["deploy"][0];
     assert_eq!(service_account["certificate"], "/etc/kubernetes/pki/sa.pub");
     assert_eq!(service_account["key"], "/etc/kubernetes/pki/sa.key");
 }
@@ -107,5 +107,9 @@ fn keys_go_to_the_machine_that_they_are_for_and_those_of_cas_nowhere() {
         }
     }
     assert!(certificate(&document, "cluster/break-glass-admin").get("deploy").is_none());
-    assert!(document["spec"]["keys"][0].get("deploy").is_none(), "the encryption key");
+    // What stands inside configurations is no file anywhere.
+    for (number, name) in [(0, "keys/bgp/here"), (1, "keys/encryption")] {
+        assert_eq!(document["spec"]["keys"][number]["name"], name);
+        assert!(document["spec"]["keys"][number].get("deploy").is_none(), "{name}");
+    }
 }

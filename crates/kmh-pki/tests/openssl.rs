@@ -162,7 +162,7 @@ fn the_profile_is_that_of_rfc_5280() {
         assert_eq!(one["pem"], std::fs::read_to_string(place.store().join(&file)).unwrap().as_str());
     }
     let public = good(&place, &["pkey", "-pubout", "-in", "keys/service-account.key"]);
-    assert_eq!(document["spec"]["keys"][1]["public"], public.as_str());
+    assert_eq!(document["spec"]["keys"][2]["public"], public.as_str());
 }
 
 /// Python's flag is what Python 3.13 sets by default, and stricter than Go.

@@ -80,6 +80,15 @@ fn no_form_of_any_key_is_in_any_output() {
         std::fs::write(store.join("nodes/w-1/kube-proxy.key"), damage).unwrap();
         run(&[], SMALL);
     }
+    let password = store.join("keys/bgp/here.key");
+    let text = std::fs::read_to_string(&password).unwrap();
+    for damage in
+        [text.clone() + "\n", text[..20].to_owned(), text.replace(|c: char| c.is_ascii_digit(), "-")]
+    {
+        std::fs::write(&password, damage).unwrap();
+        run(&[], SMALL);
+    }
+    std::fs::write(&password, text).unwrap();
     // A key where a certificate belongs, and where the identity belongs.
     std::fs::write(store.join("nodes/w-1/kube-proxy.crt"), &key).unwrap();
     run(&[], SMALL);
@@ -89,7 +98,9 @@ fn no_form_of_any_key_is_in_any_output() {
         .unwrap();
     run(&[], SMALL);
 
-    keys.retain(|_, bytes| secret(bytes).is_some_and(|octets| octets.len() == 32));
+    // Scalars and random octets; passwords.
+    keys.retain(|_, bytes| secret(bytes).is_some_and(|octets| matches!(octets.len(), 32 | 45)));
+    assert!(keys.keys().any(|name| name.starts_with("keys/bgp/here.key")), "no password among them");
     let distinct: std::collections::BTreeSet<_> = keys.values().collect();
     assert!(distinct.len() > 29, "{}", distinct.len());
     let all = said.concat();

@@ -254,7 +254,7 @@ fn a_store_that_git_has_opened_wide_is_warned_about_once() {
     place.sh("find store -name '*.key' -exec chmod 644 {} +", "").exits(0);
     let ran = place.pki(ARGS, SMALL).exits(0);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
-    let ran = ran.says("warning: 29 keys in store `store` can be read by others: `find store -name");
+    let ran = ran.says("warning: 30 keys in store `store` can be read by others: `find store -name");
     let line = ran.stderr.split('`').nth(3).unwrap().to_owned();
     place.sh(&line, "").exits(0);
     assert_eq!(place.pki(ARGS, SMALL).exits(0).stderr, "");

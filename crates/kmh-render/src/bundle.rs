@@ -188,9 +188,9 @@ fn router_machine(engine: &Engine, t: &RouterTarget<'_>) -> Result<Machine, Vec<
     for row in FILES {
         match row.content {
             Content::Linux(when, view) if linux && when(t) => making.add(row, view(t)),
-            Content::Pfsense(PfsenseView::Frr) if !linux => making.add(row, frr::frr(t)),
+            Content::Pfsense(PfsenseView::Frr) if !linux => making.add(row, frr::pfsense(t)),
             Content::Pfsense(PfsenseView::Settings) if !linux => {
-                let text = frr::frr(t).and_then(|view| engine.fill("frr/frr.conf.j2", view.value));
+                let text = frr::pfsense(t).and_then(|view| engine.fill("frr/frr.conf.j2", view.value));
                 making.add(row, text.and_then(|text| pfsense::settings(t, &text)));
             }
             _ => {}
@@ -218,7 +218,9 @@ fn cluster_machine(engine: &Engine, t: &ClusterTarget<'_>) -> Result<Machine, Ve
     let host = t.host;
     let mut making = Making::new(engine, "");
     for row in FILES {
-        if let Content::Cluster(view) = row.content {
+        if let Content::Cluster(when, view) = row.content
+            && when(t)
+        {
             making.add(row, view(t));
         }
     }

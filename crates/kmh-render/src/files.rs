@@ -1,12 +1,12 @@
 //! The table of rendered files: template, path, mode, machines, view, and what is told when the file changes.
 
 use kmh_doc::bundle::{OnChange, UnitAction};
-use kmh_doc::inventory::Role;
+use kmh_doc::inventory::{BgpDaemon, Role};
 use kmh_doc::pki::Class;
 
 use crate::fault::Fault;
 use crate::shared::{ClusterTarget, NodeTarget, RouterTarget};
-use crate::view::{View, cluster, control, firewall, frr, ipsec, links, node};
+use crate::view::{View, bird, cluster, control, firewall, frr, ipsec, links, node};
 
 /// A rendered file.
 pub(crate) struct Row {
@@ -31,6 +31,9 @@ type IfNode = fn(&NodeTarget<'_>) -> bool;
 /// Whether a router has something.
 type IfRouter = fn(&RouterTarget<'_>) -> bool;
 
+/// Whether the cluster has something.
+type IfCluster = fn(&ClusterTarget<'_>) -> bool;
+
 /// Which machines have a file, and its view.
 pub(crate) enum Content {
     /// Nodes for which the condition holds.
@@ -39,8 +42,8 @@ pub(crate) enum Content {
     Linux(IfRouter, fn(&RouterTarget<'_>) -> Result<View, Fault>),
     /// pfSense routers; the view may need the text of an earlier row, see [`crate::bundle`].
     Pfsense(PfsenseView),
-    /// The cluster.
-    Cluster(fn(&ClusterTarget<'_>) -> Result<View, Fault>),
+    /// The cluster, when the condition holds.
+    Cluster(IfCluster, fn(&ClusterTarget<'_>) -> Result<View, Fault>),
 }
 
 /// The two files of a pfSense router.
@@ -87,8 +90,32 @@ fn with_resolvers(t: &NodeTarget<'_>) -> bool {
     !t.site.resolvers.is_empty()
 }
 
+fn every_cluster(_: &ClusterTarget<'_>) -> bool {
+    true
+}
+
 fn every_linux(_: &RouterTarget<'_>) -> bool {
     true
+}
+
+fn runs(t: &RouterTarget<'_>, daemon: BgpDaemon) -> bool {
+    t.plan.daemon == daemon
+}
+
+fn frr_in_namespace(t: &RouterTarget<'_>) -> bool {
+    runs(t, BgpDaemon::Frr) && in_namespace(t)
+}
+
+fn frr_on_the_machine(t: &RouterTarget<'_>) -> bool {
+    runs(t, BgpDaemon::Frr) && on_the_machine(t)
+}
+
+fn bird_in_namespace(t: &RouterTarget<'_>) -> bool {
+    runs(t, BgpDaemon::Bird) && in_namespace(t)
+}
+
+fn bird_on_the_machine(t: &RouterTarget<'_>) -> bool {
+    runs(t, BgpDaemon::Bird) && on_the_machine(t)
 }
 
 fn in_namespace(t: &RouterTarget<'_>) -> bool {
@@ -147,6 +174,16 @@ const fn of_frr(row: Row) -> Row {
     Row { mode: "0640", owner: "frr:frr", ..row }
 }
 
+/// FRR's file with passwords.
+const fn secret_of_frr(row: Row) -> Row {
+    of_frr(Row { secret: true, ..row })
+}
+
+/// BIRD's file with passwords: it reads it again as its own user.
+const fn secret_of_bird(row: Row) -> Row {
+    Row { mode: "0640", owner: "bird:bird", secret: true, ..row }
+}
+
 use Content::{Cluster, Linux, Node};
 use UnitAction::{Reload, Restart};
 
@@ -200,24 +237,28 @@ pub(crate) const FILES: &[Row] = &[
     row("nftables/host.nft.j2", "/etc/nftables.d/kmh-host.nft", Linux(in_namespace, firewall::host), &[("kmh-nftables.service", Reload)]),
     row("nftables/kmh-nftables.service.j2", unit!("kmh-nftables.service"), Linux(every_linux, links::place), &[("kmh-nftables.service", Reload)]),
     row("strongswan/strongswan.conf.j2", "/etc/strongswan.d/kmh.conf", Linux(every_linux, links::place), &[("strongswan.service", Restart)]),
-    row("strongswan/swanctl.conf.j2", "/etc/swanctl/conf.d/kmh.conf", Linux(every_linux, ipsec::swanctl), &[("strongswan.service", Reload)]),
-    of_frr(row("frr/frr.conf.j2", "/etc/frr/{netns}/frr.conf", Linux(in_namespace, frr::frr), &[("frr@{netns}.service", Reload)])),
-    of_frr(row("frr/daemons.j2", "/etc/frr/{netns}/daemons", Linux(in_namespace, links::place), &[("frr@{netns}.service", Restart)])),
-    of_frr(row("frr/vtysh.conf.j2", "/etc/frr/{netns}/vtysh.conf", Linux(in_namespace, links::place), &[])),
-    row("links/frr.conf.j2", unit!("frr@{netns}.service.d/kmh.conf"), Linux(in_namespace, links::place), &[]),
-    of_frr(row("frr/frr.conf.j2", "/etc/frr/frr.conf", Linux(on_the_machine, frr::frr), &[("frr.service", Reload)])),
-    of_frr(row("frr/daemons.j2", "/etc/frr/daemons", Linux(on_the_machine, links::place), &[("frr.service", Restart)])),
-    of_frr(row("frr/vtysh.conf.j2", "/etc/frr/vtysh.conf", Linux(on_the_machine, links::place), &[])),
+    secret(row("strongswan/swanctl.conf.j2", "/etc/swanctl/conf.d/kmh.conf", Linux(every_linux, ipsec::swanctl), &[("strongswan.service", Reload)])),
+    secret_of_frr(row("frr/frr.conf.j2", "/etc/frr/{netns}/frr.conf", Linux(frr_in_namespace, frr::linux), &[("frr@{netns}.service", Reload)])),
+    of_frr(row("frr/daemons.j2", "/etc/frr/{netns}/daemons", Linux(frr_in_namespace, links::place), &[("frr@{netns}.service", Restart)])),
+    of_frr(row("frr/vtysh.conf.j2", "/etc/frr/{netns}/vtysh.conf", Linux(frr_in_namespace, links::place), &[])),
+    row("links/frr.conf.j2", unit!("frr@{netns}.service.d/kmh.conf"), Linux(frr_in_namespace, links::place), &[]),
+    secret_of_frr(row("frr/frr.conf.j2", "/etc/frr/frr.conf", Linux(frr_on_the_machine, frr::linux), &[("frr.service", Reload)])),
+    of_frr(row("frr/daemons.j2", "/etc/frr/daemons", Linux(frr_on_the_machine, links::place), &[("frr.service", Restart)])),
+    of_frr(row("frr/vtysh.conf.j2", "/etc/frr/vtysh.conf", Linux(frr_on_the_machine, links::place), &[])),
+    secret_of_bird(row("bird/bird.conf.j2", "/etc/bird/{netns}/bird.conf", Linux(bird_in_namespace, bird::bird), &[("kmh-bird-{netns}.service", Reload)])),
+    row("bird/kmh-bird.service.j2", unit!("kmh-bird-{netns}.service"), Linux(bird_in_namespace, links::place), &[("kmh-bird-{netns}.service", Restart)]),
+    secret_of_bird(row("bird/bird.conf.j2", "/etc/bird/bird.conf", Linux(bird_on_the_machine, bird::bird), &[("bird.service", Reload)])),
     // pfSense.
     row("frr/frr.conf.j2", "/usr/local/etc/kmh/frr.conf", Content::Pfsense(PfsenseView::Frr), &[]),
     secret(row("pfsense/settings.json.j2", "/usr/local/etc/kmh/settings.json", Content::Pfsense(PfsenseView::Settings), &[])),
     // The cluster: applied in the order of the names, the custom resource definitions of Calico as number 10.
-    row("cluster/rbac.yaml.j2", cluster::RBAC, Cluster(cluster::rbac), APPLY),
-    row("cluster/calico-resources.yaml.j2", "/etc/kubernetes/cluster/15-calico-resources.yaml", Cluster(cluster::calico_resources), APPLY),
-    row("cluster/calico.yaml.j2", "/etc/kubernetes/cluster/20-calico.yaml", Cluster(cluster::calico), APPLY),
-    row("cluster/coredns.yaml.j2", "/etc/kubernetes/cluster/30-coredns.yaml", Cluster(cluster::coredns), APPLY),
-    program(row("cluster/apply.sh.j2", "/usr/local/lib/kmh/apply-cluster.sh", Cluster(cluster::apply), APPLY)),
-    row("cluster/kmh-cluster.service.j2", unit!("kmh-cluster.service"), Cluster(cluster::apply), APPLY),
+    row("cluster/rbac.yaml.j2", cluster::RBAC, Cluster(every_cluster, cluster::rbac), APPLY),
+    secret(row("cluster/bgp-passwords.yaml.j2", cluster::PASSWORDS, Cluster(cluster::has_passwords, cluster::passwords), APPLY)),
+    row("cluster/calico-resources.yaml.j2", "/etc/kubernetes/cluster/15-calico-resources.yaml", Cluster(every_cluster, cluster::calico_resources), APPLY),
+    row("cluster/calico.yaml.j2", "/etc/kubernetes/cluster/20-calico.yaml", Cluster(every_cluster, cluster::calico), APPLY),
+    row("cluster/coredns.yaml.j2", "/etc/kubernetes/cluster/30-coredns.yaml", Cluster(every_cluster, cluster::coredns), APPLY),
+    program(row("cluster/apply.sh.j2", "/usr/local/lib/kmh/apply-cluster.sh", Cluster(every_cluster, cluster::apply), APPLY)),
+    row("cluster/kmh-cluster.service.j2", unit!("kmh-cluster.service"), Cluster(every_cluster, cluster::apply), APPLY),
 ];
 
 const APPLY: &[(&str, UnitAction)] = &[("kmh-cluster.service", Restart)];
@@ -243,8 +284,10 @@ pub(crate) const ROUTER_UNITS: &[(&str, IfRouter)] = &[
     ("kmh-tunnels.service", every_linux),
     ("kmh-nftables.service", every_linux),
     ("strongswan.service", every_linux),
-    ("frr@{netns}.service", in_namespace),
-    ("frr.service", on_the_machine),
+    ("frr@{netns}.service", frr_in_namespace),
+    ("frr.service", frr_on_the_machine),
+    ("kmh-bird-{netns}.service", bird_in_namespace),
+    ("bird.service", bird_on_the_machine),
 ];
 
 /// Units that belong to the system: started at boot in any case, and not to be enabled.
@@ -283,7 +326,7 @@ mod tests {
             Content::Node(..) => "node",
             Content::Linux(..) => "linux",
             Content::Pfsense(_) => "pfsense",
-            Content::Cluster(_) => "cluster",
+            Content::Cluster(..) => "cluster",
         };
         let paths: BTreeSet<(&str, &str)> = FILES.iter().map(|row| (kind(row), row.path)).collect();
         assert_eq!(paths.len(), FILES.len());
@@ -293,12 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_a_secret_is_for_root_alone() {
+    fn whoever_holds_a_secret_is_for_its_reader_alone() {
         for row in FILES {
-            assert!(!row.secret || row.mode == "0600", "{}", row.path);
+            let closed =
+                matches!((row.mode, row.owner), ("0600", "root:root") | ("0640", "frr:frr" | "bird:bird"));
+            assert!(!row.secret || closed, "{}", row.path);
             assert!(matches!(row.mode, "0600" | "0640" | "0644" | "0755"), "{}", row.path);
         }
-        assert_eq!(FILES.iter().filter(|row| row.secret).count(), 2);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(crate) struct Pki<'a> {
     certificates: BTreeMap<(&'a str, Class), (&'a Certificate, &'a Deploy)>,
     keys: BTreeMap<(&'a str, KeyClass), (&'a Key, &'a Deploy)>,
     files: BTreeMap<&'a str, Vec<Placed<'a>>>,
+    secrets: BTreeMap<&'a str, &'a str>,
 }
 
 /// Something that goes to a machine.
@@ -35,8 +36,13 @@ pub(crate) struct Pair<'a> {
 impl<'a> Pki<'a> {
     /// Sorts the document by machine.
     pub(crate) fn new(spec: &'a PkiSpec) -> Self {
-        let mut pki =
-            Self { spec, certificates: BTreeMap::new(), keys: BTreeMap::new(), files: BTreeMap::new() };
+        let mut pki = Self {
+            spec,
+            certificates: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            files: BTreeMap::new(),
+            secrets: spec.keys.iter().map(|key| (key.name.as_str(), key.secret.as_str())).collect(),
+        };
         for certificate in &spec.certificates {
             for deploy in &certificate.deploy {
                 pki.certificates.insert((&deploy.machine, certificate.class), (certificate, deploy));
@@ -91,6 +97,14 @@ impl<'a> Pki<'a> {
             .iter()
             .find(|key| key.class == class)
             .ok_or_else(|| missing(&word(class), "the cluster"))
+    }
+
+    /// Reference to the secret of the key of that name.
+    pub(crate) fn secret(&self, name: &str) -> Result<&'a str, Fault> {
+        self.secrets.get(name).copied().ok_or_else(|| {
+            Fault::new(format!("the PKI has no key `{}`", name.escape_debug()))
+                .hint("run `kmh-pki ensure --store DIR` with this inventory again")
+        })
     }
 
     /// The files of a machine: certificates and public keys as text, private keys as references.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use kmh_doc::network::NetworkSpec;
 use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
 
 /// What is down; each by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,4 +25,93 @@ pub struct Down {
     /// Nodes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub nodes: BTreeSet<String>,
+}
+
+impl Down {
+    /// Adds what `--down KIND/NAME` names: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`.
+    pub fn add(&mut self, text: &str) -> Result<(), Fault> {
+        let parts = text.split_once('/').filter(|(_, name)| !name.is_empty());
+        let set = match parts.map(|(kind, _)| kind) {
+            Some("tunnel") => &mut self.tunnels,
+            Some("uplink") => &mut self.uplinks,
+            Some("router") => &mut self.routers,
+            Some("site") => &mut self.sites,
+            Some("node") => &mut self.nodes,
+            _ => {
+                return Err(Fault::new("", format!("`{text}` names nothing that can be down")).hint(
+                    "write `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME` or `node/NAME`",
+                ));
+            }
+        };
+        set.extend(parts.map(|(_, name)| name.to_owned()));
+        Ok(())
+    }
+
+    /// From what the command line names.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Vec<Fault>> {
+        let mut down = Self::default();
+        let faults: Vec<Fault> = texts.into_iter().filter_map(|text| down.add(text).err()).collect();
+        if faults.is_empty() { Ok(down) } else { Err(faults) }
+    }
+
+    /// As the command line names them, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let sets = [
+            ("tunnel", &self.tunnels),
+            ("uplink", &self.uplinks),
+            ("router", &self.routers),
+            ("site", &self.sites),
+            ("node", &self.nodes),
+        ];
+        sets.iter().flat_map(|(kind, set)| set.iter().map(move |name| format!("{kind}/{name}"))).collect()
+    }
+
+    /// Whether nothing is down.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether everything named exists.
+    pub fn check(&self, spec: &NetworkSpec) -> Result<(), Vec<Fault>> {
+        let all = Self::everything(spec);
+        let faults: Vec<Fault> = [
+            ("tunnel", &self.tunnels, &all.tunnels),
+            ("uplink", &self.uplinks, &all.uplinks),
+            ("router", &self.routers, &all.routers),
+            ("site", &self.sites, &all.sites),
+            ("node", &self.nodes, &all.nodes),
+        ]
+        .into_iter()
+        .flat_map(|(kind, named, known)| {
+            named.difference(known).map(move |name| {
+                let fault = Fault::new("", format!("there is no {kind} `{name}`"));
+                if known.is_empty() { fault } else { fault.hint(format!("there are: {}", some_of(known))) }
+            })
+        })
+        .collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Every single thing that can be down.
+    pub fn everything(spec: &NetworkSpec) -> Self {
+        let ends = || spec.tunnels.iter().flat_map(|tunnel| &tunnel.ends);
+        let sites =
+            spec.routers.iter().map(|router| &router.site).chain(spec.nodes.iter().map(|node| &node.site));
+        Self {
+            tunnels: spec.tunnels.iter().map(|tunnel| tunnel.name.clone()).collect(),
+            uplinks: ends().map(|end| format!("{}/{}", end.router, end.uplink)).collect(),
+            routers: spec.routers.iter().map(|router| router.name.clone()).collect(),
+            sites: sites.cloned().collect(),
+            nodes: spec.nodes.iter().map(|node| node.name.clone()).collect(),
+        }
+    }
+}
+
+fn some_of(names: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 12;
+    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
 }

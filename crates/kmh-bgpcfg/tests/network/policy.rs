@@ -1,9 +1,9 @@
 //! What routers let in and out: route maps and packet filters, evaluated rule by rule, and settled over whole clusters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::support::{MINIMAL, article, cluster, lets_in, net, passes, plan, router, settle};
-use kmh_doc::network::{NetworkSpec, PeerKind, Zone};
+use crate::support::{MINIMAL, announced, article, cluster, lets_in, net, passes, plan, router, settle};
+use kmh_doc::network::{PeerKind, Zone};
 
 const NODES: &[u32] = &[64512];
 
@@ -138,30 +138,6 @@ fn a_pool_of_one_block_is_announced_as_it_is() {
     }
     assert!(passes(gw, "nodes-in-v4", net("10.200.0.0/26"), NODES));
     assert!(passes(gw, "nodes-in-v4", net("10.200.0.9/32"), NODES));
-}
-
-/// A block for each node and family, the services from each.
-fn announced(spec: &NetworkSpec) -> BTreeMap<String, Vec<ipnet::IpNet>> {
-    let services: Vec<ipnet::IpNet> = spec.routers[0]
-        .unreachable
-        .iter()
-        .map(|net| net.net())
-        .filter(|net| net.to_string().contains("201"))
-        .collect();
-    let mut blocks: BTreeMap<String, Vec<ipnet::IpNet>> = BTreeMap::new();
-    for (number, node) in spec.nodes.iter().enumerate() {
-        let pools = spec.calico.iter().filter(|r| {
-            r["kind"] == "IPPool"
-                && r["metadata"]["name"].as_str().unwrap().starts_with(&format!("pods.{}.", node.site))
-        });
-        for pool in pools {
-            let pool: ipnet::IpNet = pool["spec"]["cidr"].as_str().unwrap().parse().unwrap();
-            let own = pool.subnets(pool.max_prefix_len() - 6).unwrap().nth(number * 2 + 1).unwrap();
-            blocks.entry(node.name.clone()).or_default().push(own);
-        }
-        blocks.entry(node.name.clone()).or_default().extend(&services);
-    }
-    blocks
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_doc::network::{FirewallRule, NetworkSpec, PeerKind, PrefixRule, RouterPlan, Session, Zone};
+use kmh_doc::network::{FirewallRule, NetworkSpec, PeerKind, RouterPlan, Session, Zone};
 use kmh_model::{Model, Need};
+use kmh_route::filter::{matches_path, matches_prefix};
 
 /// The article's cluster.
 pub(crate) fn article() -> String {
@@ -30,17 +31,6 @@ pub(crate) fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-/// As FRR reads `permit PREFIX [ge N] [le N]`.
-fn permits(rule: &PrefixRule, prefix: IpNet) -> bool {
-    let own = rule.prefix.net();
-    let longest = match (rule.ge, rule.le) {
-        (None, None) => own.prefix_len(),
-        (Some(_), None) => own.max_prefix_len(),
-        (_, Some(le)) => le,
-    };
-    own.contains(&prefix) && (rule.ge.unwrap_or(own.prefix_len())..=longest).contains(&prefix.prefix_len())
-}
-
 /// Whether a route map lets a route pass.
 pub(crate) fn passes(router: &RouterPlan, map: &str, prefix: IpNet, path: &[u32]) -> bool {
     let map = router.route_maps.iter().find(|m| m.name == map).unwrap_or_else(|| panic!("no map {map}"));
@@ -55,7 +45,7 @@ pub(crate) fn passes(router: &RouterPlan, map: &str, prefix: IpNet, path: &[u32]
                 list.permit.iter().all(|rule| rule.prefix.is_v6() == list.v6),
                 "families mixed in {name}"
             );
-            list.permit.iter().any(|rule| permits(rule, prefix))
+            list.permit.iter().any(|rule| matches_prefix(rule, prefix))
         });
         let by_path = rule.as_path.as_ref().is_none_or(|name| {
             let list = router
@@ -63,20 +53,13 @@ pub(crate) fn passes(router: &RouterPlan, map: &str, prefix: IpNet, path: &[u32]
                 .iter()
                 .find(|list| list.name == *name)
                 .unwrap_or_else(|| panic!("no AS paths {name}"));
-            only(&list.permit, path)
+            matches_path(list.permit, path)
         });
         if by_list && by_path {
             return rule.permit;
         }
     }
     false
-}
-
-/// The one form of regular expression there is: `^N(_N)*$`.
-fn only(expression: &str, path: &[u32]) -> bool {
-    let asn = expression.strip_prefix('^').and_then(|rest| rest.split_once('(')).unwrap().0;
-    assert_eq!(expression, format!("^{asn}(_{asn})*$"));
-    !path.is_empty() && path.iter().all(|hop| hop.to_string() == asn)
 }
 
 /// Whether a packet that enters in `zone` may go on; `to` is `None` for the router itself.
@@ -107,16 +90,17 @@ pub(crate) fn lets_in(
 /// A route in a router's table: its AS path, and the neighbour that told it.
 pub(crate) type Table = BTreeMap<IpNet, BTreeSet<Vec<u32>>>;
 
-/// Every router's routes when all has settled: originated, and told by nodes and routers over the tunnels that are
-/// not cut. Each node announces `blocks(node)`, with its own AS as the whole path. All paths are kept, not only the
-/// best: what is absent here is absent in life.
+/// Every router's routes when all has settled: originated, and told by nodes, by the site's other router, and by routers
+/// over tunnels. What is in `cut` is down: tunnels and routers. Each node announces `blocks(node)`, with its own AS as
+/// the whole path (none at all inside its router's AS). All paths are kept, not only the best: what is absent here is
+/// absent in life.
 pub(crate) fn settle(
     spec: &NetworkSpec,
     blocks: &BTreeMap<String, Vec<IpNet>>,
     cut: &BTreeSet<String>,
 ) -> BTreeMap<String, Table> {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
-    for router in &spec.routers {
+    for router in spec.routers.iter().filter(|router| !cut.contains(&router.name)) {
         let table = tables.entry(router.name.clone()).or_default();
         for net in &router.originate {
             table.entry(net.net()).or_default().insert(Vec::new());
@@ -125,7 +109,8 @@ pub(crate) fn settle(
             for block in
                 blocks.get(&session.peer).into_iter().flatten().filter(|block| same_family(session, **block))
             {
-                let path = vec![session.peer_asn.get()];
+                let path: Vec<u32> =
+                    [session.peer_asn.get()].into_iter().filter(|asn| *asn != router.asn.get()).collect();
                 if passes(router, &session.import, *block, &path) {
                     table.entry(*block).or_default().insert(path);
                 }
@@ -134,12 +119,13 @@ pub(crate) fn settle(
     }
     loop {
         let mut news = Vec::new();
-        for router in &spec.routers {
-            for session in router
-                .sessions
-                .iter()
-                .filter(|s| s.tunnel.as_ref().is_some_and(|tunnel| !cut.contains(tunnel)))
-            {
+        for router in spec.routers.iter().filter(|router| !cut.contains(&router.name)) {
+            let lives = |session: &&Session| {
+                session.with != PeerKind::Node
+                    && !cut.contains(&session.peer)
+                    && !session.tunnel.as_ref().is_some_and(|tunnel| cut.contains(tunnel))
+            };
+            for session in router.sessions.iter().filter(lives) {
                 let peer = spec.routers.iter().find(|peer| peer.name == session.peer).unwrap();
                 let back = peer.sessions.iter().find(|s| s.peer_address == session.local_address).unwrap();
                 for (prefix, paths) in &tables[&peer.name] {
@@ -147,8 +133,11 @@ pub(crate) fn settle(
                         if !passes(peer, &back.export, *prefix, path) {
                             continue;
                         }
-                        let told: Vec<u32> =
-                            [peer.asn.get()].into_iter().chain(path.iter().copied()).collect();
+                        let told: Vec<u32> = [peer.asn.get()]
+                            .into_iter()
+                            .filter(|asn| *asn != router.asn.get())
+                            .chain(path.iter().copied())
+                            .collect();
                         // RFC 4271, 9.1.2: a path with the own AS in it is a loop.
                         if !told.contains(&router.asn.get())
                             && passes(router, &session.import, *prefix, &told)
@@ -167,6 +156,30 @@ pub(crate) fn settle(
             return tables;
         }
     }
+}
+
+/// A block for each node and family, the services from each.
+pub(crate) fn announced(spec: &NetworkSpec) -> BTreeMap<String, Vec<IpNet>> {
+    let services: Vec<IpNet> = spec.routers[0]
+        .unreachable
+        .iter()
+        .map(|net| net.net())
+        .filter(|net| net.to_string().contains("201"))
+        .collect();
+    let mut blocks: BTreeMap<String, Vec<IpNet>> = BTreeMap::new();
+    for (number, node) in spec.nodes.iter().enumerate() {
+        let pools = spec.calico.iter().filter(|r| {
+            r["kind"] == "IPPool"
+                && r["metadata"]["name"].as_str().unwrap().starts_with(&format!("pods.{}.", node.site))
+        });
+        for pool in pools {
+            let pool: IpNet = pool["spec"]["cidr"].as_str().unwrap().parse().unwrap();
+            let own = pool.subnets(pool.max_prefix_len() - 6).unwrap().nth(number * 2 + 1).unwrap();
+            blocks.entry(node.name.clone()).or_default().push(own);
+        }
+        blocks.entry(node.name.clone()).or_default().extend(&services);
+    }
+    blocks
 }
 
 fn same_family(session: &Session, prefix: IpNet) -> bool {
@@ -221,6 +234,43 @@ spec:
         pick("10.1.0.12", "fd00:1::12"),
         pick("10.2.0.11", "fd00:2::11"),
     )
+}
+
+/// The article's vps with two routers of one AS.
+pub(crate) fn two_routers() -> String {
+    article().replace("    - name: vps\n", "    - name: vps\n      gateway: 10.30.0.254\n").replace(
+        "uplinks: [{name: eth0, address: 203.0.113.7}]\n",
+        "uplinks: [{name: eth0, address: 203.0.113.7}]\n        \
+         - {name: gw-vps2, id: 4, kind: linux, bgp: frr, asn: 65030, address: 10.30.0.2, interface: eth1, uplinks: [{name: eth0, address: 203.0.113.8}]}\n",
+    )
+}
+
+/// The article's attic with a second line, which comes second.
+pub(crate) fn two_lines() -> String {
+    article().replace("10.255.0.0/22", "10.255.0.0/18").replace(
+        "rtt_ms: 15, rate: 40mbit}\n",
+        "rtt_ms: 15, rate: 40mbit}\n            - {name: lte, interface: opt9, nat: carrier}\n",
+    )
+}
+
+/// In another layout, with what that needs.
+pub(crate) fn laid_out(yaml: &str, layout: &str) -> String {
+    let mut yaml = yaml.replace("{layout: A}", &format!("{{layout: {layout}}}"));
+    if !yaml.contains("layout:") {
+        yaml = yaml.replacen("  sites:\n", &format!("  bgp: {{layout: {layout}}}\n  sites:\n"), 1);
+    }
+    if layout == "D" {
+        let mut asn = 64700;
+        let lines = yaml.lines().map(|line| {
+            if !line.starts_with("    - {name: ") || !line.contains("site: ") {
+                return line.to_owned();
+            }
+            asn += 1;
+            line.replacen("site: ", &format!("asn: {asn}, site: "), 1)
+        });
+        yaml = lines.map(|line| line + "\n").collect();
+    }
+    yaml
 }
 
 /// The smallest inventory that has a network.

@@ -37,7 +37,7 @@ pub(crate) enum Names {
     Node,
     /// A server on loopback: `localhost` or a loopback address; the node's own are allowed.
     Loopback,
-    /// The IKE identity.
+    /// The IKE identities, one for each line.
     Identity,
 }
 
@@ -171,7 +171,12 @@ pub(crate) fn alternatives(model: &Model, names: Names, machine: Option<&str>) -
     match names {
         Names::None => {}
         Names::Identity => {
-            found.dns.insert(format!("{machine}.{}.ipsec.internal", model.name));
+            let base = format!("{machine}.{}.ipsec.internal", model.name);
+            // Lines other than the first have an identity of their own.
+            let lines = model.router(machine).map_or(&[][..], |router| &router.uplinks);
+            let numbers = lines.iter().zip(1..).map(|(line, place)| line.id.unwrap_or(place));
+            found.dns.extend(numbers.filter(|number| *number != 1).map(|number| format!("line{number}.{base}")));
+            found.dns.insert(base);
         }
         Names::Node => {
             found.dns.insert(machine.to_owned());

@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use crate::formats;
+
 /// Index into [`Shapes`].
 pub(super) type Id = usize;
 
@@ -16,11 +18,19 @@ pub(super) enum Shape {
     Any,
     Null,
     Bool,
-    Integer { min: i128, max: i128 },
+    /// With the name of its format, where it is one that texts are explained by.
+    Integer {
+        min: i128,
+        max: i128,
+        format: Option<&'static str>,
+    },
     Number,
-    Text { format: Option<String> },
+    Text {
+        format: Option<String>,
+    },
     Word(Vec<String>),
-    List(Id),
+    /// Items, and how many there are to be when that is fixed.
+    List(Id, Option<usize>),
     Map(Fields),
     OneOf(Vec<Id>),
 }
@@ -148,9 +158,14 @@ impl<'a> Compiler<'a> {
             "string" => {
                 Shape::Text { format: schema.get("format").and_then(Value::as_str).map(str::to_owned) }
             }
-            "array" => Shape::List(
-                self.add(schema.get("items").filter(|items| items.is_object()).unwrap_or(&Value::Null)),
-            ),
+            "array" => {
+                let count = |key: &str| schema.get(key).and_then(Value::as_u64);
+                let fixed = count("minItems").filter(|least| count("maxItems") == Some(*least));
+                Shape::List(
+                    self.add(schema.get("items").filter(|items| items.is_object()).unwrap_or(&Value::Null)),
+                    fixed.and_then(|count| usize::try_from(count).ok()),
+                )
+            }
             "object" => Shape::Map(self.fields(schema)),
             _ => Shape::Any,
         }
@@ -181,7 +196,8 @@ impl<'a> Compiler<'a> {
 
 fn integer(schema: &Value) -> Shape {
     let bound = |key: &str| schema.get(key).and_then(Value::as_i64).map(i128::from);
-    let (min, max) = match schema.get("format").and_then(Value::as_str) {
+    let format = schema.get("format").and_then(Value::as_str);
+    let (min, max) = match format {
         Some("uint8") => (0, i128::from(u8::MAX)),
         Some("uint16") => (0, i128::from(u16::MAX)),
         Some("uint32") => (0, i128::from(u32::MAX)),
@@ -189,5 +205,9 @@ fn integer(schema: &Value) -> Shape {
         Some("int32") => (i128::from(i32::MIN), i128::from(i32::MAX)),
         _ => (i128::from(i64::MIN), i128::from(i64::MAX)),
     };
-    Shape::Integer { min: bound("minimum").unwrap_or(min), max: bound("maximum").unwrap_or(max) }
+    Shape::Integer {
+        min: bound("minimum").unwrap_or(min),
+        max: bound("maximum").unwrap_or(max),
+        format: (format == Some(formats::ASN)).then_some(formats::ASN),
+    }
 }

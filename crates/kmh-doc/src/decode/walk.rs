@@ -85,7 +85,7 @@ impl Walker<'_> {
             (Shape::OneOf(choices), _) => self.one_of(choices, tree, path),
             (Shape::Null, Value::Null) => Some(Json::Null),
             (Shape::Bool, Value::Bool(value)) => Some(Json::Bool(*value)),
-            (Shape::Integer { min, max }, Value::Number(text)) if tree::integer(text).is_some() => {
+            (Shape::Integer { min, max, format }, Value::Number(text)) if tree::integer(text).is_some() => {
                 let number = tree::integer(text)?;
                 if (*min..=*max).contains(&number) {
                     return Some(tree.to_json());
@@ -95,8 +95,16 @@ impl Walker<'_> {
                     path,
                     tree.place,
                     format!("`{text}` is not between {min} and {max}"),
-                    None,
+                    format.map(|_| formats::PRIVATE_ASNS.to_owned()),
                 )
+            }
+            (Shape::Integer { format: Some(formats::ASN), .. }, Value::Number(text) | Value::Text(text))
+                if formats::plain_asn(text).is_some() =>
+            {
+                let plain = formats::plain_asn(text)?;
+                let message = format!("{} is no AS number as a plain number", quoted(text));
+                let hint = format!("write {plain}; dots and letters mean something else to every program");
+                self.refuse(Code::BadAsn, path, tree.place, message, Some(hint))
             }
             (Shape::Number, Value::Number(_)) => Some(tree.to_json()),
             (Shape::Text { format }, Value::Text(text)) => match format
@@ -137,7 +145,16 @@ impl Walker<'_> {
                     best(text, words, 0.8).or_else(|| listed("write", words)),
                 )
             }
-            (Shape::List(item), Value::List(items)) => Some(self.list(*item, items, path)),
+            (Shape::List(_, Some(count)), Value::List(items)) if items.len() != *count => {
+                let message = format!("expected a list of {count}, found one of {}", items.len());
+                self.refuse(Code::WrongType, path, tree.place, message, None)
+            }
+            (Shape::List(item, count), Value::List(items)) => {
+                let list = self.list(*item, items, path);
+                // With one of them gone, the others do not say what was meant.
+                let whole = count.is_none_or(|count| list.as_array().is_some_and(|list| list.len() == count));
+                whole.then_some(list)
+            }
             (Shape::Map(fields), Value::Map(entries)) => self.map(fields, entries, tree.place, path),
             (shape, found) => self.wrong_type(shape, found, tree.place, path),
         }
@@ -154,12 +171,12 @@ impl Walker<'_> {
             (Shape::Bool, Value::Text(_)) => {
                 Some("write `true` or `false`; `yes`, `no`, `on` and `off` are text".to_owned())
             }
-            (Shape::List(_), Value::Map(_)) => Some("write `- ` in front of each item".to_owned()),
-            (Shape::List(_), Value::Text(_) | Value::Number(_)) => {
+            (Shape::List(..), Value::Map(_)) => Some("write `- ` in front of each item".to_owned()),
+            (Shape::List(..), Value::Text(_) | Value::Number(_)) => {
                 Some("write it in brackets: `[…]`".to_owned())
             }
             (Shape::Map(_), Value::Null) => Some("remove the key, or write `{}`".to_owned()),
-            (Shape::List(_), Value::Null) => Some("remove the key, or write `[]`".to_owned()),
+            (Shape::List(..), Value::Null) => Some("remove the key, or write `[]`".to_owned()),
             _ => None,
         };
         self.refuse(
@@ -338,7 +355,7 @@ impl Walker<'_> {
             | (Shape::Bool, Value::Bool(_))
             | (Shape::Integer { .. } | Shape::Number, Value::Number(_))
             | (Shape::Text { .. } | Shape::Word(_), Value::Text(_))
-            | (Shape::List(_), Value::List(_)) => 1,
+            | (Shape::List(..), Value::List(_)) => 1,
             _ => 0,
         }
     }
@@ -352,7 +369,7 @@ fn expected(shape: &Shape) -> &'static str {
         Shape::Integer { .. } => "a whole number",
         Shape::Number => "a number",
         Shape::Text { .. } | Shape::Word(_) => "text",
-        Shape::List(_) => "a list",
+        Shape::List(..) => "a list",
         Shape::Map(_) => "a mapping",
     }
 }

@@ -5,6 +5,7 @@
 //! ca/NAME.{crt,key}     cluster, etcd, front-proxy, ipsec
 //! cluster/NAME.{crt,key}, nodes/NODE/NAME.{crt,key}, routers/ROUTER/NAME.{crt,key}
 //! keys/NAME.key         service-account, encryption
+//! keys/bgp/SITE.key, keys/psk/TUNNEL.key
 //! pending.json          only while a run writes: the names that it is about to replace
 //! ```
 //!

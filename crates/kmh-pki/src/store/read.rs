@@ -15,7 +15,7 @@ use super::{FOLDERS, PENDING, Store, UNFINISHED, failed};
 use crate::cert::Certificate;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::{Key, Secret};
-use crate::table::RANDOM;
+use crate::table::{RANDOM, TEXT, TEXT_LENGTHS};
 use crate::want::Wants;
 
 /// No file of a store is larger.
@@ -60,19 +60,20 @@ impl Store {
                 Err(failure) => fail(failure),
             }
         }
-        for wanted in &wants.keys {
-            match self.see_key(wanted.name, wanted.algorithm) {
+        for wanted in wants.keys.values() {
+            match self.see_key(&wanted.name, wanted.algorithm) {
                 Ok((half, readable)) => {
                     observed.readable.extend(readable.then(|| format!("{}.key", wanted.name)));
-                    observed.keys.insert(wanted.name.to_owned(), half);
+                    observed.keys.insert(wanted.name.clone(), half);
                 }
                 Err(failure) => fail(failure),
             }
         }
-        observed.leftover = names
-            .into_iter()
-            .filter(|name| !wants.certificates.contains_key(name) && !name.starts_with("keys/"))
-            .collect();
+        let (keys, certificates): (BTreeSet<_>, BTreeSet<_>) =
+            names.into_iter().partition(|name| name.starts_with("keys/"));
+        observed.leftover =
+            certificates.into_iter().filter(|name| !wants.certificates.contains_key(name)).collect();
+        observed.unused = keys.into_iter().filter(|name| !wants.keys.contains_key(name)).collect();
         failures.map_or(Ok(observed), Err)
     }
 
@@ -104,17 +105,16 @@ impl Store {
     fn see_key(&self, name: &str, algorithm: &str) -> Result<(Half<Bare>, bool), Failure> {
         let Some((bytes, mode)) = self.file(name, "key")? else { return Ok((Half::Absent, false)) };
         let secret = Secret::new(bytes);
-        let half = if algorithm == RANDOM {
-            match secret.octets().len() {
-                32 => Half::There(Bare { public: None }),
-                0 => Half::Damaged("it is empty"),
-                _ => Half::Damaged("it is not 32 octets long"),
-            }
-        } else {
-            match secret.key_pair() {
+        let half = match algorithm {
+            RANDOM | TEXT if secret.octets().is_empty() => Half::Damaged("it is empty"),
+            RANDOM if secret.octets().len() == 32 => Half::There(Bare { public: None }),
+            RANDOM => Half::Damaged("it is not 32 octets long"),
+            TEXT if secret.is_text(TEXT_LENGTHS) => Half::There(Bare { public: None }),
+            TEXT => Half::Damaged("it is not 22 to 80 letters and digits, a letter first"),
+            _ => match secret.key_pair() {
                 Ok(key) => Half::There(Bare { public: Some(key.public_pem()) }),
                 Err(why) => Half::Damaged(why),
-            }
+            },
         };
         Ok((half, mode & 0o077 != 0))
     }
@@ -166,7 +166,8 @@ impl Store {
             };
             for name in names {
                 let inner = format!("{folder}/{name}");
-                if matches!(folder.as_str(), "nodes" | "routers") && self.root.join(&inner).is_dir() {
+                if matches!(folder.as_str(), "keys" | "nodes" | "routers") && self.root.join(&inner).is_dir()
+                {
                     folders.push(inner);
                 } else {
                     visit(&inner);

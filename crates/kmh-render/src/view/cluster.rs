@@ -1,6 +1,10 @@
 //! Views of the cluster's manifests.
 
+use std::collections::BTreeMap;
+
+use kmh_doc::bundle::Encoding;
 use kmh_doc::inventory::TaintEffect;
+use kmh_doc::network::{PeerKind, RouterPlan};
 use kmh_doc::pki::Class;
 use kmh_model::{CONTROL_PLANE_TAINT, Node};
 use serde::Serialize;
@@ -9,8 +13,8 @@ use crate::fault::Fault;
 use crate::safe;
 use crate::shared::ClusterTarget;
 use crate::versions;
-use crate::view::View;
 use crate::view::node::proxy_mode;
+use crate::view::{Slots, View};
 use crate::yaml;
 
 /// Where `00-rbac.yaml` is put.
@@ -30,6 +34,53 @@ pub(crate) fn rbac(t: &ClusterTarget<'_>) -> Result<View, Fault> {
         kubelet_client: &pki.certificate(Class::ApiserverKubeletClient, name)?.common_name,
         admins: &pki.certificate(Class::Admin, name)?.organizations,
     }))
+}
+
+/// Where the passwords of BGP sessions are put: applied before the resources that name them.
+pub(crate) const PASSWORDS: &str = "/etc/kubernetes/cluster/12-bgp-passwords.yaml";
+/// The Secret that the BGPPeers name.
+const SECRET: &str = "kmh-bgp-passwords";
+
+#[derive(Serialize)]
+struct Passwords<'a> {
+    name: &'static str,
+    passwords: Vec<Password<'a>>,
+}
+
+#[derive(Serialize)]
+struct Password<'a> {
+    site: &'a str,
+    mark: String,
+}
+
+/// The key of each site whose nodes sign their sessions, by site.
+fn signed<'a>(t: &ClusterTarget<'a>) -> BTreeMap<&'a str, &'a str> {
+    let sessions = |router: &'a RouterPlan| {
+        let listened = router.listen.iter().map(|listen| &listen.like);
+        router.sessions.iter().filter(|session| session.with == PeerKind::Node).chain(listened)
+    };
+    let routers = t.shared.network.routers.iter();
+    routers
+        .flat_map(|router| {
+            sessions(router).filter_map(|one| Some((router.site.as_str(), one.password.as_deref()?)))
+        })
+        .collect()
+}
+
+/// Whether any session with a node has a password.
+pub(crate) fn has_passwords(t: &ClusterTarget<'_>) -> bool {
+    !signed(t).is_empty()
+}
+
+/// `12-bgp-passwords.yaml`.
+pub(crate) fn passwords(t: &ClusterTarget<'_>) -> Result<View, Fault> {
+    let mut slots = Slots::default();
+    let passwords = signed(t).into_iter().map(|(site, key)| {
+        let mark = slots.put(t.shared.pki.secret(key)?, Encoding::Base64);
+        Ok(Password { site: safe::name(site)?, mark })
+    });
+    let passwords = passwords.collect::<Result<_, Fault>>()?;
+    Ok(View::with(Passwords { name: SECRET, passwords }, slots))
 }
 
 #[derive(Serialize)]
@@ -114,6 +165,8 @@ struct Apply {
     crds: &'static str,
     /// The manifest that gives the admins their rights.
     rbac: &'static str,
+    /// The manifest of passwords, and the name of what it makes, when an earlier one has to be taken back.
+    no_passwords: Option<(&'static str, &'static str)>,
     /// haproxy's port on every loopback.
     port: u16,
     /// How `ssh` is to be called to get to the machine.
@@ -135,6 +188,7 @@ pub(crate) fn apply(t: &ClusterTarget<'_>) -> Result<View, Fault> {
     Ok(View::of(Apply {
         crds: versions::CRDS,
         rbac: RBAC,
+        no_passwords: (!has_passwords(t)).then_some((PASSWORDS, SECRET)),
         port: t.shared.api.local_port,
         login: login(t.host)?,
         authority: format!("{}.crt", safe::word(&pki.only(Class::ClusterCa)?.name)?),

@@ -1,7 +1,5 @@
 //! Views of nftables on Linux routers: what the network document lets through, and nothing else.
 
-use std::fmt::Write as _;
-
 use ipnet::IpNet;
 use kmh_doc::Cidr;
 use kmh_doc::network::{FirewallRule, Zone};
@@ -21,6 +19,10 @@ struct Nft<'a> {
     zones: String,
     inner: String,
     clamps: Vec<Clamp<'a>>,
+    /// What passes without a connection.
+    untracked: Vec<String>,
+    /// Destinations that never leave by a line.
+    inside: Vec<String>,
     input: Vec<String>,
     forward: Vec<String>,
     masquerade: Vec<String>,
@@ -67,7 +69,7 @@ pub(crate) fn router(t: &RouterTarget<'_>) -> Result<View, Fault> {
         // Another segment's interface is not known: anything that is none of ours, told apart by its source.
         Zone::Lan(_) => Some(format!("iifname != {all}")),
     };
-    let (mut input, mut forward) = (Vec::new(), Vec::new());
+    let (mut input, mut forward, mut untracked) = (Vec::new(), Vec::new(), Vec::new());
     for rule in &t.plan.firewall {
         // In a namespace, the charon that answers from the Internet is the host's.
         if rule.zone == Zone::Wan && t.router.netns.is_some() {
@@ -75,15 +77,14 @@ pub(crate) fn router(t: &RouterTarget<'_>) -> Result<View, Fault> {
         }
         let Some(zone) = zone(&rule.zone) else { continue };
         let chain = if rule.to.is_empty() { &mut input } else { &mut forward };
-        chain.extend(rules(rule, &zone)?);
+        chain.extend(rules(rule, &zone, "accept")?);
+        if rule.stateless {
+            untracked.extend(rules(rule, &zone, "notrack")?);
+        }
     }
     let clamps = t.tunnels.iter().map(|end| {
-        let mtu = end.tunnel.mtu;
-        Ok(Clamp {
-            interface: safe::interface(&end.here.interface)?,
-            v4: mtu.saturating_sub(40),
-            v6: mtu.saturating_sub(60),
-        })
+        let [v4, v6] = end.tunnel.mss;
+        Ok(Clamp { interface: safe::interface(&end.here.interface)?, v4, v6 })
     });
     Ok(View::of(Nft {
         netns: namespace(t),
@@ -92,6 +93,8 @@ pub(crate) fn router(t: &RouterTarget<'_>) -> Result<View, Fault> {
         zones: all.clone(),
         inner: interfaces(inner),
         clamps: clamps.collect::<Result<_, Fault>>()?,
+        untracked,
+        inside: destinations(&t.plan.unreachable),
         input,
         forward,
         // Once is enough: a namespace's packets are translated by its host.
@@ -109,38 +112,58 @@ pub(crate) fn host(t: &RouterTarget<'_>) -> Result<View, Fault> {
     }))
 }
 
-/// Sources and destinations of what is translated where it leaves to the Internet: the site's nodes and pods, to
-/// anywhere but the cluster. IPv6 only for unique local addresses (RFC 4193), which the Internet does not route.
+/// Sources and destinations of what is translated where it leaves to the Internet.
 fn masquerade(t: &RouterTarget<'_>) -> Vec<String> {
-    let model = t.shared.model;
-    let sources: Vec<IpNet> = t.site.networks.iter().chain(&t.site.pods).copied().collect();
-    let nodes = model.sites.values().flat_map(|site| &site.networks);
-    let inside: Vec<IpNet> = [&model.pods, &model.services, &model.load_balancers, &model.tunnel_ranges]
-        .into_iter()
-        .flatten()
-        .chain(nodes)
-        .copied()
-        .collect();
-    let local = |net: &&IpNet| match net {
-        IpNet::V4(_) => true,
-        IpNet::V6(net) => net.addr().octets()[0] & 0xfe == 0xfc,
-    };
-    [("ip", false), ("ip6", true)]
-        .into_iter()
-        .filter_map(|(keyword, v6)| {
-            let of_family = |net: &&IpNet| net.addr().is_ipv6() == v6;
-            let mut from: Vec<_> = sources.iter().filter(of_family).filter(local).collect();
-            let mut not_to: Vec<_> = inside.iter().filter(of_family).collect();
-            from.sort();
-            not_to.sort();
-            let line = format!("{keyword} saddr {} {keyword} daddr != {}", set(&from), set(&not_to));
-            (!from.is_empty()).then_some(line)
+    let rules = t.plan.masquerade.iter().flat_map(|rule| {
+        FAMILIES.into_iter().filter_map(|family| {
+            let (from, except) = (family.of(&rule.from), family.of(&rule.except));
+            let mut line = (!from.is_empty()).then(|| family.side("saddr", "", &from))?;
+            if !except.is_empty() {
+                line += &family.side("daddr", "!= ", &except);
+            }
+            Some(line.trim_start().to_owned())
         })
-        .collect()
+    });
+    rules.collect()
+}
+
+/// Destinations, one match a family.
+fn destinations(nets: &[Cidr]) -> Vec<String> {
+    let of = |family: Family| {
+        let nets = family.of(nets);
+        (!nets.is_empty()).then(|| family.side("daddr", "", &nets).trim_start().to_owned())
+    };
+    FAMILIES.into_iter().filter_map(of).collect()
+}
+
+/// A family's words.
+#[derive(Clone, Copy)]
+struct Family {
+    keyword: &'static str,
+    nfproto: &'static str,
+    v6: bool,
+}
+
+const FAMILIES: [Family; 2] = [
+    Family { keyword: "ip", nfproto: "ipv4", v6: false },
+    Family { keyword: "ip6", nfproto: "ipv6", v6: true },
+];
+
+impl Family {
+    /// The family's networks, joined where they touch: nftables takes no set whose elements overlap.
+    fn of(self, nets: &[Cidr]) -> Vec<IpNet> {
+        let nets: Vec<IpNet> =
+            nets.iter().map(|net| net.net()).filter(|net| self.v6 == net.addr().is_ipv6()).collect();
+        IpNet::aggregate(&nets)
+    }
+
+    fn side(self, side: &str, sign: &str, nets: &[IpNet]) -> String {
+        format!(" {} {side} {sign}{}", self.keyword, set(nets))
+    }
 }
 
 /// One rule of the document as lines of nftables, one a family where it names networks.
-fn rules(rule: &FirewallRule, zone: &str) -> Result<Vec<String>, Fault> {
+fn rules(rule: &FirewallRule, zone: &str, verdict: &str) -> Result<Vec<String>, Fault> {
     let ports = if rule.ports.is_empty() { String::new() } else { format!(" dport {}", set(&rule.ports)) };
     let protocol = match rule.protocol.as_str() {
         name @ ("tcp" | "udp") if !ports.is_empty() => format!(" {name}{ports}"),
@@ -154,29 +177,28 @@ fn rules(rule: &FirewallRule, zone: &str) -> Result<Vec<String>, Fault> {
             )));
         }
     };
-    let end = format!("{protocol} accept comment \"{}\"", remark(&rule.description));
+    let end = format!("{protocol} {verdict} comment \"{}\"", remark(&rule.description));
     if rule.from.is_empty() && rule.to.is_empty() {
         return Ok(vec![format!("{zone}{end}")]);
     }
     let mut lines = Vec::new();
-    for (keyword, nfproto, v6) in [("ip", "ipv4", false), ("ip6", "ipv6", true)] {
-        let of = |nets: &[Cidr]| nets.iter().copied().filter(|net| net.is_v6() == v6).collect::<Vec<_>>();
-        let (from, to, except) = (of(&rule.from), of(&rule.to), of(&rule.except));
+    for family in FAMILIES {
+        let (from, to, except) = (family.of(&rule.from), family.of(&rule.to), family.of(&rule.except));
         // Named in one family only: nothing for the other.
         if (from.is_empty() && !rule.from.is_empty()) || (to.is_empty() && !rule.to.is_empty()) {
             continue;
         }
-        let mut line = format!("{zone} meta nfproto {nfproto}");
+        let mut line = format!("{zone} meta nfproto {}", family.nfproto);
         for (side, nets) in [("saddr", &from), ("daddr", &to)] {
             // Everything is no restriction, and no element of a set beside others.
-            if !nets.is_empty() && nets.iter().all(|net| net.net().prefix_len() > 0) {
-                let _ = write!(line, " {keyword} {side} {}", set(nets));
+            if !nets.is_empty() && nets.iter().all(|net| net.prefix_len() > 0) {
+                line += &family.side(side, "", nets);
             }
         }
         if !except.is_empty() {
-            let _ = write!(line, " {keyword} daddr != {}", set(&except));
+            line += &family.side("daddr", "!= ", &except);
         }
-        lines.push(format!("{line}{end}"));
+        lines.push(line + &end);
     }
     Ok(lines)
 }

@@ -1,6 +1,7 @@
 //! Views of a Linux router's links: its namespace, its uplink and node segment, its XFRM interfaces.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 
 use kmh_model::Router;
 use serde::Serialize;
@@ -107,6 +108,9 @@ pub(crate) fn namespace<'a>(t: &RouterTarget<'a>) -> &'a str {
 struct Tunnels<'a> {
     netns: &'a str,
     tunnels: Vec<Tunnel<'a>>,
+    lines: Vec<Line<'a>>,
+    /// Numbers that lines of this router can have: of rules to take away before the present ones are written.
+    numbers: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -117,6 +121,27 @@ struct Tunnel<'a> {
     index: u32,
     mtu: u16,
     addresses: Vec<String>,
+}
+
+/// One of several lines: what is sent from its address leaves by it.
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    interface: &'a str,
+    address: IpAddr,
+    /// `-4` or `-6`.
+    family: &'static str,
+    number: u32,
+}
+
+/// The most lines that a router has.
+const LINES: u32 = 4;
+/// Below the numbers of the rules that the kernel begins with (32766, 32767), above those that people take.
+const FIRST_TABLE: u32 = 1000;
+
+/// Number of a line's routing table and of its rules: ids are below 4096, lines are numbered from 1.
+fn line_number(router: u16, line: u32) -> u32 {
+    FIRST_TABLE + u32::from(router) * LINES + line.saturating_sub(1)
 }
 
 /// `tunnels.sh`.
@@ -134,7 +159,42 @@ pub(crate) fn tunnels(t: &RouterTarget<'_>) -> Result<View, Fault> {
                 .collect(),
         })
     });
-    Ok(View::of(Tunnels { netns: namespace(t), tunnels: tunnels.collect::<Result<_, Fault>>()? }))
+    Ok(View::of(Tunnels {
+        netns: namespace(t),
+        tunnels: tunnels.collect::<Result<_, Fault>>()?,
+        lines: lines(t)?,
+        numbers: (1..=LINES).map(|line| line_number(t.router.id, line)).collect(),
+    }))
+}
+
+/// The router's lines, when there are several: with one, the routes are those that the machine has.
+fn lines<'a>(t: &RouterTarget<'a>) -> Result<Vec<Line<'a>>, Fault> {
+    let mut lines = Vec::new();
+    if t.router.uplinks.len() < 2 {
+        return Ok(lines);
+    }
+    let mut seen = BTreeSet::new();
+    for (place, uplink) in (1_u32..).zip(&t.router.uplinks) {
+        let name = uplink.name.as_str();
+        let Some(end) = t.tunnels.iter().find(|end| end.here.uplink == name) else { continue };
+        let address = end.here.local_address.ok_or_else(|| {
+            Fault::new(format!(
+                "router `{}` does not say its address on the line `{name}`, by which that line's packets are known",
+                t.router.name
+            ))
+            .hint("add `local_address`")
+        })?;
+        if seen.insert(address) {
+            lines.push(Line {
+                name: safe::name(name)?,
+                interface: safe::interface(&end.here.uplink_interface)?,
+                address,
+                family: if address.is_ipv6() { "-6" } else { "-4" },
+                number: line_number(t.router.id, uplink.id.map_or(place, u32::from)),
+            });
+        }
+    }
+    Ok(lines)
 }
 
 #[derive(Serialize)]
@@ -152,6 +212,12 @@ pub(crate) fn place(t: &RouterTarget<'_>) -> Result<View, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_line_has_a_number_of_its_own_below_the_kernels() {
+        assert_eq!([line_number(1, 1), line_number(1, 4), line_number(2, 1)], [1004, 1007, 1008]);
+        assert!(line_number(4095, LINES) < 32_766);
+    }
 
     #[test]
     fn every_router_has_a_link_of_its_own() {

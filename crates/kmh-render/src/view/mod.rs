@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::engine::{Slot, mark};
 
+pub(crate) mod bird;
 pub(crate) mod cluster;
 pub(crate) mod control;
 pub(crate) mod firewall;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::safe;
 use crate::shared::{End, RouterTarget};
-use crate::view::ipsec::is_translated;
+use crate::view::ipsec::{Suite, suite};
 use crate::view::{Slots, View, pfrules};
 
 /// Names under which pfSense's configuration refers to kmh's certificates.
@@ -28,38 +28,29 @@ struct Settings {
 
 /// `settings.json`; `frr` is the text of the router's `frr.conf`.
 pub(crate) fn settings(t: &RouterTarget<'_>, frr: &str) -> Result<View, Fault> {
-    let pki = &t.shared.pki;
     let router = t.router.name.as_str();
-    let certificate = pki.certificate(Class::IpsecRouter, router)?;
-    let authority = pki.certificate(Class::IpsecCa, router)?;
-    let key = certificate.key.as_deref().ok_or_else(|| {
-        Fault::new(format!("the store does not hold the key of `{}`, which pfSense needs", certificate.name))
-    })?;
     let mut slots = Slots::default();
     let mut phase1 = Vec::new();
     let mut phase2 = Vec::new();
     for end in t.tunnels {
-        phase1.push(first_phase(t, end)?);
+        phase1.push(first_phase(t, end, &mut slots)?);
         phase2.extend(second_phase(end)?);
     }
+    let (ca, cert) = certificates(t, &mut slots)?;
     let segment = t.router.interface.as_ref().ok_or_else(|| {
         Fault::new(format!("router `{router}` does not say its interface on the node segment"))
             .hint("add `interface: opt1`")
     })?;
-    let filter = pfrules::filter(t, segment.as_str())?;
-    let settings = json!({
+    let mut filter = pfrules::filter(t, segment.as_str())?;
+    let outbound = filter.outbound(t)?;
+    let signatures = signatures(t, &mut slots)?;
+    let mut settings = json!({
         "format": "kmh.pfsense-settings/1",
         "router": router,
         // pf clamps TCP to this less 40 octets for IPv4, less 60 for IPv6: for tunnels' traffic of the node segment.
         "interfaces": {segment.as_str(): {"mss": t.shared.network.pod_mtu.to_string()}},
-        "ca": [{"refid": CA_REF, "descr": "kmh: tunnels", "crt": STANDARD.encode(&authority.pem)}],
-        "cert": [{
-            "refid": CERT_REF,
-            "descr": "kmh: this router",
-            "caref": CA_REF,
-            "crt": STANDARD.encode(&certificate.pem),
-            "prv": slots.put(key, Encoding::Base64),
-        }],
+        "ca": ca,
+        "cert": cert,
         "ipsec": {"filtermode": "enc", "phase1": phase1, "phase2": phase2},
         "aliases": {"alias": filter.aliases},
         "filter": {"rule": filter.rules},
@@ -68,7 +59,7 @@ pub(crate) fn settings(t: &RouterTarget<'_>, frr: &str) -> Result<View, Fault> {
             // With the raw text the package reads nothing else of these, but the daemons to start.
             "frrbgp": {"config": [{"enable": "on", "asnum": t.plan.asn.to_string()}]},
             "frrbfd": {"config": [{"enable": "on"}]},
-            "frrglobalraw": {"config": [{"frr": STANDARD.encode(frr)}]},
+            "frrglobalraw": {"config": [{"frr": STANDARD.encode(frr), "row": signatures}]},
         },
         "tunnels": t.tunnels.iter().map(|end| json!({
             "name": end.tunnel.name,
@@ -76,10 +67,62 @@ pub(crate) fn settings(t: &RouterTarget<'_>, frr: &str) -> Result<View, Fault> {
             "mtu": end.tunnel.mtu,
         })).collect::<Vec<_>>(),
     });
+    // Only where it is needed: somebody's own mode stays otherwise.
+    if !outbound.is_empty() {
+        settings["nat"] = json!({"outbound": {"mode": "hybrid", "rule": outbound}});
+    }
     Ok(View::with(Settings { settings }, slots))
 }
 
-fn first_phase(t: &RouterTarget<'_>, end: &End<'_>) -> Result<Value, Fault> {
+/// The CA of the tunnels and this router's certificate; neither where every tunnel has a pre-shared key.
+fn certificates(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<(Value, Value), Fault> {
+    if !t.tunnels.is_empty() && t.tunnels.iter().all(|end| end.tunnel.psk.is_some()) {
+        return Ok((json!([]), json!([])));
+    }
+    let pki = &t.shared.pki;
+    let router = t.router.name.as_str();
+    let certificate = pki.certificate(Class::IpsecRouter, router)?;
+    let authority = pki.certificate(Class::IpsecCa, router)?;
+    let key = certificate.key.as_deref().ok_or_else(|| {
+        Fault::new(format!("the store does not hold the key of `{}`, which pfSense needs", certificate.name))
+    })?;
+    Ok((
+        json!([{"refid": CA_REF, "descr": "kmh: tunnels", "crt": STANDARD.encode(&authority.pem)}]),
+        json!([{
+            "refid": CERT_REF,
+            "descr": "kmh: this router",
+            "caref": CA_REF,
+            "crt": STANDARD.encode(&certificate.pem),
+            "prv": slots.put(key, Encoding::Base64),
+        }]),
+    ))
+}
+
+/// Keys of signed sessions, one row for a session: FRR only switches signatures on, FreeBSD's kernel has the keys.
+/// In both directions, because what comes in is verified too (tcp(4)).
+fn signatures(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<Vec<Value>, Fault> {
+    if let Some(listen) = t.plan.listen.iter().find(|listen| listen.like.password.is_some()) {
+        // Linux has an option for a prefix (TCP_MD5SIG_EXT), FreeBSD has none, and FRR then leaves the range unsigned.
+        return Err(Fault::new(format!(
+            "pfSense router `{}` cannot sign sessions with whoever calls from {}",
+            t.router.name, listen.range
+        ))
+        .hint("set `bgp.node_peers: each`, or `bgp.passwords: false`"));
+    }
+    let signed = t.plan.sessions.iter().filter_map(|session| Some((session, session.password.as_deref()?)));
+    signed
+        .map(|(session, password)| {
+            Ok(json!({
+                "tcpsigsrc": session.local_address,
+                "tcpsigdst": session.peer_address,
+                "tcpsigpw": slots.put(t.shared.pki.secret(password)?, Encoding::Raw),
+                "tcpsigbidir": "on",
+            }))
+        })
+        .collect()
+}
+
+fn first_phase(t: &RouterTarget<'_>, end: &End<'_>, slots: &mut Slots) -> Result<Value, Fault> {
     let name = safe::name(&end.tunnel.name)?;
     let remote = end.there.remote_address.as_deref().ok_or_else(|| {
         Fault::new(format!(
@@ -94,9 +137,9 @@ fn first_phase(t: &RouterTarget<'_>, end: &End<'_>) -> Result<Value, Fault> {
         Ok(std::net::IpAddr::V6(_)) => "inet6",
         Err(_) => "both",
     };
-    let translated = is_translated(t.shared.model, end.here) || is_translated(t.shared.model, end.there);
     let start = if end.here.initiates { "start" } else { "none" };
-    Ok(json!({
+    let Suite { name: cipher, length, hash, group, .. } = suite(end.tunnel.cipher);
+    let mut fields = json!({
         "descr": format!("kmh:{name}"),
         "ikeid": end.tunnel.index,
         "iketype": "ikev2",
@@ -107,32 +150,56 @@ fn first_phase(t: &RouterTarget<'_>, end: &End<'_>) -> Result<Value, Fault> {
         "myid_data": safe::word(&end.here.identity)?,
         "peerid_type": "fqdn",
         "peerid_data": safe::word(&end.there.identity)?,
-        "authentication_method": "cert",
-        "certref": CERT_REF,
-        "caref": CA_REF,
-        // aes256gcm16-prfsha384-ecp384; with an AEAD cipher the hash is the PRF.
+        // With an AEAD cipher the hash is the PRF.
         "encryption": {"item": [{
-            "encryption-algorithm": {"name": "aes256gcm", "keylen": "128"},
-            "hash-algorithm": "sha384",
-            "dhgroup": "20",
+            "encryption-algorithm": algorithm(cipher, length),
+            "hash-algorithm": hash,
+            "dhgroup": group,
         }]},
         "lifetime": "28800",
-        "nat_traversal": if translated { "force" } else { "on" },
+        "nat_traversal": if end.tunnel.nat_t { "force" } else { "on" },
         "mobike": "on",
         "startaction": start,
         "closeaction": start,
         "dpd_delay": "10",
         "dpd_maxfail": "5",
-    }))
+    });
+    match end.tunnel.psk.as_deref() {
+        Some(key) => {
+            fields["authentication_method"] = json!("pre_shared_key");
+            fields["pre-shared-key"] = json!(slots.put(t.shared.pki.secret(key)?, Encoding::Raw));
+        }
+        None => {
+            fields["authentication_method"] = json!("cert");
+            fields["certref"] = json!(CERT_REF);
+            fields["caref"] = json!(CA_REF);
+        }
+    }
+    // From another line to the same address: pfSense takes that only with this, and then leaves the way there to the
+    // rules that send each line's own packets by its own gateway.
+    let remotes = t.tunnels.iter().filter_map(|other| other.there.remote_address.as_deref());
+    if remotes.filter(|other| *other == remote).count() > 1 {
+        fields["gw_duplicates"] = json!("");
+    }
+    Ok(fields)
+}
+
+/// A cipher; without a length where pfSense has none to choose.
+fn algorithm(cipher: &str, length: Option<&str>) -> Value {
+    match length {
+        Some(length) => json!({"name": cipher, "keylen": length}),
+        None => json!({"name": cipher}),
+    }
 }
 
 /// One a family; both share the reqid, and with it the interface.
 fn second_phase(end: &End<'_>) -> Result<Vec<Value>, Fault> {
     let name = safe::name(&end.tunnel.name)?;
+    let Suite { name: cipher, length, hmac, group, .. } = suite(end.tunnel.cipher);
     let families = end.here.addresses.iter().zip(&end.there.addresses).zip(&end.tunnel.networks);
     Ok(families
         .map(|((here, there), net)| {
-            json!({
+            let mut fields = json!({
                 "descr": format!("kmh:{name}"),
                 "ikeid": end.tunnel.index,
                 "uniqid": format!("kmh{}{}", end.tunnel.index, if here.is_ipv6() { "v6" } else { "v4" }),
@@ -141,11 +208,15 @@ fn second_phase(end: &End<'_>) -> Result<Vec<Value>, Fault> {
                 "localid": {"type": "network", "address": here, "netbits": net.net().prefix_len()},
                 "remoteid": {"type": "address", "address": there},
                 "protocol": "esp",
-                "encryption-algorithm-option": [{"name": "aes256gcm", "keylen": "128"}],
-                "pfsgroup": "20",
+                "encryption-algorithm-option": [algorithm(cipher, length)],
+                "pfsgroup": group,
                 "lifetime": "3600",
                 "keepalive": "disabled",
-            })
+            });
+            if let Some(hmac) = hmac {
+                fields["hash-algorithm-option"] = json!([hmac]);
+            }
+            fields
         })
         .collect())
 }

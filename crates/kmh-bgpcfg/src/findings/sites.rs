@@ -1,0 +1,56 @@
+//! Sites: lines that nothing stands in for, name servers that are out of reach.
+
+use std::collections::BTreeSet;
+
+use kmh_doc::network::Finding;
+
+use super::{note, warning};
+use crate::firewall::on_lan;
+use crate::ground::Index;
+
+pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
+    let model = index.model;
+    for site in model.sites.values() {
+        let name = site.name.as_str();
+        let routers = index.routers_of(name);
+        let lines: usize = routers.iter().map(|router| router.uplinks.len()).sum();
+        if model.sites.len() > 1 && lines == 1 {
+            all.push(note(
+                "single-homed-site",
+                name,
+                "one line joins the site to the others; while it is down the site is alone".to_owned(),
+                "nothing to do for a home; a second line in `uplinks`, or a second router, is the way out",
+            ));
+        }
+        for address in &site.resolvers {
+            let mut far = model.sites.values().filter(|other| other.name != site.name);
+            if far.any(|other| on_lan(other, *address)) {
+                all.push(warning(
+                    "far-resolver",
+                    name,
+                    format!(
+                        "the resolver `{address}` is on a segment of another site, where nodes may not go"
+                    ),
+                    "name a resolver of this site, such as its router",
+                ));
+            }
+        }
+        for router in routers {
+            let own = index.tunnels_of(router.name.as_str());
+            let used: BTreeSet<usize> = own.iter().map(|own| own.tunnel.ends[own.end].uplink).collect();
+            let spare = router.uplinks.iter().enumerate().filter(|(place, _)| !used.contains(place));
+            let spare: Vec<&str> = spare.map(|(_, line)| line.name.as_str()).collect();
+            if !used.is_empty() && !spare.is_empty() {
+                all.push(note(
+                    "spare-line",
+                    router.name.as_str(),
+                    format!(
+                        "no tunnel can use `{}`: by it and their own lines, the other ends cannot meet it",
+                        spare.join("`, `")
+                    ),
+                    "it needs an address that others can call, or others need one of its family",
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! `what-if`: what still reaches what when something is down, what moved where, and how long it took.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+use kmh_cli::table::Table as Page;
+use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
+use kmh_route::Down;
+use kmh_route::what_if::{Before, Impact, Traffic, What, singles};
+use serde::Serialize;
+
+use super::{Conditions, down, ground, json, network, open};
+
+/// More scenarios than this take too long to wait for.
+const SCENARIOS: usize = 50_000;
+/// A matrix of more sites than this does not fit a terminal.
+const MATRIX: usize = 12;
+
+/// Options of `what-if`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct WhatIf {
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Every single site, router, uplink, tunnel and node in turn, beside what --down names
+    #[arg(long, conflicts_with = "all_pairs")]
+    all_single: bool,
+    /// Every two of them
+    #[arg(long)]
+    all_pairs: bool,
+    /// With --all-single and --all-pairs: only things of these kinds
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
+    of: Vec<Kind>,
+}
+
+/// What can be down.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Site,
+    Router,
+    Uplink,
+    Tunnel,
+    Node,
+}
+
+/// What is printed in JSON.
+#[derive(Serialize)]
+struct Said {
+    /// Whether the blocks were made up.
+    assumed: bool,
+    scenarios: Vec<Impact>,
+}
+
+/// The answer.
+pub(crate) fn run(
+    args: &WhatIf,
+    stream: &Stream,
+    context: &mut Context<'_>,
+    format: Format,
+) -> Result<Answer, Failure> {
+    let all = args.all_single || args.all_pairs;
+    if args.conditions.down.is_empty() && !all {
+        return Err(Failure::wrong("nothing is down in this question")
+            .hint("name it with `--down tunnel/NAME`, or try everything with `--all-single`"));
+    }
+    if !args.of.is_empty() && !all {
+        return Err(Failure::wrong("`--of` chooses among what `--all-single` and `--all-pairs` try")
+            .hint("add one of them"));
+    }
+    let spec = network(stream, context)?;
+    let opened = open(&spec)?;
+    let ground = ground(stream, context, &opened, &args.conditions)?;
+    let named = down(&opened, &args.conditions)?;
+    // What is named is down in every scenario of a series; alone it is the scenario.
+    let (base, scenarios) = if all {
+        let single: Vec<_> =
+            singles(&opened, &ground).into_iter().filter(|(one, _)| args.includes(one)).collect();
+        let scenarios = if args.all_pairs { pairs(&single)? } else { single };
+        (named, scenarios)
+    } else {
+        (Down::default(), vec![(named, Vec::new())])
+    };
+    let before = Before::new(kmh_route::predict(&opened, &ground, &base), &ground);
+    let count = scenarios.len();
+    let mut impacts = Vec::with_capacity(count);
+    for (number, (scenario, like)) in scenarios.into_iter().enumerate() {
+        context.progress(&format!("scenario {} of {count}", number + 1));
+        let mut impact = before.when(&scenario);
+        impact.like = like;
+        impacts.push(impact);
+    }
+    let text = if format == Format::Json {
+        json(&Said { assumed: ground.assumed, scenarios: impacts })?
+    } else {
+        let mut out = match impacts.as_slice() {
+            [one] if !all => single_page(one, &sites(&spec)),
+            many => series(many),
+        };
+        if ground.assumed {
+            out += "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n";
+        }
+        out
+    };
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+impl WhatIf {
+    fn includes(&self, down: &Down) -> bool {
+        let has = |kind: Kind| match kind {
+            Kind::Site => !down.sites.is_empty(),
+            Kind::Router => !down.routers.is_empty(),
+            Kind::Uplink => !down.uplinks.is_empty(),
+            Kind::Tunnel => !down.tunnels.is_empty(),
+            Kind::Node => !down.nodes.is_empty(),
+        };
+        self.of.is_empty() || self.of.iter().any(|kind| has(*kind))
+    }
+}
+
+/// Every two of the single ones.
+fn pairs(single: &[(Down, Vec<String>)]) -> Result<Vec<(Down, Vec<String>)>, Failure> {
+    let count = single.len() * single.len().saturating_sub(1) / 2;
+    if count > SCENARIOS {
+        return Err(Failure::wrong(format!("these are {count} scenarios, more than {SCENARIOS}"))
+            .hint("choose kinds with `--of site,router`"));
+    }
+    let mut pairs = Vec::with_capacity(count);
+    for (n, (a, _)) in single.iter().enumerate() {
+        for (b, _) in single.iter().skip(n + 1) {
+            let mut both = a.clone();
+            both.tunnels.extend(b.tunnels.iter().cloned());
+            both.uplinks.extend(b.uplinks.iter().cloned());
+            both.routers.extend(b.routers.iter().cloned());
+            both.sites.extend(b.sites.iter().cloned());
+            both.nodes.extend(b.nodes.iter().cloned());
+            pairs.push((both, Vec::new()));
+        }
+    }
+    Ok(pairs)
+}
+
+fn sites(spec: &kmh_doc::network::NetworkSpec) -> BTreeSet<&str> {
+    spec.nodes.iter().map(|node| node.site.as_str()).collect()
+}
+
+/// Seconds, from and to.
+fn seconds([from, to]: [u32; 2]) -> String {
+    let one = |ms: u32| {
+        if ms.is_multiple_of(1000) {
+            (ms / 1000).to_string()
+        } else {
+            format!("{:.1}", f64::from(ms) / 1000.0)
+        }
+    };
+    if from == to { format!("{} s", one(from)) } else { format!("{} to {} s", one(from), one(to)) }
+}
+
+fn between(traffic: &Traffic) -> String {
+    format!("{} to {}", traffic.from, traffic.to)
+}
+
+fn kind(what: &What) -> String {
+    match what {
+        What::Pods => "pods".to_owned(),
+        What::Nodes => "nodes".to_owned(),
+        What::Service(name) => name.clone(),
+    }
+}
+
+/// One line a scenario.
+fn series(impacts: &[Impact]) -> String {
+    let mut page = Page::new(["DOWN", "LOST", "MOVED", "OUTAGE", "APART"]);
+    for impact in impacts {
+        let mut name = impact.down.join(" ");
+        if !impact.like.is_empty() {
+            let _ = write!(name, " (and {} like it)", impact.like.len());
+        }
+        let pairs = |list: &mut dyn Iterator<Item = String>| list.collect::<BTreeSet<_>>();
+        let lost = pairs(&mut impact.lost.iter().map(between));
+        let moved = pairs(&mut impact.moved.iter().map(|moved| between(&moved.traffic)));
+        let apart: Vec<String> = impact.partitions.iter().map(|group| group.join(" ")).collect();
+        page.row([
+            &name,
+            &count(&lost),
+            &count(&moved),
+            &impact.outage_ms.map_or_else(|| "-".to_owned(), seconds),
+            &if apart.len() > 3 { format!("{} parts", apart.len()) } else { apart.join(" | ") },
+        ]);
+    }
+    format!("{page}\nLOST and MOVED count pairs of sites. One scenario in full: --down WHAT\n")
+}
+
+fn count(set: &BTreeSet<String>) -> String {
+    if set.is_empty() { "-".to_owned() } else { set.len().to_string() }
+}
+
+/// A scenario in full: the matrix of sites, then what moved.
+fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
+    let mut out = format!("down: {}\n\n", impact.down.join(", "));
+    let lost: BTreeSet<(&str, &str)> = impact
+        .lost
+        .iter()
+        .filter(|traffic| !matches!(traffic.what, What::Service(_)))
+        .map(|traffic| (traffic.from.as_str(), traffic.to.as_str()))
+        .collect();
+    let moved: BTreeSet<(&str, &str)> =
+        impact.moved.iter().map(|one| (one.traffic.from.as_str(), one.traffic.to.as_str())).collect();
+    if sites.len() <= MATRIX {
+        let mut page = Page::default();
+        let heading = std::iter::once("FROM / TO").chain(sites.iter().copied());
+        page.rows.push(heading.map(str::to_owned).collect());
+        for from in sites {
+            let cells =
+                sites.iter().map(|to| match (lost.contains(&(from, to)), moved.contains(&(from, to))) {
+                    (true, _) => "lost",
+                    (false, true) => "moved",
+                    (false, false) => "as before",
+                });
+            page.rows.push(std::iter::once(*from).chain(cells).map(str::to_owned).collect());
+        }
+        let _ = writeln!(out, "{page}");
+    }
+    if !impact.lost.is_empty() {
+        let mut by_pair: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for traffic in &impact.lost {
+            by_pair.entry(between(traffic)).or_default().insert(kind(&traffic.what));
+        }
+        out += "lost, as long as this is down:\n";
+        for (pair, kinds) in by_pair {
+            let _ = writeln!(out, "  {pair}: {}", kinds.into_iter().collect::<Vec<_>>().join(", "));
+        }
+    }
+    if !impact.moved.is_empty() {
+        let mut page = Page::new(["MOVED", "WHAT", "BEFORE", "NOW", "LOST FOR"]);
+        for one in &impact.moved {
+            page.row([
+                &between(&one.traffic),
+                &format!("{}, IPv{}", kind(&one.traffic.what), one.traffic.family),
+                &one.before.join(" "),
+                &one.after.join(" "),
+                &seconds(one.outage_ms),
+            ]);
+        }
+        let _ = write!(out, "{page}");
+    }
+    if impact.lost.is_empty() && impact.moved.is_empty() {
+        out += "nothing else changes\n";
+    }
+    if !impact.partitions.is_empty() {
+        let groups: Vec<String> = impact.partitions.iter().map(|group| group.join(", ")).collect();
+        let _ = writeln!(out, "apart: {}", groups.join(" | "));
+    }
+    out
+}

@@ -1,0 +1,354 @@
+//! What changes when something is down: what still reaches what, what moved where, and how long it took.
+//!
+//! Traffic is looked at between sites, as one living node of each sends it: to pods and nodes of every site, and from
+//! every site's router to services. Nodes of one site differ in what they announce, not in what they reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::down::Down;
+use crate::findings::service_ranges;
+use crate::forward::{End, Way, way};
+use crate::ground::Ground;
+use crate::network::{Machine, Network};
+use crate::predict::Prediction;
+
+/// Milliseconds that a withdrawal needs to reach the last router, at most: measured 170 over two hops.
+const SPREAD_MS: u32 = 500;
+
+/// What a kind of traffic goes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Pods.
+    Pods,
+    /// Nodes.
+    Nodes,
+    /// A range or an address of services.
+    Service(String),
+}
+
+/// Traffic of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Traffic {
+    /// From a node of this site; for services from its router.
+    pub from: String,
+    /// To this site; for services the site that gets it.
+    pub to: String,
+    /// To what.
+    pub what: What,
+    /// 4 or 6.
+    pub family: u8,
+}
+
+/// Traffic that goes another way than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// Which.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// Routers and tunnels before, in order.
+    pub before: Vec<String>,
+    /// And now.
+    pub after: Vec<String>,
+    /// How long it was lost, from and to in milliseconds.
+    pub outage_ms: [u32; 2],
+}
+
+/// What a scenario does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Impact {
+    /// What is down.
+    pub down: Vec<String>,
+    /// Other things whose loss does the same to everybody but themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub like: Vec<String>,
+    /// Traffic between living machines that arrives no more.
+    pub lost: Vec<Traffic>,
+    /// Traffic that goes another way.
+    pub moved: Vec<Moved>,
+    /// Groups of sites that still reach each other, when there is more than one.
+    pub partitions: Vec<Vec<String>>,
+    /// The longest outage of what was moved; none when nothing was.
+    pub outage_ms: Option<[u32; 2]>,
+}
+
+/// Traffic of one kind, by numbers: sites by their place in [`Before::sites`], pods, nodes, then services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    from: usize,
+    /// For services the same as `from`.
+    to: usize,
+    what: usize,
+    v6: bool,
+}
+
+const PODS: usize = 0;
+const NODES: usize = 1;
+const SERVICES: usize = 2;
+
+/// The ways of all traffic in one scenario.
+type Ways = BTreeMap<Key, Way>;
+
+/// Everything as it is when nothing is down beyond what the prediction says.
+pub struct Before<'n> {
+    prediction: Prediction<'n>,
+    sites: Vec<&'n str>,
+    /// Addresses of pods by the node's place: one a family.
+    pods: Vec<Vec<IpAddr>>,
+    services: Vec<(String, IpAddr)>,
+    ways: Ways,
+}
+
+impl<'n> Before<'n> {
+    /// From a prediction and what it rests on.
+    pub fn new(prediction: Prediction<'n>, ground: &Ground) -> Self {
+        let network = prediction.network();
+        let spec = network.spec;
+        let sites: BTreeSet<&str> = spec.nodes.iter().map(|node| node.site.as_str()).collect();
+        let sites = sites.into_iter().chain(spec.routers.iter().map(|router| router.site.as_str()));
+        let sites: Vec<&str> = sites.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut pods: Vec<Vec<IpAddr>> = vec![Vec::new(); spec.nodes.len()];
+        for (block, node) in &ground.blocks {
+            let Some(Machine::Node(n)) = network.machine(node) else { continue };
+            let Some(list) = pods.get_mut(n) else { continue };
+            if !list.iter().any(|ip| ip.is_ipv4() == block.addr().is_ipv4()) {
+                list.push(block.addr());
+            }
+        }
+        let ranges = service_ranges(spec).into_iter().map(|net| (net.to_string(), net.addr()));
+        let singles = ground.services.iter().map(|service| (service.address.to_string(), service.address));
+        let services = ranges.chain(singles).collect();
+        let mut before = Self { prediction, sites, pods, services, ways: Ways::new() };
+        before.ways = before.ways_of(&before.prediction);
+        before
+    }
+
+    /// What happens when this goes down too.
+    pub fn when(&self, down: &Down) -> Impact {
+        let after = self.prediction.with(down);
+        let now = self.ways_of(&after);
+        let network = self.prediction.network();
+        let gone = gone(network, down);
+        let mut impact = Impact {
+            down: down.names(),
+            like: Vec::new(),
+            lost: Vec::new(),
+            moved: Vec::new(),
+            partitions: self.partitions(&after, &now),
+            outage_ms: None,
+        };
+        for (key, way) in &now {
+            let Some(old) = self.ways.get(key).filter(|old| old.end.arrives()) else { continue };
+            if !way.end.arrives() {
+                impact.lost.push(self.traffic(*key, old));
+                continue;
+            }
+            let (before, after) = (names(network, old), names(network, way));
+            if before != after {
+                let outage_ms = self.outage(*key, old, &gone);
+                impact.moved.push(Moved { traffic: self.traffic(*key, way), before, after, outage_ms });
+            }
+        }
+        impact.outage_ms =
+            impact.moved.iter().map(|moved| moved.outage_ms).reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])]);
+        impact
+    }
+
+    fn traffic(&self, key: Key, way: &Way) -> Traffic {
+        let site = |n: usize| self.sites.get(n).copied().unwrap_or_default().to_owned();
+        let what = match key.what {
+            PODS => What::Pods,
+            NODES => What::Nodes,
+            n => What::Service(self.services.get(n - SERVICES).map_or_else(String::new, |one| one.0.clone())),
+        };
+        let to = match (&what, way.end) {
+            (What::Service(_), End::Delivered(at)) => self.prediction.network().site(at).to_owned(),
+            _ => site(key.to),
+        };
+        Traffic { from: site(key.from), to, what, family: if key.v6 { 6 } else { 4 } }
+    }
+
+    /// How long traffic on this way is lost: until the router before what went down has noticed. The answer's way is the
+    /// same one backwards, noticed by the other end, so the longer of both counts.
+    fn outage(&self, key: Key, way: &Way, gone: &Gone) -> [u32; 2] {
+        let network = self.prediction.network();
+        let back = self.ways.get(&Key { from: key.to, to: key.from, ..key });
+        let mut longest = [0, 0];
+        for way in std::iter::once(way).chain(back) {
+            for (hop, next) in way.hops.iter().zip(way.hops.iter().skip(1)) {
+                let tunnel = hop.gate.as_ref().and_then(|gate| gate.tunnel.as_deref());
+                let broken = tunnel.is_some_and(|name| gone.tunnels.contains(name))
+                    || gone.machines.contains(&next.machine);
+                if !broken {
+                    continue;
+                }
+                let Some(range) = silence(network, hop.machine, next.machine, tunnel) else { continue };
+                longest = [longest[0].max(range[0]), longest[1].max(range[1] + SPREAD_MS)];
+            }
+        }
+        longest
+    }
+
+    /// Groups of sites whose nodes reach each other in both directions; none when all do.
+    fn partitions(&self, prediction: &Prediction<'_>, ways: &Ways) -> Vec<Vec<String>> {
+        let network = prediction.network();
+        let nodes = (0..network.spec.nodes.len()).map(Machine::Node);
+        let living: BTreeSet<&str> =
+            nodes.filter(|node| prediction.is_alive(*node)).map(|node| network.site(node)).collect();
+        let cut: BTreeSet<(usize, usize)> = ways
+            .iter()
+            .filter(|(key, way)| key.what == PODS && !way.end.arrives())
+            .flat_map(|(key, _)| [(key.from, key.to), (key.to, key.from)])
+            .collect();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (number, _) in self.sites.iter().enumerate().filter(|(_, site)| living.contains(*site)) {
+            let fits = |group: &&mut Vec<usize>| group.iter().all(|other| !cut.contains(&(number, *other)));
+            match groups.iter_mut().find(fits) {
+                Some(group) => group.push(number),
+                None => groups.push(vec![number]),
+            }
+        }
+        if groups.len() < 2 {
+            return Vec::new();
+        }
+        let name = |n: usize| self.sites.get(n).copied().unwrap_or_default().to_owned();
+        groups.into_iter().map(|group| group.into_iter().map(name).collect()).collect()
+    }
+
+    /// All ways of a scenario. The first node of a site that lives before and after stands for it.
+    fn ways_of(&self, prediction: &Prediction<'_>) -> Ways {
+        let network = prediction.network();
+        let spec = network.spec;
+        let alive = |machine: &Machine| prediction.is_alive(*machine) && self.prediction.is_alive(*machine);
+        // Two of each site, so that ways inside it are looked at too.
+        let stands = |machines: &mut dyn Iterator<Item = Machine>| -> Vec<Vec<Machine>> {
+            let mut found = vec![Vec::new(); self.sites.len()];
+            for machine in machines.filter(alive) {
+                let place = self.sites.binary_search(&network.site(machine)).ok();
+                if let Some(place) = place.and_then(|place| found.get_mut(place)).filter(|list| list.len() < 2) {
+                    place.push(machine);
+                }
+            }
+            found
+        };
+        let nodes = stands(&mut (0..spec.nodes.len()).map(Machine::Node));
+        let routers = stands(&mut (0..spec.routers.len()).map(Machine::Router));
+        let mut ways = Ways::new();
+        for (to_site, to) in nodes.iter().enumerate().filter_map(|(n, to)| Some((n, *to.first()?))) {
+            let Machine::Node(place) = to else { continue };
+            let pods = self.pods.get(place).into_iter().flatten().map(|ip| (PODS, *ip));
+            let own = crate::findings::own_addresses(spec, to).map(|ip| (NODES, ip));
+            for (what, target) in pods.chain(own) {
+                for (from_site, from) in nodes.iter().enumerate() {
+                    let Some(from) = from.iter().copied().find(|from| *from != to) else { continue };
+                    let mut found = way(prediction, from, None, target);
+                    if found.end != End::Delivered(to) && found.end.arrives() {
+                        // It arrived, but at somebody else.
+                        found.end = End::Blackhole(to);
+                    }
+                    ways.insert(Key { from: from_site, to: to_site, what, v6: target.is_ipv6() }, found);
+                }
+            }
+        }
+        for (number, (_, target)) in self.services.iter().enumerate() {
+            for (site, router) in
+                routers.iter().enumerate().filter_map(|(n, router)| Some((n, *router.first()?)))
+            {
+                let key = Key { from: site, to: site, what: SERVICES + number, v6: target.is_ipv6() };
+                ways.insert(key, way(prediction, router, None, *target));
+            }
+        }
+        ways
+    }
+}
+
+/// What a scenario takes away.
+struct Gone {
+    tunnels: BTreeSet<String>,
+    machines: BTreeSet<Machine>,
+}
+
+fn gone(network: &Network<'_>, down: &Down) -> Gone {
+    let spec = network.spec;
+    let line =
+        |end: &kmh_doc::network::TunnelEnd| down.uplinks.contains(&format!("{}/{}", end.router, end.uplink));
+    let by_line = spec.tunnels.iter().filter(|tunnel| tunnel.ends.iter().any(line));
+    let tunnels = by_line.map(|tunnel| tunnel.name.clone()).chain(down.tunnels.iter().cloned()).collect();
+    let routers = spec
+        .routers
+        .iter()
+        .enumerate()
+        .filter(|(_, router)| down.routers.contains(&router.name) || down.sites.contains(&router.site));
+    let nodes = spec
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| down.nodes.contains(&node.name) || down.sites.contains(&node.site));
+    let machines =
+        routers.map(|(n, _)| Machine::Router(n)).chain(nodes.map(|(n, _)| Machine::Node(n))).collect();
+    Gone { tunnels, machines }
+}
+
+/// After how long `here` notices that `there` is silent; none when nothing watches it (a node and its gateway).
+fn silence(network: &Network<'_>, here: Machine, there: Machine, tunnel: Option<&str>) -> Option<[u32; 2]> {
+    let Machine::Router(n) = here else { return None };
+    let peer = network.name(there);
+    let sessions = &network.spec.routers.get(n)?.sessions;
+    let mine = sessions.iter().filter(|one| one.peer == peer && one.tunnel.as_deref() == tunnel);
+    mine.map(|one| one.outage.silent_ms).reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])])
+}
+
+/// Routers and tunnels of a way, in order.
+fn names(network: &Network<'_>, way: &Way) -> Vec<String> {
+    let mut names = Vec::new();
+    for hop in &way.hops {
+        if let Machine::Router(_) = hop.machine {
+            names.push(network.name(hop.machine).to_owned());
+        }
+        names.extend(hop.gate.as_ref().and_then(|gate| gate.tunnel.clone()));
+    }
+    // Of services it matters which site gets them, not which of its nodes.
+    if let End::Delivered(at) = way.end {
+        names.push(network.site(at).to_owned());
+    }
+    names
+}
+
+/// Every single scenario of a network, things that are alike put together: nodes of one site that announce the same
+/// services.
+pub fn singles(network: &Network<'_>, ground: &Ground) -> Vec<(Down, Vec<String>)> {
+    let all = Down::everything(network.spec);
+    let mut scenarios: Vec<(Down, Vec<String>)> = Vec::new();
+    let single = |kind: &str, name: &str| {
+        let mut down = Down::default();
+        // The name comes from the document: it cannot be misspelt.
+        let _ = down.add(&format!("{kind}/{name}"));
+        down
+    };
+    for (kind, names) in
+        [("site", &all.sites), ("router", &all.routers), ("uplink", &all.uplinks), ("tunnel", &all.tunnels)]
+    {
+        scenarios.extend(names.iter().map(|name| (single(kind, name), Vec::new())));
+    }
+    let mut services: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (number, service) in ground.services.iter().enumerate() {
+        for node in &service.nodes {
+            services.entry(node).or_default().push(number);
+        }
+    }
+    let mut alike: BTreeMap<(&str, Vec<usize>), Vec<&str>> = BTreeMap::new();
+    for node in &network.spec.nodes {
+        let own = services.get(node.name.as_str()).cloned().unwrap_or_default();
+        alike.entry((&node.site, own)).or_default().push(&node.name);
+    }
+    for names in alike.into_values() {
+        if let Some((first, others)) = names.split_first() {
+            scenarios
+                .push((single("node", first), others.iter().map(|name| format!("node/{name}")).collect()));
+        }
+    }
+    scenarios
+}
