@@ -22,7 +22,7 @@ use crate::netns::Netns;
 use cables::pod_space;
 use documents::Documents;
 use ground::{Ground, Pod};
-use tables::{Blind, Seen, differences};
+use tables::{Seen, differences};
 use weather::Failure;
 
 /// A network, built and running.
@@ -152,28 +152,27 @@ impl Lab {
         odd
     }
 
-    /// What a machine's daemons and kernel have.
-    fn seen(&self, machine: &str, refused: bool) -> Seen {
-        let router = self.documents.network.routers.iter().find(|router| router.name == machine);
-        let mut seen = match router.map(|router| router.daemon) {
-            Some(BgpDaemon::Frr) => readers::frr(&self.net, machine, refused),
-            Some(BgpDaemon::Bird) | None => readers::bird(&self.net, machine),
-        };
-        readers::kernel(&self.net, machine, &self.link_locals, &mut seen);
-        seen
+    /// What speaks BGP on a machine.
+    fn daemon(&self, machine: &str) -> BgpDaemon {
+        let mut routers = self.documents.network.routers.iter();
+        routers.find(|router| router.name == machine).map_or(BgpDaemon::Bird, |router| router.daemon)
     }
 
-    /// What of a prediction a machine's daemon shows.
-    fn blind(&self, machine: &str) -> Blind {
-        let router = self.documents.network.routers.iter().find(|router| router.name == machine);
-        let bird = router.is_none_or(|router| router.daemon == BgpDaemon::Bird);
-        Blind { refused: bird, equal: bird }
+    /// What a machine's daemon and kernel have.
+    fn seen(&self, machine: &str) -> Seen {
+        let daemon = self.daemon(machine);
+        let mut seen = match daemon {
+            BgpDaemon::Frr => readers::frr(&self.net, machine),
+            BgpDaemon::Bird => readers::bird(&self.net, machine),
+        };
+        readers::kernel(&self.net, machine, &self.link_locals, &mut seen);
+        seen.as_shown_by(daemon)
     }
 
     /// Tables of everything that is not cut off.
-    fn all_seen(&self, refused: bool) -> BTreeMap<String, Seen> {
+    fn all_seen(&self) -> BTreeMap<String, Seen> {
         let alive = self.machines().into_iter().filter(|machine| !self.is_down(machine));
-        alive.map(|machine| (machine.clone(), self.seen(&machine, refused))).collect()
+        alive.map(|machine| (machine.clone(), self.seen(&machine))).collect()
     }
 
     /// Waits until sessions are as they must be and two looks at all tables are the same; says how long it took.
@@ -183,7 +182,7 @@ impl Lab {
         loop {
             let odd = self.odd_sessions();
             if odd.is_empty() {
-                let now = self.all_seen(false);
+                let now = self.all_seen();
                 if before.as_ref() == Some(&now) {
                     return Ok(start.elapsed());
                 }
@@ -210,14 +209,13 @@ impl Lab {
             .filter(|machine| !self.is_down(machine))
             .map(|machine| {
                 let table = predicted.get(&machine).map(Seen::predicted).unwrap_or_default();
-                (machine.clone(), table.without(self.blind(&machine)))
+                (machine.clone(), table.as_shown_by(self.daemon(&machine)))
             })
             .collect();
         let compare = || {
             let mut lines = self.odd_sessions();
             for (machine, ours) in &predicted {
-                let theirs = self.seen(machine, true).without(self.blind(machine));
-                lines.extend(differences(machine, ours, &theirs));
+                lines.extend(differences(machine, ours, &self.seen(machine)));
             }
             lines
         };

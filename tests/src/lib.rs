@@ -18,4 +18,3 @@ pub mod netns;
 pub mod sandbox;
 pub mod sshd;
 pub mod topologies;
-pub mod wan;

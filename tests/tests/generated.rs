@@ -256,7 +256,9 @@ fn every_field_of_the_inventory_is_in_its_manual() {
     let mut fields = BTreeSet::new();
     names(&schema["$defs"], &mut fields);
     assert!(fields.contains("pod_cidrs") && fields.contains("carrier"), "{fields:?}");
-    let missing: Vec<_> = fields.iter().filter(|field| !words.contains(field.as_str())).collect();
+    // A field with dots and slashes in it is several words.
+    let is_there = |field: &str| words.contains(field) || (field.contains('/') && manual.contains(field));
+    let missing: Vec<_> = fields.iter().filter(|field| !is_there(field)).collect();
     assert!(missing.is_empty(), "kmh-inventory(5) says nothing about {missing:?}");
 }
 

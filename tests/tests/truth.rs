@@ -54,8 +54,9 @@ fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>) -
         match answer {
             Ok(took) => eprintln!("{name}: {what}: as predicted after {took:.1?}"),
             Err(text) => {
-                eprintln!("{name}: {what}: NOT as predicted");
-                complaints.push(format!("== {name}: {what}\n{text}"));
+                let complaint = format!("{name}: {what}: NOT as predicted\n{text}");
+                eprintln!("{complaint}");
+                complaints.push(complaint);
             }
         }
     };

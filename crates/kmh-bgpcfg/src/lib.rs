@@ -4,7 +4,7 @@
 //! what follows from that document.
 
 mod calico;
-// mod draw;
+mod draw;
 mod findings;
 mod firewall;
 mod ground;
@@ -59,8 +59,8 @@ enum Verb {
     WhatIf(verbs::what_if::WhatIf),
     /// The way of one packet and of its answer, hop by hop, with the rule and the decision at each
     Why(verbs::why::Why),
-    // /// The topology as a picture: -o svg (the default), dot, mermaid
-    // Draw(verbs::draw::Draw),
+    /// The topology as a picture: -o svg (the default), dot, mermaid
+    Draw(verbs::draw::Draw),
 }
 
 // At most 79 columns: a wrapped command cannot be pasted.
@@ -114,14 +114,15 @@ pub fn run(env: &mut Env) -> Exit {
         }
         Verb::Why(args) => {
             kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |s, c, f| verbs::why::run(&args, s, c, f))
-        } // Verb::Draw(args) => {
-          //     kmh_cli::answer(env, TOOL, common, PICTURES, |s, c, f| verbs::draw::run(&args, s, c, f))
-          // }
+        }
+        Verb::Draw(args) => {
+            kmh_cli::answer(env, TOOL, common, PICTURES, |s, c, f| verbs::draw::run(&args, s, c, f))
+        }
     }
 }
 
 const TEXT_OR_JSON: &[Format] = &[Format::Text, Format::Json];
-// const PICTURES: &[Format] = &[Format::Svg, Format::Dot, Format::Mermaid];
+const PICTURES: &[Format] = &[Format::Svg, Format::Dot, Format::Mermaid];
 
 /// The model of the inventory in the stream, and the network that follows from it.
 pub(crate) fn planned(stream: &Stream, context: &mut Context<'_>) -> Result<(Model, NetworkSpec), Failure> {

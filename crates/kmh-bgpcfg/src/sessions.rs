@@ -12,9 +12,6 @@ use crate::ground::{Index, asn, node_asn};
 use crate::policy::{Direction, map_name, maximum_prefix};
 use crate::ranges::{Family, address_of, of_family};
 
-/// Seconds for which Calico's BIRD asks to have its routes kept when nothing tells it otherwise.
-pub(crate) const CALICO_RESTART: u32 = 120;
-
 /// How a layout treats nodes.
 struct Manners {
     layout: Layout,
@@ -104,11 +101,10 @@ fn with_node(model: &Model, site: &Site, node: (&str, Asn), ends: Ends, has_sibl
     let (bgp, timers) = (&model.bgp, model.bgp.timers.nodes);
     let manners = MANNERS.iter().find(|manners| manners.layout == bgp.layout);
     let internal = manners.is_some_and(|manners| manners.internal);
-    let dynamic = bgp.node_peers == NodePeers::Listen;
     Session {
         with: PeerKind::Node,
         peer: node.0.to_owned(),
-        dynamic,
+        dynamic: bgp.node_peers == NodePeers::Listen,
         tunnel: None,
         local_address: ends.local,
         peer_address: ends.peer,
@@ -125,9 +121,10 @@ fn with_node(model: &Model, site: &Site, node: (&str, Asn), ends: Ends, has_sibl
         bfd_ms: None,
         restart: timers.restart,
         outage: Outage {
-            // The last sign of life is as old as a node's own interval, a third of the hold time, at most.
-            silent_ms: held(timers.hold, timers.hold / 3),
-            closed_ms: [0, restart_ms(timers.restart, dynamic)],
+            // Calico before v3.32 can be told no interval: it is a third of the hold time then.
+            silent_ms: held(timers.hold, timers.hold),
+            // The kernel of a node says when its BIRD is gone; with graceful restart its routes stay nevertheless.
+            closed_ms: [0, u32::from(timers.restart) * 1000],
         },
         import: map_name(PeerKind::Node, Direction::In, ends.family, 0),
         export: map_name(PeerKind::Node, Direction::Out, ends.family, 0),
@@ -175,19 +172,11 @@ fn with_router(
     })
 }
 
-/// From and to, until the hold time of a silent peer is over. No speaker sends less often than each third of it.
+/// From and to, until the hold time of a silent peer is over: its last word was up to one interval before the end, which
+/// is no more than a third of the hold time with any speaker.
 fn held(hold: u16, interval: u16) -> [u32; 2] {
     let ms = |seconds: u16| u32::from(seconds) * 1000;
     [ms(hold) - ms(interval.min(hold / 3)), ms(hold)]
-}
-
-/// How long the routes of a node are kept that went away with a word of its kernel only. FRR 8.4.4 does not pass
-/// `graceful-restart-disable` on to whoever calls out of a range: the node's own wish counts then.
-fn restart_ms(restart: u16, dynamic: bool) -> u32 {
-    match (restart, dynamic) {
-        (0, true) => CALICO_RESTART * 1000,
-        (seconds, _) => u32::from(seconds) * 1000,
-    }
 }
 
 /// One key a site, for all sessions on its node segment: what leaves a tunnel was authenticated by IPsec already.

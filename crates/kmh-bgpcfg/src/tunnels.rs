@@ -66,7 +66,7 @@ fn end(model: &Model, tunnel: &kmh_model::Tunnel, side: usize, router: &Router, 
         remote_address: line.address.as_ref().filter(|_| end.reachable).map(ToString::to_string),
         interface: format!("{prefix}{index}"),
         addresses: end.addresses.clone(),
-        identity: kmh_model::ike_identity(router.name.as_str(), tunnel.lines[side], model.name.as_str()),
+        identity: tunnel.ike_identity(model, side),
         initiates: end.initiates,
     }
 }

@@ -1,6 +1,12 @@
 //! Calico's selectors of labels: `zone == 'attic' && !has(gpu)`.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::formats::plain;
+
+/// Labels, by key.
+pub type Labels<'l> = BTreeMap<&'l str, &'l str>;
 
 /// A selector that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +51,13 @@ impl Selector {
     }
 
     /// Whether it selects something with these labels.
-    pub fn matches<'l>(&self, label: &dyn Fn(&str) -> Option<&'l str>) -> bool {
-        self.0.matches(label)
+    pub fn selects(&self, labels: &Labels<'_>) -> bool {
+        self.0.selects(labels)
+    }
+
+    /// A label that everything selected must have, when it asks for one: what an index can answer.
+    pub fn required(&self) -> Option<(&str, &str)> {
+        self.0.required()
     }
 
     /// Whether it selects everything, whatever its labels.
@@ -61,15 +72,23 @@ impl Selector {
 }
 
 impl Expression {
-    fn matches<'l>(&self, label: &dyn Fn(&str) -> Option<&'l str>) -> bool {
+    fn selects(&self, labels: &Labels<'_>) -> bool {
         match self {
             Self::All => true,
             Self::Global => false,
-            Self::Has(key) => label(key).is_some(),
-            Self::Compare(key, operator, values) => operator.holds(label(key), values),
-            Self::Not(inner) => !inner.matches(label),
-            Self::And(all) => all.iter().all(|one| one.matches(label)),
-            Self::Or(any) => any.iter().any(|one| one.matches(label)),
+            Self::Has(key) => labels.contains_key(key.as_str()),
+            Self::Compare(key, operator, values) => operator.holds(labels.get(key.as_str()).copied(), values),
+            Self::Not(inner) => !inner.selects(labels),
+            Self::And(all) => all.iter().all(|one| one.selects(labels)),
+            Self::Or(any) => any.iter().any(|one| one.selects(labels)),
+        }
+    }
+
+    fn required(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Compare(key, Operator::Equal, values) => Some((key, values.first()?)),
+            Self::And(all) => all.iter().find_map(Self::required),
+            _ => None,
         }
     }
 
@@ -109,8 +128,8 @@ enum Token {
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Word(text) => f.write_str(text),
-            Self::Value(text) => write!(f, "'{}'", crate::formats::plain(text)),
+            Self::Word(text) => f.write_str(&plain(text)),
+            Self::Value(text) => write!(f, "'{}'", plain(text)),
             Self::Sign(text) => f.write_str(text),
         }
     }
@@ -219,7 +238,7 @@ impl Parser<'_> {
                     Some(Token::Word(key)) => Expression::Has(key),
                     _ => return Err("`has()` lacks a label".to_owned()),
                 },
-                other => return Err(format!("the selector has no `{other}()`")),
+                other => return Err(format!("the selector has no `{}()`", plain(other))),
             };
             self.expect(")")?;
             return Ok(made);
@@ -245,7 +264,7 @@ impl Parser<'_> {
             ["contains", ..] => (Operator::Contains, 1),
             ["starts", "with"] => (Operator::StartsWith, 2),
             ["ends", "with"] => (Operator::EndsWith, 2),
-            _ => return Err(format!("the selector does not say what `{word}` must be")),
+            _ => return Err(format!("the selector does not say what `{}` must be", plain(&word))),
         };
         self.rest = &self.rest[length..];
         let values = if matches!(operator, Operator::In | Operator::NotIn) {
@@ -283,12 +302,8 @@ mod tests {
     const ZONE: &str = "topology.kubernetes.io/zone";
 
     fn selects(text: &str) -> bool {
-        let label = |key: &str| match key {
-            ZONE => Some("attic"),
-            "gpu" => Some(""),
-            _ => None,
-        };
-        Selector::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).matches(&label)
+        let labels = Labels::from([(ZONE, "attic"), ("gpu", "")]);
+        Selector::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).selects(&labels)
     }
 
     #[test]
@@ -317,6 +332,17 @@ mod tests {
         ] {
             assert_eq!(selects(text), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn what_an_index_answers() {
+        let required = |text: &str| {
+            let selector = Selector::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            selector.required().map(|(key, value)| format!("{key}={value}"))
+        };
+        assert_eq!(required("has(a) && zone == 'x'"), Some("zone=x".to_owned()));
+        assert_eq!(required("zone == 'x' || zone == 'y'"), None);
+        assert_eq!(required("!(zone == 'x')"), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::bundle::{
 };
 use crate::check::{Check, Run};
 use crate::network::{
-    calico, filters, frr, machines as planned_machines, pfsense, policy, sessions, tunnels,
+    bird, calico, filters, firewall, frr, ike, machines as planned_machines, peering, pfsense, policy, pools, sessions,
+    tunnels,
 };
 use crate::pki::{chain, complete, dates, document, keys, names, usages};
 use crate::{inventory, push};
@@ -97,7 +98,7 @@ pub const TABLE: &[Check] = &[
     check(
         "bundle.modes",
         "owners and modes are well formed, nobody else may write, secrets are readable by their owner alone",
-        "Set the mode of files with secrets to 0600; no other file needs more than 0755.",
+        "Set the mode of files with secrets to 0600, or 0640 for the own group of a daemon; no other file needs more than 0755.",
         Run::Bundle(files::modes),
     ),
     check(
@@ -111,6 +112,12 @@ pub const TABLE: &[Check] = &[
         "a service that does not run as root owns the secrets that it is given",
         "Give the file to the user of the unit.",
         Run::Bundle(references::ownership),
+    ),
+    check(
+        "bundle.passwords",
+        "both ends of every signed session and of every tunnel with a pre-shared key have its key",
+        RENDER,
+        Run::NetworkBundle(secrets::passwords),
     ),
     check(
         "bundle.paths",
@@ -199,15 +206,27 @@ pub const TABLE: &[Check] = &[
     ),
     check(
         "network.as-numbers",
-        "AS numbers are those of the inventory",
+        "AS numbers are those of the inventory, and Calico is told each node's",
         PLAN,
         Run::ModelNetwork(planned_machines::as_numbers),
     ),
     check(
+        "network.bird",
+        "each router's bird.conf has the plan's sessions, filters and routes, and no other",
+        RENDER,
+        Run::NetworkBundle(bird::bird),
+    ),
+    check(
         "network.calico",
-        "Calico has no mesh, announces the service ranges, leads each node to its own site's routers, and hands nothing on",
+        "Calico has no mesh, announces the service ranges, leads each node to its own site's routers, with their password and restart time, and hands nothing on",
         PLAN,
-        Run::ModelNetwork(calico::peering),
+        Run::ModelNetwork(peering::peering),
+    ),
+    check(
+        "network.calico-fields",
+        "Calico's resources have only fields and values that the inventory's Calico knows, and none contradicts another",
+        PLAN,
+        Run::ModelNetwork(calico::fields),
     ),
     check(
         "network.filters",
@@ -220,6 +239,12 @@ pub const TABLE: &[Check] = &[
         "kmh-bgpcfg itself found nothing wrong",
         "Read the finding; it names the place in the inventory.",
         Run::Network(planned_machines::findings),
+    ),
+    check(
+        "network.firewall",
+        "every router's packet filter lets pass what its site needs, and nothing else; packets inside the cluster pass one by one",
+        PLAN,
+        Run::ModelNetwork(firewall::firewall),
     ),
     check(
         "network.frr",
@@ -251,7 +276,18 @@ pub const TABLE: &[Check] = &[
         RENDER,
         Run::NetworkBundle(calico::manifests),
     ),
-    check("network.mtu", "a pod's packet fits through every tunnel", PLAN, Run::Network(tunnels::mtu)),
+    check(
+        "network.masquerade",
+        "what the Internet has no way back to leaves with the line's address, and keeps its own inside the cluster",
+        PLAN,
+        Run::ModelNetwork(planned_machines::masquerade),
+    ),
+    check(
+        "network.mtu",
+        "a pod's packet fits through every tunnel, and what a tunnel is said to hold does",
+        PLAN,
+        Run::ModelNetwork(tunnels::mtu),
+    ),
     check(
         "network.pfsense",
         "each pfSense's settings hold the very frr.conf of the bundle, and each tunnel's identities, number and addresses",
@@ -260,15 +296,15 @@ pub const TABLE: &[Check] = &[
     ),
     check(
         "network.policy",
-        "every session lets pass the routes that its site needs, and no other; nodes learn each other's blocks",
+        "every session lets pass the routes that its site needs, and no other; nodes learn each other's blocks; of two tunnels both ends prefer the same",
         PLAN,
         Run::ModelNetwork(policy::policy),
     ),
     check(
         "network.pools",
-        "every site's pod range is a pool of its own nodes, inside the cluster's range, announced, without encapsulation",
+        "every site's pod range is a pool of its own nodes, inside the cluster's range, in the inventory's blocks, announced, without encapsulation",
         PLAN,
-        Run::ModelNetwork(calico::pools),
+        Run::ModelNetwork(pools::pools),
     ),
     check(
         "network.prefix-lists",
@@ -292,11 +328,11 @@ pub const TABLE: &[Check] = &[
         "network.tunnel-files",
         "each router's files have its tunnels, with number, interface, addresses and identities",
         RENDER,
-        Run::NetworkBundle(frr::tunnel_files),
+        Run::NetworkBundle(ike::tunnel_files),
     ),
     check(
         "network.tunnels",
-        "there is a tunnel for each pair of routers that the inventory joins, with the number and network of its ids",
+        "there is a tunnel for each pair of lines that the inventory joins, with the number and network of its ids and the rank of its lines",
         PLAN,
         Run::ModelNetwork(tunnels::numbers),
     ),

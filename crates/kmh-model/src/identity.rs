@@ -1,18 +1,22 @@
 //! IKE identities of routers: names that never resolve and never leave the tunnels' configuration.
 //!
 //! Each line has one of its own. Two routers with several lines have several tunnels between them, and both ends know
-//! a connection by its two identities only: a responder picks the configuration by them, and `INITIAL_CONTACT` (RFC 7296,
+//! a connection by its two identities only: a responder picks the configuration by them, and INITIAL_CONTACT (RFC 7296,
 //! 2.4) ends every other one between the same two.
 
 use std::collections::BTreeSet;
 
-use crate::model::Router;
+use kmh_doc::inventory::TunnelAuth;
+
+use crate::model::{Model, Router, Tunnel};
 use crate::tunnels;
 
-/// The IKE identity of a router's line.
+/// The IKE identity of a router's line, which is in its certificate.
 pub fn ike_identity(router: &str, line: u8, cluster: &str) -> String {
-    let line = if line == 1 { String::new() } else { format!("line{line}.") };
-    format!("{line}{router}.{cluster}.ipsec.internal")
+    match line {
+        1 => format!("{router}.{cluster}.ipsec.internal"),
+        line => format!("line{line}.{router}.{cluster}.ipsec.internal"),
+    }
 }
 
 impl Router {
@@ -20,5 +24,20 @@ impl Router {
     pub fn ike_identities(&self, cluster: &str) -> BTreeSet<String> {
         let lines = self.uplinks.iter().enumerate().map(|(place, line)| tunnels::number(line, place));
         std::iter::once(1).chain(lines).map(|line| ike_identity(self.name.as_str(), line, cluster)).collect()
+    }
+}
+
+impl Tunnel {
+    /// The IKE identity of its end, the first or the second.
+    ///
+    /// Of two lines to one line of a peer, pfSense looks for the pre-shared key by the peer's identity alone: so with
+    /// keys, which no certificate binds to a name, the identity also tells the line at the other end.
+    pub fn ike_identity(&self, model: &Model, end: usize) -> String {
+        let (router, cluster) = (self.ends[end].router.as_str(), model.name.as_str());
+        let (own, other) = (self.lines[end], self.lines[1 - end]);
+        match model.tunnel_auth {
+            TunnelAuth::Psk if other != 1 => format!("line{own}-{other}.{router}.{cluster}.ipsec.internal"),
+            TunnelAuth::Psk | TunnelAuth::Certificates => ike_identity(router, own, cluster),
+        }
     }
 }

@@ -74,3 +74,30 @@ fn nodes_have_their_logins_taints_and_settings() {
     assert_eq!(model.api_service_addresses(), ["10.201.0.1".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(model.dns_service_addresses(), ["10.201.0.10".parse::<std::net::IpAddr>().unwrap()]);
 }
+
+/// The other examples work too, without a warning, and have the tunnels that their comments speak of.
+#[test]
+fn other_examples() {
+    let rows: [(&str, &[&str], &[[&str; 2]]); 2] = [
+        (
+            include_str!("../../../examples/two-routers/cluster.yaml"),
+            &["0 2 gw-a--gw-vps", "1 3 gw-b--gw-vps", "2 4002 gw-a--gw-vps--2-1"],
+            &[],
+        ),
+        (
+            include_str!("../../../examples/ipv6-only/cluster.yaml"),
+            &["0 2 gw-house--gw-colo", "0 3 gw-barn--gw-colo"],
+            &[["gw-house", "gw-barn"]],
+        ),
+    ];
+    for (text, tunnels, apart) in rows {
+        let (model, warnings) = load(&tree::parse_yaml(text).unwrap(), &Need::ALL).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let said: Vec<String> =
+            model.tunnels.iter().map(|t| format!("{} {} {}", t.rank, t.index, t.name())).collect();
+        assert_eq!(said, tunnels);
+        let through: Vec<[&str; 2]> =
+            model.through_hub.iter().map(|[a, b]| [a.as_str(), b.as_str()]).collect();
+        assert_eq!(through, apart);
+    }
+}

@@ -70,8 +70,6 @@ mod tests {
             assert!(fault.message.contains("is not a word"), "{}", fault.message);
         }
         assert_eq!(word("fw-attic--gw-vps"), Ok("fw-attic--gw-vps"));
-        assert_eq!(pattern("^(64512)(_64512)*$"), Ok("^(64512)(_64512)*$"));
-        assert!(pattern("1\nno router bgp").unwrap_err().message.contains("AS-path"));
         assert_eq!(remark("peer\n!\nno router bgp"), "peer...no router bgp");
     }
 

@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
 use common::{Rendered, article, feed, other, program, render};
 use serde_json::{Value, json};
 
@@ -222,6 +223,7 @@ fn the_first_start_names_the_one_command_and_applies_nothing() {
             "00-rbac.yaml",
             "10-calico-crds.yaml",
             "10-calico-crds.yaml",
+            "12-bgp-passwords.yaml",
             "15-calico-resources.yaml",
             "20-calico.yaml",
             "30-coredns.yaml"
@@ -231,6 +233,72 @@ fn the_first_start_names_the_one_command_and_applies_nothing() {
     // It goes on by itself once somebody has done that.
     let unit = rendered.file("cluster", "/etc/systemd/system/kmh-cluster.service");
     assert!(unit.contains("\nRestart=on-failure\nRestartSec=30\n"), "{unit}");
+}
+
+#[test]
+fn passwords_come_before_what_names_them_and_go_when_they_are_switched_off() {
+    let rendered = render(&article());
+    let machine = rendered.machine("cluster");
+    let path = format!("{CLUSTER}12-bgp-passwords.yaml");
+    let file =
+        machine["files"].as_array().unwrap().iter().find(|file| file["path"] == path.as_str()).unwrap();
+    assert_eq!((&file["mode"], &file["owner"]), (&json!("0600"), &json!("root:root")));
+    // As the API server reads it, with what is in the store.
+    let root = tempfile::tempdir().unwrap();
+    rendered.deploy("cluster", root.path());
+    let text = std::fs::read_to_string(root.path().join(path.trim_start_matches('/'))).unwrap();
+    let value = |site: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("  \"{site}\": \"")));
+        let encoded =
+            line.and_then(|line| line.strip_suffix('"')).unwrap_or_else(|| panic!("no {site}: {text}"));
+        base64::engine::general_purpose::STANDARD.decode(encoded).unwrap()
+    };
+    for site in ["attic", "flat", "vps"] {
+        let key = rendered.dir.path().join(format!("pki/keys/bgp/{site}.key"));
+        assert_eq!(value(site), std::fs::read(key).unwrap(), "{site}");
+    }
+    // Every peer that has a password finds it, and calico-node may watch this Secret and no other.
+    let resources = manifest(&rendered, "15-calico-resources.yaml");
+    let named: Vec<&str> =
+        resources.lines().filter(|line| line.trim() == "secretKeyRef:").map(|line| line.trim()).collect();
+    assert!(named.len() >= 3, "{resources}");
+    for (line, next) in resources.lines().zip(resources.lines().skip(1)) {
+        if line.trim() == "secretKeyRef:" {
+            assert!(["key: ", "name: "].iter().any(|field| next.trim().starts_with(field)), "{next}");
+        }
+    }
+    for site in ["attic", "flat", "vps"] {
+        assert!(resources.lines().any(|line| line.trim() == format!("key: {site}")), "{resources}");
+    }
+    assert!(resources.contains("name: kmh-bgp-passwords"), "{resources}");
+    assert!(text.contains("resources: [secrets]\n    resourceNames: [\"kmh-bgp-passwords\"]\n    verbs: [get, list, watch]\n"), "{text}");
+    assert!(
+        text.contains("  - kind: ServiceAccount\n    name: calico-node\n    namespace: kube-system\n"),
+        "{text}"
+    );
+
+    let mut inventory = article();
+    inventory["spec"]["bgp"]["passwords"] = json!(false);
+    let without = render(&inventory);
+    assert!(!without.files("cluster").contains_key(&path));
+    assert!(!manifest(&without, "15-calico-resources.yaml").contains("secretKeyRef"));
+    // The file of an earlier push is still there.
+    let root = tempfile::tempdir().unwrap();
+    let left = root.path().join(path.trim_start_matches('/'));
+    std::fs::create_dir_all(left.parent().unwrap()).unwrap();
+    std::fs::write(&left, "left").unwrap();
+    let (done, said, calls) = run_apply(&without, root.path(), true);
+    assert!(done, "{said}");
+    assert!(!left.exists(), "it would bring the passwords back");
+    assert!(!calls.iter().any(|call| call.contains("12-bgp-passwords")), "{calls:?}");
+    assert_eq!(
+        calls.last().unwrap(),
+        "--namespace kube-system delete --ignore-not-found rolebinding/kmh-bgp-passwords role/kmh-bgp-passwords secret/kmh-bgp-passwords"
+    );
+    // With passwords nothing is deleted.
+    let root = tempfile::tempdir().unwrap();
+    let (_, _, calls) = run_apply(&rendered, root.path(), true);
+    assert!(!calls.iter().any(|call| call.contains("delete")), "{calls:?}");
 }
 
 #[test]
@@ -269,7 +337,7 @@ fn pfsense_gets_a_rule_for_what_is_allowed_and_not_for_each_pair_of_sites() {
     let four = settings(&inventory);
     let rules = |settings: &Value| settings["filter"]["rule"].as_array().unwrap().clone();
     assert_eq!(rules(&three), rules(&four), "a site more is a network more in an alias, and no rule");
-    assert!(rules(&three).len() < 25, "{}", rules(&three).len());
+    assert!(rules(&three).len() < 30, "{}", rules(&three).len());
 
     let aliases = four["aliases"]["alias"].as_array().unwrap();
     let networks = |name: &str| {

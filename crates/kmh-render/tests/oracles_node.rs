@@ -9,6 +9,8 @@
 )]
 
 mod common;
+#[path = "common/sites.rs"]
+mod sites;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
@@ -148,7 +150,7 @@ fn stub(path: &Path) {
 #[test]
 fn systemd_takes_every_unit_and_says_nothing() {
     let analyze = program("systemd-analyze", "systemd");
-    for inventory in [article(), other()] {
+    for inventory in [article(), other(), sites::sites(&sites::FORMS[0])] {
         let rendered = render(&inventory);
         let mut seen = 0;
         for machine in rendered.machines() {

@@ -71,6 +71,19 @@ impl Down {
         *self == Self::default()
     }
 
+    /// Whether everything of another scenario is down in this one as well.
+    pub fn includes(&self, other: &Self) -> bool {
+        [
+            (&self.tunnels, &other.tunnels),
+            (&self.uplinks, &other.uplinks),
+            (&self.routers, &other.routers),
+            (&self.sites, &other.sites),
+            (&self.nodes, &other.nodes),
+        ]
+        .into_iter()
+        .all(|(own, other)| own.is_superset(other))
+    }
+
     /// Whether everything named exists.
     pub fn check(&self, spec: &NetworkSpec) -> Result<(), Vec<Fault>> {
         let all = Self::everything(spec);

@@ -1,13 +1,17 @@
 //! What the nodes announce beyond what the network document says: blocks, borrowed addresses, services.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_doc::blocks::BlocksSpec;
+use kmh_doc::blocks::{BlockState, BlocksSpec};
+use kmh_doc::network::NodePlan;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::network::Network;
+use crate::network::{Machine, Network};
+use crate::network::calico::Pool;
+use crate::selector::Labels;
 
 /// What a prediction rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,22 +39,156 @@ pub struct Service {
 
 impl Ground {
     /// One block for each node out of each enabled pool that it may use, not one after the other.
-    pub fn assume(network: &Network) -> Self {
-        let _ = network;
-        Self { assumed: true, ..Self::default() }
+    pub fn assume(network: &Network<'_>) -> Self {
+        let mut blocks = Vec::new();
+        for pool in network.calico.pools.iter().filter(|pool| pool.for_pods) {
+            let users: Vec<&NodePlan> =
+                network.spec.nodes.iter().filter(|node| may_use(pool, node)).collect();
+            let spare = u32::from(pool.block.saturating_sub(pool.net.prefix_len()));
+            let capacity = 1_u128.checked_shl(spare).filter(|_| spare < 128).unwrap_or(u128::MAX);
+            // Every third block, as blocks of a real cluster have gaps between them; closer where there is no room.
+            let step = (1..=3).rev().find(|step| step * (users.len() as u128 + 1) <= capacity).unwrap_or(1);
+            let first = if step * (users.len() as u128 + 1) <= capacity { step } else { 0 };
+            for (number, node) in (0_u128..).zip(users) {
+                if let Some(block) = block(pool, first + number * step).filter(|_| first + number * step < capacity) {
+                    blocks.push((block, node.name.clone()));
+                }
+            }
+        }
+        blocks.sort();
+        Self { blocks, assumed: true, ..Self::default() }
     }
 
-    /// What was observed. Blocks outside every pool, of no pool's block size, of unknown nodes, or that overlap are refused.
-    pub fn from_blocks(blocks: &BlocksSpec, network: &Network) -> Result<Self, Vec<Fault>> {
-        let _ = (blocks, network);
-        Ok(Self::default())
+    /// What was observed. Blocks outside every pool, of no pool's block size, of unknown nodes, or that overlap are
+    /// refused; blocks that are not confirmed are announced by nobody, and left out.
+    pub fn from_blocks(written: &BlocksSpec, network: &Network<'_>) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut blocks: BTreeMap<IpNet, (usize, String)> = BTreeMap::new();
+        for (number, block) in written.blocks.iter().enumerate() {
+            let place = format!("blocks[{number}]");
+            let net = block.cidr.net();
+            known(network, &format!("{place}.node"), &block.node, &mut faults);
+            let pool = network.calico.pools_around(net).max_by_key(|pool| pool.net.prefix_len());
+            match pool {
+                None => faults.push(
+                    Fault::new(&place, format!("`{net}` is outside every pool"))
+                        .hint(format!("the pools are {}", pools(network))),
+                ),
+                Some(pool) if pool.block != net.prefix_len() => faults.push(
+                    Fault::new(&place, format!("`{net}` is no block of pool `{}`", pool.name))
+                        .hint(format!("its blocks have the prefix length {}", pool.block)),
+                ),
+                Some(pool) if !pool.for_pods => faults.push(
+                    Fault::new(&place, format!("`{net}` is in pool `{}`, which gives no addresses to pods", pool.name))
+                        .hint("observe the cluster again, or leave the block out"),
+                ),
+                Some(_) => {}
+            }
+            if let Some((other, _)) = blocks.get(&net) {
+                faults.push(
+                    Fault::new(&place, format!("`{net}` is in `blocks[{other}]` already"))
+                        .hint("a block has one node: keep the confirmed one"),
+                );
+                continue;
+            }
+            blocks.insert(net, (number, block.node.clone()));
+        }
+        overlaps(&blocks, &mut faults);
+        let mut borrowed = Vec::new();
+        for (number, one) in written.borrowed.iter().enumerate() {
+            let place = format!("borrowed[{number}]");
+            known(network, &format!("{place}.node"), &one.node, &mut faults);
+            let around = blocks.iter().rev().find(|(net, _)| net.contains(&one.address));
+            match around {
+                None => faults.push(
+                    Fault::new(&place, format!("`{}` is in no block", one.address))
+                        .hint("an address is borrowed out of another node's block: that block must be there as well"),
+                ),
+                Some((net, (_, node))) if *node == one.node => faults.push(
+                    Fault::new(&place, format!("`{}` is in `{net}`, a block of `{node}`'s own", one.address))
+                        .hint("only addresses out of other nodes' blocks are borrowed"),
+                ),
+                Some(_) => borrowed.push((one.address, one.node.clone())),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let states: BTreeMap<IpNet, BlockState> =
+            written.blocks.iter().map(|block| (block.cidr.net(), block.state)).collect();
+        let blocks = blocks.into_iter().filter(|(net, _)| states.get(net) == Some(&BlockState::Confirmed));
+        let blocks = blocks.map(|(net, (_, node))| (net, node)).collect();
+        borrowed.sort();
+        Ok(Self { blocks, borrowed, services: Vec::new(), assumed: false })
     }
 
     /// Adds addresses of services.
-    pub fn add_services(&mut self, services: Vec<Service>, network: &Network) -> Result<(), Vec<Fault>> {
-        let _ = network;
+    pub fn add_services(&mut self, services: Vec<Service>, network: &Network<'_>) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        for (number, service) in services.iter().enumerate() {
+            let place = format!("services[{number}]");
+            for node in &service.nodes {
+                known(network, &place, node, &mut faults);
+            }
+            if !network.calico.is_service(IpNet::from(service.address)) {
+                let ranges: Vec<String> = network.calico.services.iter().map(ToString::to_string).collect();
+                faults.push(
+                    Fault::new(&place, format!("`{}` of `{}` is in no service range", service.address, service.name))
+                        .hint(format!("nodes announce addresses in {}", ranges.join(", "))),
+                );
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         self.services.extend(services);
         self.services.sort();
+        self.services.dedup();
         Ok(())
     }
+}
+
+fn known(network: &Network<'_>, place: &str, node: &str, faults: &mut Vec<Fault>) {
+    if !matches!(network.machine(node), Some(Machine::Node(_))) {
+        faults.push(
+            Fault::new(place, format!("there is no node `{node}`"))
+                .hint("the network document names all nodes: was it made of the same inventory?"),
+        );
+    }
+}
+
+fn pools(network: &Network<'_>) -> String {
+    let all = network.calico.pools.iter().filter(|pool| pool.for_pods).map(|pool| pool.net.to_string());
+    all.collect::<Vec<_>>().join(", ")
+}
+
+/// Sorted networks overlap when one contains the next.
+fn overlaps(blocks: &BTreeMap<IpNet, (usize, String)>, faults: &mut Vec<Fault>) {
+    let mut wide: Option<(&IpNet, usize)> = None;
+    for (net, (number, _)) in blocks {
+        if let Some((around, other)) = wide.filter(|(around, _)| around.contains(net)) {
+            let message = format!("`{net}` overlaps `{around}` of `blocks[{other}]`");
+            faults.push(Fault::new(format!("blocks[{number}]"), message).hint("observe the cluster again"));
+        } else {
+            wide = Some((net, *number));
+        }
+    }
+}
+
+fn may_use(pool: &Pool, node: &NodePlan) -> bool {
+    let v6 = matches!(pool.net, IpNet::V6(_));
+    let labels: Labels<'_> = node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    pool.selector.selects(&labels)
+        && node.addresses.iter().any(|address| address.contains(':') == v6)
+}
+
+/// The block of that number in a pool.
+fn block(pool: &Pool, number: u128) -> Option<IpNet> {
+    let host_bits = u32::from(pool.net.max_prefix_len() - pool.block);
+    let offset = number.checked_shl(host_bits).filter(|_| host_bits < 128)?;
+    let address: IpAddr = match pool.net.network() {
+        IpAddr::V4(base) => IpAddr::V4(u32::from(base).checked_add(u32::try_from(offset).ok()?)?.into()),
+        IpAddr::V6(base) => IpAddr::V6(u128::from(base).checked_add(offset)?.into()),
+    };
+    IpNet::new(address, pool.block).ok()
 }

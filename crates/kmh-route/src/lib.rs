@@ -13,13 +13,15 @@ pub mod forward;
 pub mod ground;
 pub mod lookup;
 pub mod network;
-mod policy;
 pub mod predict;
-mod prefixes;
-mod selector;
-mod route;
 pub mod table;
 pub mod what_if;
+
+mod engine;
+mod policy;
+mod prefixes;
+mod route;
+mod selector;
 
 pub use down::Down;
 pub use fault::Fault;
@@ -27,6 +29,6 @@ pub use findings::findings;
 pub use forward::{Way, way};
 pub use ground::Ground;
 pub use lookup::{Found, Gate, Origin};
-pub use network::{Machine, Network, Why};
+pub use network::{End, Machine, Network, Session, Why};
 pub use predict::{Prediction, predict};
 pub use table::Table;

@@ -78,6 +78,7 @@ pub struct Network<'s> {
     pub(crate) transit: Vec<usize>,
     sessions: Vec<Session>,
     machines: HashMap<&'s str, Machine>,
+    tunnels: HashMap<&'s str, usize>,
     owners: HashMap<IpAddr, Machine>,
 }
 
@@ -120,6 +121,7 @@ impl<'s> Network<'s> {
             transit: Vec::new(),
             sessions: Vec::new(),
             machines,
+            tunnels: spec.tunnels.iter().enumerate().map(|(n, tunnel)| (tunnel.name.as_str(), n)).collect(),
             owners: HashMap::new(),
         };
         network.connect();
@@ -152,6 +154,11 @@ impl<'s> Network<'s> {
     /// The machine of that name.
     pub fn machine(&self, name: &str) -> Option<Machine> {
         self.machines.get(name).copied()
+    }
+
+    /// The place of the tunnel of that name.
+    pub fn tunnel(&self, name: &str) -> Option<usize> {
+        self.tunnels.get(name).copied()
     }
 
     /// Every machine: routers, then nodes, as in the document.

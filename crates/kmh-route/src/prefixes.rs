@@ -1,6 +1,6 @@
 //! Questions about prefixes that must not cost a walk through a list for each of ten thousand blocks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnet::IpNet;
 use kmh_doc::network::PrefixRule;
@@ -45,11 +45,6 @@ impl<T> NetMap<T> {
         self.map.entry(net).or_default()
     }
 
-    /// The value of exactly that network.
-    pub(crate) fn get(&self, net: IpNet) -> Option<&T> {
-        self.map.get(&net)
-    }
-
     /// Every network that contains this one, itself included, the longest first.
     pub(crate) fn around(&self, net: IpNet) -> impl Iterator<Item = (IpNet, &T)> {
         let lengths = self.lengths.get(family(net));
@@ -66,7 +61,7 @@ impl<T> NetMap<T> {
 /// every router.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
-    numbers: HashMap<PrefixRule, u32>,
+    numbers: BTreeMap<PrefixRule, u32>,
     by_net: NetMap<Vec<u32>>,
     all: Vec<PrefixRule>,
 }

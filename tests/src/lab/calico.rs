@@ -53,6 +53,10 @@ fn selects(selector: &Value, node: &NodePlan) -> bool {
 pub fn pools_of(network: &NetworkSpec, node: &NodePlan) -> Vec<(IpNet, u8)> {
     resources(network, "IPPool")
         .filter(|pool| pool["spec"]["disabled"] != true && selects(&pool["spec"]["nodeSelector"], node))
+        .filter(|pool| {
+            let uses = items(&pool["spec"]["allowedUses"]);
+            uses.is_empty() || uses.iter().any(|one| one == "Workload")
+        })
         .map(|pool| {
             let size = pool["spec"]["blockSize"].as_u64().expect("a block size");
             (net(&pool["spec"]["cidr"]), u8::try_from(size).expect("a length"))

@@ -35,8 +35,8 @@ pub fn frr_sessions(net: &Netns, space: &str) -> BTreeSet<IpAddr> {
         .collect()
 }
 
-/// FRR's BGP tables. `refused`: also what its neighbours said in vain.
-pub fn frr(net: &Netns, space: &str, refused: bool) -> Seen {
+/// FRR's BGP tables, with what its neighbours said in vain.
+pub fn frr(net: &Netns, space: &str) -> Seen {
     let mut seen = Seen::default();
     for family in FAMILIES {
         let table = json(&net.frr(space, "bgpd", &format!("show bgp {family} unicast json")));
@@ -57,10 +57,8 @@ pub fn frr(net: &Netns, space: &str, refused: bool) -> Seen {
             }
         }
     }
-    if refused {
-        for peer in frr_sessions(net, space) {
-            frr_refused(net, space, peer, &mut seen);
-        }
+    for peer in frr_sessions(net, space) {
+        frr_refused(net, space, peer, &mut seen);
     }
     seen
 }
@@ -124,13 +122,18 @@ pub fn bird(net: &Netns, space: &str) -> Seen {
         let attribute = |name: &str| entry.attributes.get(name).map(String::as_str);
         let way = Way {
             peer: Some(*peer),
-            as_path: numbers(attribute("BGP.as_path").unwrap_or_default()),
+            as_path: entry.as_path(),
             next_hop: attribute("BGP.next_hop")
                 .and_then(|hops| hops.split_whitespace().next()?.parse().ok()),
             local_pref: attribute("BGP.local_pref").map_or(100, |text| text.parse().expect("a number")),
             med: attribute("BGP.med").map_or(0, |text| text.parse().expect("a number")),
         };
         seen.at(prefix).paths.insert(way, rank);
+    }
+    for (prefix, entry) in bird_entries(&net.birdc(space, "show route filtered all")) {
+        if let Some((peer, _)) = protocols.get(&entry.protocol) {
+            seen.at(prefix).refused.insert((*peer, entry.as_path()));
+        }
     }
     for (name, (_, up)) in &protocols {
         if !up {
@@ -150,6 +153,12 @@ struct Entry {
     protocol: String,
     best: bool,
     attributes: BTreeMap<String, String>,
+}
+
+impl Entry {
+    fn as_path(&self) -> Vec<u32> {
+        numbers(self.attributes.get("BGP.as_path").map(String::as_str).unwrap_or_default())
+    }
 }
 
 /// `10.0.0.0/8  unicast [name 12:00:00.000 from …] * (100) [AS1i]`, more paths of the prefix without it, and

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use ipnet::IpNet;
-use kmh_route::table::{Installed, Table, Verdict};
+use kmh_doc::inventory::BgpDaemon;
+use serde_json::Value;
 
 /// What counts where a path carries no `LOCAL_PREF`.
 const LOCAL_PREF: u32 = 100;
@@ -22,8 +24,10 @@ pub struct Seen {
 pub struct Prefix {
     /// Accepted paths, and how they ended.
     pub paths: BTreeMap<Way, Rank>,
-    /// Paths that it heard and refused: from whom, with which AS path.
+    /// Paths that a filter refused: from whom, with which AS path.
     pub refused: BTreeSet<(IpAddr, Vec<u32>)>,
+    /// Paths that it refused as loops (RFC 4271, 9; RFC 4456, 8).
+    pub loops: BTreeSet<(IpAddr, Vec<u32>)>,
     /// Next hops of the route that its kernel has from BGP; none when it has no such route.
     pub kernel: Option<BTreeSet<IpAddr>>,
 }
@@ -76,72 +80,83 @@ fn spaced<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
 }
 
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn parsed<T: FromStr>(value: &Value) -> Option<T> {
+    value.as_str()?.parse().ok()
+}
+
+fn number(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
 impl Seen {
     /// The entry of a prefix.
     pub fn at(&mut self, net: IpNet) -> &mut Prefix {
         self.prefixes.entry(net).or_default()
     }
 
-    /// A prediction in this form.
-    pub fn predicted(table: &Table) -> Self {
+    /// A predicted table in this form, read as anybody would who has only the JSON.
+    pub fn predicted(table: &Value) -> Self {
         let mut seen = Self::default();
-        for route in &table.routes {
-            let prefix = seen.at(route.prefix.net());
-            for path in &route.paths {
-                let rank = match path.verdict {
-                    Verdict::Best => Rank::Best,
-                    Verdict::Equal => Rank::Equal,
-                    Verdict::Lost(_) => Rank::Lost,
-                    Verdict::Refused => {
-                        let peer = path.peer_address.expect("nobody refuses what is his own");
-                        prefix.refused.insert((peer, path.as_path.clone()));
+        for route in items(&table["routes"]) {
+            let prefix = seen.at(parsed(&route["prefix"]).expect("a prefix"));
+            for path in items(&route["paths"]) {
+                let as_path = items(&path["as_path"]).iter().filter_map(number).collect();
+                let rank = match &path["verdict"] {
+                    Value::String(word) if word == "best" => Rank::Best,
+                    Value::String(word) if word == "equal" => Rank::Equal,
+                    Value::String(word) if word == "refused" => {
+                        let peer = parsed(&path["peer_address"]).expect("nobody refuses what is his own");
+                        let by_loop = path["rule"].as_str().is_some_and(|rule| rule.starts_with("loop"));
+                        let refused = if by_loop { &mut prefix.loops } else { &mut prefix.refused };
+                        refused.insert((peer, as_path));
                         continue;
                     }
-                };
-                let way = if path.from.is_none() {
-                    Way::own()
-                } else {
-                    Way {
-                        peer: path.peer_address,
-                        as_path: path.as_path.clone(),
-                        next_hop: path.next_hop,
-                        local_pref: path.local_pref.unwrap_or(LOCAL_PREF),
-                        med: path.med.unwrap_or_default(),
+                    other => {
+                        assert!(other.get("lost").is_some(), "a verdict: {other}");
+                        Rank::Lost
                     }
                 };
-                prefix.paths.insert(way, rank);
+                let way = Way {
+                    peer: parsed(&path["peer_address"]),
+                    as_path,
+                    next_hop: parsed(&path["next_hop"]),
+                    local_pref: number(&path["local_pref"]).unwrap_or(LOCAL_PREF),
+                    med: number(&path["med"]).unwrap_or_default(),
+                };
+                prefix.paths.insert(if path["from"].is_null() { Way::own() } else { way }, rank);
             }
-            if let Some(Installed::Via(hops)) = &route.installed {
-                prefix.kernel = Some(hops.iter().copied().collect());
+            if let Value::Array(hops) = &route["installed"]["via"] {
+                prefix.kernel = Some(hops.iter().filter_map(parsed).collect());
             }
         }
         seen
     }
 
-    /// Leaves only what can be told apart where a daemon says less than a prediction.
-    pub fn without(mut self, blind: Blind) -> Self {
+    /// Leaves only what a daemon shows.
+    pub fn as_shown_by(mut self, daemon: BgpDaemon) -> Self {
         for prefix in self.prefixes.values_mut() {
-            if blind.refused {
-                prefix.refused.clear();
-            }
-            if blind.equal {
-                for rank in prefix.paths.values_mut().filter(|rank| **rank == Rank::Equal) {
-                    *rank = Rank::Lost;
+            match daemon {
+                // It shows what it refused, and not why.
+                BgpDaemon::Frr => {
+                    let loops = std::mem::take(&mut prefix.loops);
+                    prefix.refused.extend(loops);
+                }
+                // Loops are gone before it stores anything, and what is used beside the best has no mark.
+                BgpDaemon::Bird => {
+                    prefix.loops.clear();
+                    for rank in prefix.paths.values_mut().filter(|rank| **rank == Rank::Equal) {
+                        *rank = Rank::Lost;
+                    }
                 }
             }
         }
         self.prefixes.retain(|_, prefix| *prefix != Prefix::default());
         self
     }
-}
-
-/// What a daemon does not show.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Blind {
-    /// What it heard and refused.
-    pub refused: bool,
-    /// What it uses beside the best.
-    pub equal: bool,
 }
 
 /// Every difference, a line each, with the machine and the prefix.

@@ -3,6 +3,7 @@
 //! the lines of a family tree, so that they cross no text.
 
 use super::canvas::{Anchor, Face};
+use super::curve::{APART, USED};
 use super::geometry::{Point, Rect, Side, length};
 use super::measure::fit;
 use super::scene::{Machine, Scene, Site, asns, count, kind};
@@ -22,6 +23,8 @@ const LANE: f64 = 6.0;
 const ROWS: usize = 6;
 /// Widest name that is not cut.
 const ROOM: f64 = 190.0;
+/// Up to so many tunnels of a router are kept so far apart that there can be something written on each.
+const WRITTEN: usize = 6;
 /// A router without text.
 const SQUARE: f64 = 11.0;
 
@@ -156,10 +159,11 @@ impl Card {
         let all = length(site.routers.len());
         let squares = if middle { 16.0 * all } else { 0.0 };
         let width = (Face::Name.width(&name) + squares).max(Face::Small.width(&second)) + 22.0;
-        self.rect = Rect::new(0.0, 0.0, width, 40.0);
-        // The routers' squares take a few pixels of the side where they are.
+        // In the middle, there are numbers on all borders; else the routers' squares take a few pixels of one side.
+        let room = if middle && site.routers.len() > 1 { 8.0 } else { 0.0 };
+        self.rect = Rect::new(0.0, 0.0, width + 2.0 * room, 40.0 + 2.0 * room);
         let (x, y) = match self.side {
-            Side::Top | Side::Left => (9.0, 0.0),
+            Side::Top | Side::Left => (9.0 + room, room),
             Side::Right => (13.0, 0.0),
             Side::Bottom => (9.0, 2.0),
         };
@@ -168,7 +172,7 @@ impl Card {
         for (i, &router) in site.routers.iter().enumerate() {
             let part = (length(i) + 1.0) / (all + 1.0);
             let at = if middle {
-                Point::new(self.rect.w - 10.0 - 16.0 * (all - 1.0 - length(i)), 12.5)
+                Point::new(self.rect.w - 10.0 - room - 16.0 * (all - 1.0 - length(i)), y + 12.5)
             } else {
                 self.side.opposite().point(&self.rect, 1.0 - part)
             };
@@ -179,7 +183,16 @@ impl Card {
 
     fn large(&mut self, scene: &Scene<'_>, site: &Site<'_>, detail: Detail, numbered: bool) {
         let (head, head_width) = head(site, detail);
-        let plates = plates(scene, site, numbered);
+        let mut plates = plates(scene, site, numbered);
+        if !self.side.is_row() {
+            // High enough for what is written on tunnels that leave side by side.
+            for (&router, (_, size)) in site.routers.iter().zip(&mut plates) {
+                let tunnels = scene.tunnels.iter().filter(|link| link.ends.contains(&router)).count();
+                if tunnels <= WRITTEN {
+                    size.y = size.y.max(length(tunnels) * APART / USED);
+                }
+            }
+        }
         let pills = pills(scene, site);
         let lanes = length(site.routers.len()) + 1.0;
         let gutter = 10.0 + LANE * lanes;

@@ -6,7 +6,10 @@ use super::layout::Layout;
 use super::scene::Scene;
 
 /// Farthest that two tunnels' ends are apart on a router.
-const APART: f64 = 16.0;
+pub(super) const APART: f64 = 20.0;
+
+/// The part of a router's border that tunnels use.
+pub(super) const USED: f64 = 0.86;
 
 /// Ends at the hub, where each router of it has one on each side: place and number.
 pub(super) struct Port {
@@ -54,7 +57,7 @@ pub(super) fn curves(scene: &Scene<'_>, layout: &Layout) -> (Vec<Curve>, Vec<Por
         });
         let inner = side.opposite();
         let long = if side.is_row() { rect.w } else { rect.h };
-        let apart = (0.86 * long / length(own.len().max(1))).min(APART);
+        let apart = (USED * long / length(own.len().max(1))).min(APART);
         for (place, &(tunnel, end)) in own.iter().enumerate() {
             let offset = (length(place) - (length(own.len()) - 1.0) / 2.0) * apart;
             at[tunnel][end] = (inner.point(&rect, 0.5 - offset / long), side.inward());

@@ -38,7 +38,7 @@ pub(super) fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
     kept
 }
 
-/// Parts, joined by a separator and broken between parts into lines that fit.
+/// Parts, joined by a separator and broken between parts into lines that fit. A part that does not is cut.
 pub(super) fn wrap(parts: &[&str], separator: &str, size: f64, room: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in parts {
@@ -47,7 +47,7 @@ pub(super) fn wrap(parts: &[&str], separator: &str, size: f64, room: f64) -> Vec
                 line.push_str(separator);
                 line.push_str(part);
             }
-            _ => lines.push((*part).to_owned()),
+            _ => lines.push(fit(part, size, false, room)),
         }
     }
     lines

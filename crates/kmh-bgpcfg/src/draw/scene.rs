@@ -15,6 +15,9 @@ use super::{NODES_A_SITE, Nodes, Options};
 /// More sites than this are drawn without nodes.
 const SITES_WITH_NODES: usize = 24;
 
+/// Up to so many tunnels are shown whatever their rank.
+const ALL_SHOWN: usize = 1500;
+
 /// The picture's content.
 pub(super) struct Scene<'a> {
     pub title: String,
@@ -80,6 +83,10 @@ pub(super) struct Link<'a> {
     pub parallel: bool,
     /// What its BGP sessions are like.
     pub session: Option<&'a Session>,
+    /// Whether a picture with too many tunnels shows it.
+    pub shown: bool,
+    /// Tunnels between the same sites that it stands for, because they are not shown.
+    pub others: usize,
 }
 
 /// The sessions of all families between two machines of a site.
@@ -161,7 +168,7 @@ impl<'a> Scene<'a> {
             }
             machines.insert(&router.plan.name, Machine::Router(i));
         }
-        let tunnels = tunnels(spec, down, &mut routers, &machines);
+        let mut tunnels = tunnels(spec, down, &mut routers, &machines);
         let sessions = sessions(&routers, &nodes, &machines);
         let each = options.nodes == Nodes::Each;
         let all = |site: &Site<'_>| match options.nodes {
@@ -181,6 +188,7 @@ impl<'a> Scene<'a> {
             sites.iter_mut().for_each(|site| site.shown.clear());
         }
         let steps = steps(path, &machines, &tunnels, &routers);
+        fold(&mut tunnels, &routers, &steps);
         let hub = hub(sites.len(), &tunnels, &routers);
         let asns: std::collections::BTreeSet<Asn> = spec.nodes.iter().map(|node| node.asn).collect();
         let node_asns = asns.len() > 1 && nodes.iter().any(|node| !sites[node.site].asns.contains(&node.plan.asn));
@@ -313,7 +321,9 @@ fn tunnels<'a>(
     }
     let mut links: Vec<Link<'a>> = Vec::new();
     let mut pairs: BTreeMap<[usize; 2], usize> = BTreeMap::new();
-    for plan in &spec.tunnels {
+    let mut plans: Vec<&'a Tunnel> = spec.tunnels.iter().collect();
+    plans.sort_by_key(|plan| plan.index); // a router's first line first
+    for plan in plans {
         let [Some(Machine::Router(a)), Some(Machine::Router(b))] =
             plan.ends.each_ref().map(|end| machines.get(end.router.as_str()))
         else {
@@ -331,7 +341,7 @@ fn tunnels<'a>(
         }
         *pairs.entry(ends).or_default() += 1;
         let session = sessions.get(plan.name.as_str()).copied();
-        links.push(Link { plan, ends, down: dead, parallel: false, session });
+        links.push(Link { plan, ends, down: dead, parallel: false, session, shown: true, others: 0 });
     }
     for link in &mut links {
         link.parallel = pairs[&link.ends] > 1;
@@ -395,6 +405,31 @@ fn steps(
             Step { from, to, over }
         })
         .collect()
+}
+
+/// Of too many tunnels between each two sites only the preferred, the best that is up, and what the path takes.
+fn fold(tunnels: &mut [Link<'_>], routers: &[Router<'_>], steps: &[Step]) {
+    if tunnels.len() <= ALL_SHOWN {
+        return;
+    }
+    let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+    for (i, link) in tunnels.iter().enumerate() {
+        let mut sites = link.ends.map(|router| routers[router].site);
+        sites.sort_unstable();
+        pairs.entry(sites).or_default().push(i);
+    }
+    for mut all in pairs.into_values() {
+        all.sort_by_key(|&i| (tunnels[i].plan.rank, i));
+        let up = all.iter().find(|i| !tunnels[**i].down);
+        let keep = [all.first().copied(), up.copied()];
+        for &i in &all {
+            tunnels[i].shown = keep.contains(&Some(i)) || steps.iter().any(|step| step.over == Over::Tunnel(i));
+        }
+        let left = all.iter().filter(|i| !tunnels[**i].shown).count();
+        if let Some(first) = all.first() {
+            tunnels[*first].others = left;
+        }
+    }
 }
 
 /// The one site that has an end of every tunnel; with three sites and more, since of two each would be it.

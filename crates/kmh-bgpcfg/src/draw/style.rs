@@ -15,18 +15,21 @@ const RULES: &str = "\
 .kmh .t{stroke-width:2}
 .kmh .many .t{stroke-width:1;stroke-opacity:.25}
 .kmh .standby{stroke-width:1.4;stroke-dasharray:7 4}
+.kmh .dense .standby{stroke-width:1.2;stroke-opacity:.45}
+.kmh .many .standby{stroke-dasharray:4 4}
 .kmh .n{stroke-width:1;stroke-linejoin:round}
 .kmh .sibling{stroke-width:2;stroke-dasharray:1.5 3.5}
 .kmh .band{stroke-width:8;stroke-linecap:round;stroke-linejoin:round;stroke-opacity:.75}
 .kmh .cross{stroke-width:2.4}
 .kmh .t.dead,.kmh .n.dead,.kmh .sibling.dead{stroke-width:1.4;stroke-opacity:1;stroke-dasharray:3 3}
+.kmh .t.way,.kmh .many .t.way,.kmh .dense .t.way{stroke-width:2.2;stroke-opacity:1}
 .kmh .t:hover,.kmh .many .t:hover,.kmh .n:hover,.kmh .sibling:hover{stroke-width:4;stroke-opacity:1}
 .kmh rect.dead{stroke-dasharray:4 3;stroke-width:1.6}
 .kmh rect.way{stroke-width:3}
 ";
 
 /// Selectors and what they are by day and by night.
-const COLOURS: [(&str, &str, &str); 15] = [
+const COLOURS: [(&str, &str, &str); 16] = [
     (".page", "fill:#fff", "fill:#0d1117"),
     (".heading,.kmh .site,.kmh .name", "fill:#1f2328", "fill:#f0f3f6"),
     (".lead", "fill:#424a53", "fill:#c4ccd4"),
@@ -41,6 +44,7 @@ const COLOURS: [(&str, &str, &str); 15] = [
     (".arrow", "fill:#1f2328;stroke:none", "fill:#fff;stroke:none"),
     (".tag", "fill:#fff", "fill:#0d1117"),
     ("path.dead,.kmh rect.dead,.kmh .cross", "stroke:#c2410c", "stroke:#ff8a50"),
+    ("rect.square.dead", "fill:#fff", "fill:#0d1117"),
     ("text.dead", "fill:#a83200", "fill:#ff9d6b"),
 ];
 

@@ -9,18 +9,20 @@ use super::card::{Card, Detail, Stands};
 use super::curve::{Port, curves};
 use super::escape::xml;
 use super::geometry::{Curve, Point, Rect, length};
-use super::labels::{Label, labels, usual};
+use super::labels::{Label, labels, unwritten};
 use super::layout::Layout;
-use super::measure::wrap;
-use super::scene::{Link, Machine, Over, Peering, Scene, asns, count};
+use super::measure::{fit, wrap};
+use super::scene::{Link, Machine, Over, Peering, Scene, Step, asns, count};
 use super::style::sheet;
 
 /// Around everything.
 const MARGIN: f64 = 24.0;
 /// A picture is at least that wide, for its title.
-const WIDTH: f64 = 660.0;
+const WIDTH: f64 = 700.0;
 /// More tunnels than this are thin and translucent.
 const MANY: usize = 150;
+/// Of more tunnels than this, standby ones are.
+const DENSE: usize = 40;
 /// More sites than this are not told one by one in the description.
 const TOLD: usize = 12;
 
@@ -38,24 +40,30 @@ pub(super) fn paint(scene: &Scene<'_>) -> Canvas {
     let by = Point::new((width - layout.bounds.w) / 2.0 - layout.bounds.x, top - layout.bounds.y);
     layout.cards.iter_mut().for_each(|card| card.move_by(by));
     layout.arena = layout.arena.moved(by);
-    let legend = legend(scene, &layout, room);
+    let (curves, ports) = curves(scene, &layout);
+    let (crosses, mut taken) = crosses(scene, &curves);
+    let arrows = arrows(scene, &layout, &curves);
+    taken.extend(arrows.iter().map(|(tip, _)| Rect::new(tip.x, tip.y, 0.0, 0.0).grown(9.0)));
+    let labels = labels(scene, &layout, &curves, &taken);
+    let legend = legend(scene, &layout, &labels, room);
     let below = top + layout.bounds.h + 18.0;
     let height = below + 20.0 * length(legend.len()) + MARGIN - 4.0;
 
     let mut canvas = Canvas::default();
     begin(&mut canvas, scene, width, height);
-    canvas.text(Point::new(MARGIN, MARGIN + 10.0), Face::Heading, Anchor::Start, "", &scene.title);
+    let (_, size, bold) = Face::Heading.look();
+    let title = fit(&scene.title, size, bold, room);
+    canvas.text(Point::new(MARGIN, MARGIN + 10.0), Face::Heading, Anchor::Start, "", &title);
     for (i, (class, line)) in lines.iter().enumerate() {
         let y = MARGIN + 36.0 + 19.0 * length(i);
         canvas.text(Point::new(MARGIN, y), Face::Lead, Anchor::Start, class, line);
     }
-    let (curves, ports) = curves(scene, &layout);
     for card in &layout.cards {
         let site = &scene.sites[card.site];
         let on_path = site.on_path && layout.detail == Detail::Small;
         canvas.rect(&state("card", site.down, on_path), &card.rect, 8.0);
     }
-    bands(&mut canvas, scene, &layout, &curves);
+    bands(&mut canvas, scene, false, |step| way(&layout, step.from, step.to).map(|way| polyline(&way)));
     for card in &layout.cards {
         sessions(&mut canvas, scene, card);
     }
@@ -63,7 +71,10 @@ pub(super) fn paint(scene: &Scene<'_>) -> Canvas {
     for card in &layout.cards {
         on_card(&mut canvas, scene, card, layout.detail);
     }
-    on_tunnels(&mut canvas, scene, &layout, &curves, &ports);
+    let radius = radius(scene);
+    crosses.iter().for_each(|at| canvas.cross(*at, radius));
+    arrows.iter().for_each(|(tip, from)| canvas.arrow(*tip, *from));
+    on_tunnels(&mut canvas, scene, &labels, &ports);
     for (i, row) in legend.iter().enumerate() {
         let mut x = MARGIN;
         for (sample, text) in row {
@@ -129,17 +140,13 @@ fn state(class: &str, dead: bool, on_path: bool) -> String {
     format!("{class}{}{}", if on_path { " way" } else { "" }, if dead { " dead" } else { "" })
 }
 
-/// Under everything: where the path goes.
-fn bands(canvas: &mut Canvas, scene: &Scene<'_>, layout: &Layout, curves: &[Curve]) {
-    for step in &scene.steps {
-        let data = match step.over {
-            Over::Tunnel(tunnel) => curve_data(&curves[tunnel]),
-            Over::Segment => match way(layout, step.from, step.to) {
-                Some(way) => polyline(&way),
-                None => continue,
-            },
-        };
-        canvas.path("band", &data, Some(&format!("{} → {}", scene.name(step.from), scene.name(step.to))));
+/// Where the path goes: its steps over tunnels, or the others.
+fn bands(canvas: &mut Canvas, scene: &Scene<'_>, tunnels: bool, data: impl Fn(&Step) -> Option<String>) {
+    for step in scene.steps.iter().filter(|step| matches!(step.over, Over::Tunnel(_)) == tunnels) {
+        if let Some(data) = data(step) {
+            let title = format!("{} → {}", scene.name(step.from), scene.name(step.to));
+            canvas.path("band", &data, Some(&title));
+        }
     }
 }
 
@@ -214,24 +221,38 @@ fn about_tunnel(link: &Link<'_>) -> String {
     if link.down {
         parts.push("down".to_owned());
     }
+    if link.others > 0 {
+        parts.push(format!("and {} that are not drawn", count(link.others, "tunnel")));
+    }
     parts.join(", ")
 }
 
 fn tunnels(canvas: &mut Canvas, scene: &Scene<'_>, curves: &[Curve]) {
-    canvas.line(if scene.tunnels.len() > MANY { "<g class=\"many\">" } else { "<g>" });
+    let crowd = match scene.tunnels.len() {
+        0..=DENSE => "<g>",
+        0..=MANY => "<g class=\"dense\">",
+        _ => "<g class=\"many\">",
+    };
+    canvas.line(crowd);
     // What is down or preferred is not hidden by what is standby.
-    let mut turns: Vec<usize> = (0..scene.tunnels.len()).collect();
+    let mut turns: Vec<usize> = (0..scene.tunnels.len()).filter(|i| scene.tunnels[*i].shown).collect();
     turns.sort_by_key(|&i| {
         let link = &scene.tunnels[i];
-        (scene.on_path(i), link.down, std::cmp::Reverse(link.plan.rank), i)
+        (link.down, std::cmp::Reverse(link.plan.rank), i)
     });
-    for tunnel in turns {
-        let link = &scene.tunnels[tunnel];
-        let class = if link.plan.rank > 0 { "t standby" } else { "t" };
-        let class = state(class, link.down, false);
-        canvas.path(&class, &curve_data(&curves[tunnel]), Some(&about_tunnel(link)));
-    }
+    let (own, others): (Vec<usize>, Vec<usize>) = turns.into_iter().partition(|tunnel| scene.on_path(*tunnel));
+    others.into_iter().for_each(|i| tunnel(canvas, &scene.tunnels[i], &curves[i], false));
+    bands(canvas, scene, true, |step| match step.over {
+        Over::Tunnel(tunnel) => Some(curve_data(&curves[tunnel])),
+        Over::Segment => None,
+    });
+    own.into_iter().for_each(|i| tunnel(canvas, &scene.tunnels[i], &curves[i], true));
     canvas.close();
+}
+
+fn tunnel(canvas: &mut Canvas, link: &Link<'_>, curve: &Curve, on_path: bool) {
+    let class = if link.plan.rank > 0 { "t standby" } else { "t" };
+    canvas.path(&state(class, link.down, on_path), &curve_data(curve), Some(&about_tunnel(link)));
 }
 
 fn on_card(canvas: &mut Canvas, scene: &Scene<'_>, card: &Card, detail: Detail) {
@@ -263,7 +284,8 @@ fn on_card(canvas: &mut Canvas, scene: &Scene<'_>, card: &Card, detail: Detail) 
             canvas.cross(plate.rect.center(), 6.0);
         }
         for (i, line) in plate.lines.iter().enumerate() {
-            let at = Point::new(plate.rect.center().x, plate.rect.y + 14.0 + 15.0 * length(i));
+            let below = 15.0 * (length(i) - (length(plate.lines.len()) - 1.0) / 2.0);
+            let at = plate.rect.center().along(Point::new(0.0, 1.0), below);
             let face = if i == 0 { Face::Name } else { Face::Small };
             let dead = router.down || (i == 2 && router.lines.iter().any(|(_, down)| *down));
             canvas.text(at, face, Anchor::Middle, if dead { "dead" } else { "" }, line);
@@ -304,38 +326,49 @@ fn about_router(scene: &Scene<'_>, number: usize) -> String {
     )
 }
 
-/// Crosses, texts, arrows, and the hub's numbers.
-fn on_tunnels(canvas: &mut Canvas, scene: &Scene<'_>, layout: &Layout, curves: &[Curve], ports: &[Port]) {
-    let radius = if scene.tunnels.len() > MANY { 3.5 } else { 6.0 };
-    let mut taken = Vec::new();
-    for (link, curve) in scene.tunnels.iter().zip(curves) {
-        if link.down {
-            let at = curve.at(0.5);
-            taken.push(Rect::new(at.x, at.y, 0.0, 0.0).grown(radius + 2.0));
-            canvas.cross(at, radius);
-        }
-    }
-    for step in &scene.steps {
-        let (from, to) = match step.over {
-            Over::Tunnel(tunnel) => {
-                let curve = &curves[tunnel];
-                let ahead = Machine::Router(scene.tunnels[tunnel].ends[0]) == step.from;
-                let (near, far) = if ahead { (0.3, 0.32) } else { (0.7, 0.68) };
-                (curve.at(near), curve.at(far))
-            }
-            Over::Segment => match way(layout, step.from, step.to) {
-                Some(way) => longest(&way),
-                None => continue,
-            },
+/// Where crosses on tunnels are, not upon each other when there is room.
+fn crosses(scene: &Scene<'_>, curves: &[Curve]) -> (Vec<Point>, Vec<Rect>) {
+    let (mut places, mut taken): (Vec<Point>, Vec<Rect>) = (Vec::new(), Vec::new());
+    for (_, curve) in scene.tunnels.iter().zip(curves).filter(|(link, _)| link.down && link.shown) {
+        let around = |t: &f64| {
+            let at = curve.at(*t);
+            Rect::new(at.x, at.y, 0.0, 0.0).grown(radius(scene) + 2.0)
         };
-        taken.push(Rect::new(to.x, to.y, 0.0, 0.0).grown(9.0));
-        canvas.arrow(to, from);
+        let free = |rect: &Rect| !taken.iter().any(|other| rect.meets(other));
+        let rect = CROSS_AT.iter().map(around).find(free).unwrap_or_else(|| around(&CROSS_AT[0]));
+        places.push(rect.center());
+        taken.push(rect);
     }
-    for Label { tunnel, rect, text } in labels(scene, layout, curves, &taken) {
-        canvas.open("l", &about_tunnel(&scene.tunnels[tunnel]));
-        canvas.rect("tag", &rect, 3.0);
-        let class = if scene.tunnels[tunnel].down { "dead" } else { "" };
-        canvas.text(rect.center(), Face::Small, Anchor::Middle, class, &text);
+    (places, taken)
+}
+
+/// Where on a tunnel to try to put its cross, best first.
+const CROSS_AT: [f64; 5] = [0.5, 0.44, 0.56, 0.38, 0.62];
+
+fn radius(scene: &Scene<'_>) -> f64 {
+    if scene.tunnels.len() > MANY { 3.5 } else { 6.0 }
+}
+
+/// Arrows along the path: tip, and where it comes from.
+fn arrows(scene: &Scene<'_>, layout: &Layout, curves: &[Curve]) -> Vec<(Point, Point)> {
+    let arrow = |step: &Step| match step.over {
+        Over::Tunnel(tunnel) => {
+            let curve = &curves[tunnel];
+            let ahead = Machine::Router(scene.tunnels[tunnel].ends[0]) == step.from;
+            let (near, far) = if ahead { (0.3, 0.32) } else { (0.7, 0.68) };
+            Some((curve.at(far), curve.at(near)))
+        }
+        Over::Segment => way(layout, step.from, step.to).map(|way| longest(&way)),
+    };
+    scene.steps.iter().filter_map(arrow).collect()
+}
+
+/// Texts, and the hub's numbers.
+fn on_tunnels(canvas: &mut Canvas, scene: &Scene<'_>, labels: &[Label], ports: &[Port]) {
+    for Label { tunnel, rect, text } in labels {
+        canvas.open("l", &about_tunnel(&scene.tunnels[*tunnel]));
+        canvas.rect("tag", rect, 3.0);
+        canvas.text(rect.center(), Face::Small, Anchor::Middle, "", text);
         canvas.close();
     }
     let several = ports.iter().any(|port| port.number > 1);
@@ -349,12 +382,12 @@ fn on_tunnels(canvas: &mut Canvas, scene: &Scene<'_>, layout: &Layout, curves: &
     }
 }
 
-/// The middle of a way's longest part, and where it begins: a place for an arrow.
+/// The middle of a way's longest part, and where that begins: a place for an arrow.
 fn longest(way: &[Point]) -> (Point, Point) {
     let parts = way.iter().zip(way.iter().skip(1));
     let best = parts.max_by(|(a, b), (c, d)| a.distance(**b).total_cmp(&c.distance(**d)));
     best.map_or_else(Default::default, |(a, b)| {
-        (*a, Point::new((a.x + b.x) / 2.0, (a.y + b.y) / 2.0))
+        (Point::new((a.x + b.x) / 2.0, (a.y + b.y) / 2.0), *a)
     })
 }
 
@@ -398,20 +431,21 @@ fn entry_width(text: &str) -> f64 {
 }
 
 /// Rows of samples and what they mean: only what is in the picture.
-fn legend(scene: &Scene<'_>, layout: &Layout, room: f64) -> Vec<Vec<(Sample, String)>> {
+fn legend(scene: &Scene<'_>, layout: &Layout, labels: &[Label], room: f64) -> Vec<Vec<(Sample, String)>> {
     let standby = scene.tunnels.iter().any(|link| link.plan.rank > 0);
     let mut tunnel = if standby { "preferred tunnel, BGP over it" } else { "tunnel, BGP over it" }.to_owned();
-    if let Some(mtu) = usual(scene) {
-        let all = scene.tunnels.iter().all(|link| link.plan.mtu == mtu);
-        tunnel.push_str(&format!("; MTU {mtu}{}", if all { "" } else { " where nothing is written" }));
+    if let Some(mtu) = unwritten(scene, labels) {
+        tunnel.push_str(&format!("; {mtu}"));
     }
+    let folded = scene.tunnels.iter().any(|link| !link.shown);
+    let dashed = if folded { "standby tunnel, where it matters" } else { "standby tunnel" };
     let drawn = |kind: fn(PeerKind) -> bool| {
         layout.detail != Detail::Small && scene.sessions.iter().any(|peering| kind(peering.session.with))
     };
     let all = [
         (layout.detail == Detail::Small, Sample::Square, "router".to_owned()),
         (!scene.tunnels.is_empty(), Sample::Line("t"), tunnel),
-        (standby, Sample::Line("t standby"), "standby tunnel".to_owned()),
+        (standby, Sample::Line("t standby"), dashed.to_owned()),
         (drawn(|kind| kind == PeerKind::Node), Sample::Line("n"), "BGP session with a node".to_owned()),
         (drawn(|kind| kind == PeerKind::Sibling), Sample::Line("sibling"), "BGP session inside a site".to_owned()),
         (!scene.steps.is_empty(), Sample::Path, "predicted path".to_owned()),

@@ -1,11 +1,10 @@
 //! What the written choices mean: AS numbers and layout, passwords, restarts, address translation.
 
-use kmh_doc::inventory::{BgpDaemon, Layout, NodePeers};
+use kmh_doc::inventory::{BgpDaemon, Layout};
 use kmh_doc::network::Finding;
 
 use super::{error, note, warning};
 use crate::ground::Index;
-use crate::sessions::CALICO_RESTART;
 
 /// Calico's definitions say int32 where an AS number stands, and the API server holds them to it. Annotations are text.
 const LARGEST_CALICO_ASN: u32 = i32::MAX as u32;
@@ -62,25 +61,14 @@ fn asns(index: &Index<'_>, all: &mut Vec<Finding>) {
 fn restarts(index: &Index<'_>, all: &mut Vec<Finding>) {
     let model = index.model;
     let restart = model.bgp.timers.nodes.restart;
-    let listening = model.bgp.node_peers == NodePeers::Listen;
-    if restart > 0 {
-        for site in model.sites.values().filter(|site| !index.nodes_of(site.name.as_str()).is_empty()) {
-            all.push(note(
-                "stale-routes",
-                site.name.as_str(),
-                format!("the routes of a node are kept for {restart} s when its BIRD goes away: a restart of calico-node interrupts nothing, and what is sent to a node that reboots is lost so long"),
-                "`bgp.timers.nodes.restart` is that time; 0 drops the routes at once",
-            ));
-        }
-    } else if listening {
-        for router in model.routers.iter().filter(|router| router.bgp != Some(BgpDaemon::Bird)) {
-            all.push(warning(
-                "listen-restart",
-                router.name.as_str(),
-                format!("FRR (8.4.4) does not switch graceful restart off for peers that call out of a range: routes of a node that went away stay for {CALICO_RESTART} s"),
-                "`bgp.node_peers: each`, or a restart time that you can bear in `bgp.timers.nodes.restart`",
-            ));
-        }
+    let with_nodes = model.sites.keys().filter(|site| !index.nodes_of(site.as_str()).is_empty());
+    for site in with_nodes.filter(|_| restart > 0) {
+        all.push(note(
+            "stale-routes",
+            site.as_str(),
+            format!("the routes of a node are kept for {restart} s when its BIRD goes away: a restart of calico-node interrupts nothing, and what is sent to a node that reboots is lost so long"),
+            "`bgp.timers.nodes.restart` is that time; 0 drops the routes at once",
+        ));
     }
 }
 

@@ -72,12 +72,12 @@ fn articulations(beside: &[Vec<usize>]) -> Vec<bool> {
             let children = step.children;
             way.pop();
             match way.last() {
+                // The root has no way back and is judged by its children, whatever they said.
                 None => cuts[here] = children > 1,
                 Some(before) => {
                     let before = before.here;
                     back[before] = back[before].min(back[here]);
-                    // The root has no way back and is judged by its children.
-                    if before != root && back[here] >= found[before] {
+                    if back[here] >= found[before] {
                         cuts[before] = true;
                     }
                 }

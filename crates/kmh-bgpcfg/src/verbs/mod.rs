@@ -3,7 +3,7 @@
 //! All of them rest on the same things: the network (from the stream, else planned from the inventory), what the nodes
 //! announce (from `kmh.blocks/v1`, else a stated assumption), and what is down.
 
-// pub(crate) mod draw;
+pub(crate) mod draw;
 pub(crate) mod predict;
 pub(crate) mod what_if;
 pub(crate) mod why;

@@ -56,7 +56,6 @@ fn each_in_its_case_and_nowhere_else() {
             article.replace("  operator:", "  calico: {nat_outgoing: false}\n  operator:"),
             FindingLevel::Note,
         ),
-        ("listen-restart", bgp("node_peers: listen, timers: {nodes: {restart: 0}}"), FindingLevel::Warning),
         ("single-ingress", laid_out(&article, "D"), FindingLevel::Note),
         ("single-ingress", cluster(true, false).replace("bgp: frr", "bgp: bird"), FindingLevel::Note),
         (
@@ -93,6 +92,9 @@ fn what_is_the_same_is_said_once() {
     assert_eq!(one(MINIMAL, "stale-routes").subject, "home");
     let hub = article().replace("shape: mesh", "shape: hub, hub: vps");
     assert_eq!(one(&hub, "single-transit-site").subject, "vps");
+    let birds = cluster(true, false).replace("bgp: frr", "bgp: bird");
+    assert_eq!(one(&birds, "single-ingress").subject, "r-east", "the other has one node");
+    assert_eq!(one(&laid_out(&article(), "D"), "single-ingress").subject, "flat");
     let hidden = article().replace("nat: forwarded", "nat: carrier").replace("kind: pfsense", "kind: linux");
     assert_eq!(one(&hidden, "tunnel-one-way").subject, "fw-attic--fw-flat and fw-flat--gw-vps");
 }
@@ -108,7 +110,4 @@ fn times_are_named_as_they_are() {
     };
     assert!(one(&timed("restart: 45"), "stale-routes").message.contains("for 45 s"));
     assert!(!found(&timed("restart: 0")).iter().any(|(id, _)| id == "stale-routes"));
-    // A range of callers with a restart time is what the note says already.
-    let listening = timed("restart: 45").replace("layout: A", "layout: A, node_peers: listen");
-    assert!(!found(&listening).iter().any(|(id, _)| id == "listen-restart"));
 }

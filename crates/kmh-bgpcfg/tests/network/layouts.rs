@@ -101,6 +101,9 @@ fn without_direct_routes_nodes_are_told_nothing() {
         // The router itself hears as much as before.
         assert!(passes(router(&spec, "fw-flat"), "routers-out-v4", net("10.200.64.64/26"), &[64512]));
     }
+    let both =
+        cluster(true, true).replacen("  sites:\n", "  bgp: {layout: A, direct_routes: false}\n  sites:\n", 1);
+    assert!(with_nodes(&both).iter().all(|session| !session.keep_next_hop), "there is nothing to keep");
     // The other router of the site must still hear of nodes that only this one reaches.
     let two = laid_out(&two_routers(), "B").replace("layout: B", "layout: B, direct_routes: false");
     for session in with_nodes(&two) {
@@ -169,18 +172,20 @@ fn one_password_a_site_and_none_in_tunnels() {
     );
 }
 
+/// What is written about timers; how long it takes, in milliseconds, when a node falls silent, when a node's BIRD dies,
+/// and when a router falls silent.
+type Times<'a> = (&'a str, [u32; 2], [u32; 2], [u32; 2]);
+
 #[test]
 fn how_long_it_takes_to_notice() {
-    // Timers; a node falls silent, a node's BIRD dies, a router falls silent, in milliseconds.
-    let table: &[(&str, [u32; 2], [u32; 2], [u32; 2])] = &[
+    let table: &[Times<'_>] = &[
         ("", [6000, 9000], [0, 30_000], [2000, 3000]),
         ("timers: {routers: {bfd_ms: 300}}", [6000, 9000], [0, 30_000], [600, 900]),
         ("timers: {routers: {bfd_ms: 0}}", [6000, 9000], [0, 30_000], [6000, 9000]),
         ("timers: {routers: {bfd_ms: 0, keepalive: 1, hold: 9}}", [6000, 9000], [0, 30_000], [8000, 9000]),
         ("timers: {nodes: {keepalive: 10, hold: 30, restart: 0}}", [20_000, 30_000], [0, 0], [2000, 3000]),
         ("timers: {nodes: {restart: 120}}", [6000, 9000], [0, 120_000], [2000, 3000]),
-        // What calls out of a range keeps the node's own wish.
-        ("node_peers: listen, timers: {nodes: {restart: 0}}", [6000, 9000], [0, 120_000], [2000, 3000]),
+        ("node_peers: listen, timers: {nodes: {restart: 0}}", [6000, 9000], [0, 0], [2000, 3000]),
         ("timers: {nodes: {hold: 65535}}", [43_690_000, 65_535_000], [0, 30_000], [2000, 3000]),
     ];
     for (settings, silent, closed, router) in table {

@@ -173,7 +173,8 @@ fn known(kind: &str) -> &'static [&'static str] {
             "serviceLoadBalancerIPs",
         ],
         "BGPFilter" => &["exportV4", "exportV6"],
-        "BGPPeer" => &["peerIP", "asNumber", "nodeSelector", "filters", "maxRestartTime"],
+        "BGPPeer" => &["peerIP", "asNumber", "nodeSelector", "filters", "maxRestartTime", "password"],
+        "IPAMConfig" => &["strictAffinity", "autoAllocateBlocks"],
         "IPPool" => &[
             "cidr",
             "blockSize",
@@ -184,6 +185,7 @@ fn known(kind: &str) -> &'static [&'static str] {
             "allowedUses",
             "disabled",
             "disableBGPExport",
+            "assignmentMode",
         ],
         other => panic!("{other} is not expected"),
     }
@@ -207,6 +209,7 @@ fn calicos_resources_are_valid_and_in_order() {
     assert_eq!(
         names,
         [
+            "IPAMConfig/default",
             "BGPFilter/no-transit",
             "IPPool/pods.attic.v4",
             "IPPool/pods.flat.v4",
@@ -215,6 +218,7 @@ fn calicos_resources_are_valid_and_in_order() {
             "IPPool/lan.attic.home.v4",
             "IPPool/nodes.flat.v4",
             "IPPool/nodes.vps.v4",
+            "IPPool/services.v4",
             "BGPPeer/fw-attic.v4",
             "BGPPeer/fw-flat.v4",
             "BGPPeer/gw-vps.v4",
@@ -245,7 +249,8 @@ fn calicos_resources_are_valid_and_in_order() {
     assert_eq!(
         *get("BGPPeer/gw-vps.v4"),
         json!({"peerIP": "10.30.0.1", "asNumber": 65030, "nodeSelector": "topology.kubernetes.io/zone == 'vps'",
-               "filters": ["no-transit"], "maxRestartTime": "30s"})
+               "filters": ["no-transit"], "maxRestartTime": "30s",
+               "password": {"secretKeyRef": {"name": "kmh-bgp-passwords", "key": "vps"}}})
     );
     assert_eq!(
         *get("BGPConfiguration/default"),

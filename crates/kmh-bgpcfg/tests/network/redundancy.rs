@@ -131,6 +131,9 @@ fn every_tunnel_has_its_lines_own_numbers() {
     assert!(spare.nat_t && spare.ends[0].remote_address.is_none() && spare.ends[0].initiates);
     assert_eq!(spare.ends[0].local_address, None);
     assert_eq!(spare.ends[1].local_address.map(|ip| ip.to_string()).as_deref(), Some("203.0.113.7"));
+    // An address of the NAT in front is not the router's.
+    let forwarded = article().replace("address: 203.0.113.7}", "address: 203.0.113.7, nat: forwarded}");
+    assert!(plan(&forwarded).tunnels.iter().all(|tunnel| tunnel.ends[1].local_address.is_none()));
     let known = two_lines().replace("nat: carrier", "nat: carrier, local_address: 192.168.8.2");
     let spec = plan(&known);
     let spare = spec.tunnels.iter().find(|tunnel| tunnel.name == "fw-attic--gw-vps--2-1").unwrap();

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_doc::bundle::{Encoding, MachineKind, Segment};
 use kmh_doc::inventory::Role;
-use kmh_doc::pki::KeyClass;
+use kmh_doc::network::{NetworkSpec, PeerKind};
+use kmh_doc::pki::{Key, KeyClass};
 
 use super::RENDER;
 use super::files::place;
@@ -33,7 +34,7 @@ pub(crate) fn store(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>) 
 
 /// `bundle.secrets`: every reference is one of the PKI document, on a machine that the secret is for.
 pub(crate) fn secrets(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
-    let mut known: BTreeMap<&str, (BTreeSet<&str>, Option<KeyClass>)> = BTreeMap::new();
+    let mut known: BTreeMap<&str, (BTreeSet<&str>, Option<&Key>)> = BTreeMap::new();
     for certificate in &pki.spec.certificates {
         if let Some(key) = &certificate.key {
             let machines = certificate.deploy.iter().filter(|d| d.key.is_some()).map(|d| d.machine.as_str());
@@ -42,7 +43,7 @@ pub(crate) fn secrets(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>
     }
     for key in &pki.spec.keys {
         let machines = key.deploy.iter().filter(|d| d.key.is_some()).map(|d| d.machine.as_str());
-        known.insert(&key.secret, (machines.collect(), Some(key.class)));
+        known.insert(&key.secret, (machines.collect(), Some(key)));
     }
     for view in &bundle.machines {
         if !out.look_at(view.name()) {
@@ -53,7 +54,7 @@ pub(crate) fn secrets(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>
                 let subject = place(view.name(), path);
                 match known.get(secret) {
                     None => out.critical(&subject, format!("the store has no secret `{secret}`"), RENDER),
-                    Some((machines, class)) if !machines.contains(view.name()) && !may_have(view, *class) => {
+                    Some((machines, key)) if !machines.contains(view.name()) && !may_have(view, *key) => {
                         out.critical(
                             &subject,
                             format!("the secret `{secret}` is not for this machine"),
@@ -67,14 +68,75 @@ pub(crate) fn secrets(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>
     }
 }
 
-/// Keys that are part of a configuration: API servers encrypt with one, routers sign TCP segments with others.
-fn may_have(view: &View<'_>, class: Option<KeyClass>) -> bool {
-    match class {
-        Some(KeyClass::Encryption) => view.is(Role::ControlPlane),
-        Some(KeyClass::BgpPassword | KeyClass::TunnelPsk) => {
-            matches!(view.machine.kind, MachineKind::LinuxRouter | MachineKind::Pfsense)
+/// Keys that are part of a configuration: API servers encrypt with one, routers sign TCP segments with their site's,
+/// and so do the nodes, by a manifest; a tunnel's is for its two ends.
+fn may_have(view: &View<'_>, key: Option<&Key>) -> bool {
+    let Some(key) = key else { return false };
+    let router = matches!(view.machine.kind, MachineKind::LinuxRouter | MachineKind::Pfsense);
+    match key.class {
+        KeyClass::Encryption => view.is(Role::ControlPlane),
+        KeyClass::BgpPassword => {
+            let site = key.name.strip_prefix("keys/bgp/");
+            view.machine.kind == MachineKind::Cluster || (router && site == view.machine.site.as_deref())
         }
-        Some(KeyClass::ServiceAccount) | None => false,
+        KeyClass::TunnelPsk => {
+            router && key.name.strip_prefix("keys/psk/").is_some_and(|tunnel| is_end(tunnel, view.name()))
+        }
+        KeyClass::ServiceAccount => false,
+    }
+}
+
+/// Whether a tunnel of that name, `LOWER--HIGHER` or `LOWER--HIGHER--U-V`, may end at a router.
+fn is_end(tunnel: &str, router: &str) -> bool {
+    let lines = |text: &str| matches!(text.as_bytes(), [b'1'..=b'4', b'-', b'1'..=b'4']);
+    let ends = match tunnel.rsplit_once("--") {
+        Some((ends, last)) if lines(last) && ends.contains("--") => ends,
+        _ => tunnel,
+    };
+    ends.strip_prefix(router).is_some_and(|rest| rest.starts_with("--"))
+        || ends.strip_suffix(router).is_some_and(|rest| rest.ends_with("--"))
+}
+
+/// `bundle.passwords`: both ends of a session or tunnel that the plan secures by a shared key have that key: routers
+/// in a file of theirs, nodes by a manifest of the cluster.
+pub(crate) fn passwords(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
+    let held: BTreeMap<&str, BTreeSet<&str>> = bundle
+        .machines
+        .iter()
+        .map(|view| {
+            let secrets = view.files.values().flat_map(|text| text.secrets.iter().copied());
+            (view.name(), secrets.filter_map(|secret| secret.strip_suffix(".key")).collect())
+        })
+        .collect();
+    let cluster = bundle.machines.iter().find(|view| view.machine.kind == MachineKind::Cluster);
+    let need = |machine: &str, key: &str, what: String, out: &mut Findings<'_>| {
+        // A machine that the bundle does not have is another check's, or `--limit` left it out.
+        if let Some(keys) = held.get(machine)
+            && out.look_at(machine)
+            && !keys.contains(key)
+        {
+            out.critical(machine, format!("no file of it holds `{key}`, with which {what}"), RENDER);
+        }
+    };
+    for router in &network.routers {
+        let listened = router.listen.iter().map(|listen| &listen.like);
+        let signed = router.sessions.iter().chain(listened);
+        let keys: BTreeSet<(&str, bool)> = signed
+            .filter_map(|session| Some((session.password.as_deref()?, session.with == PeerKind::Node)))
+            .collect();
+        for (key, with_node) in keys {
+            need(&router.name, key, "sessions on its node segment are signed".to_owned(), out);
+            if let Some(cluster) = cluster.filter(|_| with_node) {
+                need(cluster.name(), key, format!("nodes of `{}` sign their sessions", router.site), out);
+            }
+        }
+    }
+    for tunnel in &network.tunnels {
+        for end in &tunnel.ends {
+            if let Some(key) = &tunnel.psk {
+                need(&end.router, key, format!("the tunnel `{}` begins", tunnel.name), out);
+            }
+        }
     }
 }
 
@@ -149,5 +211,26 @@ fn key(name: &str, secret: Option<&str>, view: &View<'_>, path: &str, out: &mut 
     }
     if text.file.mode != "0600" {
         out.critical(&subject, format!("its mode is {}, a key's must be 0600", text.file.mode), RENDER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_end;
+
+    #[test]
+    fn a_tunnel_ends_at_two_routers() {
+        for (tunnel, router, is) in [
+            ("ra--rb", "ra", true),
+            ("ra--rb", "rb", true),
+            ("ra--rb--2-1", "rb", true),
+            ("ra--rb--2-1", "ra", true),
+            ("ra--rb--2-1", "1", false),
+            ("ra--rb", "r", false),
+            ("ra--rb", "b", false),
+            ("ra--2-1", "2-1", true),
+        ] {
+            assert_eq!(is_end(tunnel, router), is, "{tunnel} {router}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::findings::Findings;
 /// Units that the distribution's packages bring, so that no unit file of ours need be there.
 /// Kubernetes' own are not among them: those come as bare programs.
 const SYSTEM_UNITS: &[&str] = &[
+    "bird.service",
     "containerd.service",
     "frr.service",
     "haproxy.service",

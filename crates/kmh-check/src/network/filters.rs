@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use kmh_doc::network::{NetworkSpec, PeerKind, PrefixList, PrefixRule, RouteMap, RouterPlan};
+use kmh_doc::network::{NetworkSpec, PeerKind, PrefixList, PrefixRule, RouteMap, RouterPlan, Session};
 
 use super::REPLAN;
 use crate::findings::Findings;
@@ -17,7 +17,7 @@ pub(crate) fn filters(network: &NetworkSpec, out: &mut Findings<'_>) {
             continue;
         }
         let maps = router.route_maps.iter().map(|m| m.name.as_str());
-        let map_uses = router.sessions.iter().flat_map(|s| [s.import.as_str(), s.export.as_str()]);
+        let map_uses = all_sessions(router).flat_map(|s| [s.import.as_str(), s.export.as_str()]);
         compare(router, "route map", maps, map_uses, out);
 
         let rules = || router.route_maps.iter().flat_map(|m| &m.rules);
@@ -27,6 +27,11 @@ pub(crate) fn filters(network: &NetworkSpec, out: &mut Findings<'_>) {
         let paths = router.as_paths.iter().map(|p| p.name.as_str());
         compare(router, "AS-path list", paths, rules().filter_map(|r| r.as_path.as_deref()), out);
     }
+}
+
+/// A router's sessions, and those that it would have with callers.
+pub(super) fn all_sessions(router: &RouterPlan) -> impl Iterator<Item = &Session> {
+    router.sessions.iter().chain(router.listen.iter().map(|listen| &listen.like))
 }
 
 fn compare<'r>(
@@ -67,7 +72,7 @@ pub(crate) fn leaks(network: &NetworkSpec, out: &mut Findings<'_>) {
             router.prefix_lists.iter().map(|l| (l.name.as_str(), l)).collect();
         let maps: BTreeMap<&str, &RouteMap> =
             router.route_maps.iter().map(|m| (m.name.as_str(), m)).collect();
-        for session in &router.sessions {
+        for session in all_sessions(router) {
             let subject = format!("{} -> {}", router.name, session.peer);
             for (way, name) in [("accepts from", &session.import), ("sends to", &session.export)] {
                 let Some(map) = maps.get(name.as_str()) else { continue };

@@ -1,21 +1,20 @@
-//! The routers' files against the network document: `frr.conf`, `swanctl.conf`, tunnel interfaces.
+//! The routers' `frr.conf` against the network document.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use kmh_doc::bundle::MachineKind;
-use kmh_doc::network::{NetworkSpec, RouteRule, RouterPlan, Tunnel};
+use kmh_doc::inventory::BgpDaemon;
+use kmh_doc::network::{NetworkSpec, RouteRule, RouterPlan, Session};
 
 use crate::bundle::RENDER;
 use crate::bundle::files::place;
-use crate::bundle::view::{Bundle, View, ending};
+use crate::bundle::view::Bundle;
 use crate::findings::Findings;
 use crate::parse::frr::{FrrConf, Rule};
-use crate::parse::swanctl::Section;
 
 /// `network.frr`: the router's `frr.conf` has every session with its AS number and filters, no other, and defines
 /// whatever it refers to.
 pub(crate) fn frr(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
-    for plan in &network.routers {
+    for plan in network.routers.iter().filter(|plan| plan.daemon == BgpDaemon::Frr) {
         if !out.look_at(&plan.name) {
             continue;
         }
@@ -38,28 +37,61 @@ pub(crate) fn frr(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings
     }
 }
 
+/// A neighbour, or the group of those that call out of a range.
+struct Peer<'a> {
+    id: String,
+    asn: String,
+    session: &'a Session,
+}
+
+/// What `frr.conf` must have as neighbours; a range without a group is said.
+fn peers<'a>(
+    plan: &'a RouterPlan,
+    conf: &FrrConf<'_>,
+    subject: &str,
+    out: &mut Findings<'_>,
+) -> Vec<Peer<'a>> {
+    let mut peers = Vec::new();
+    for listen in &plan.listen {
+        let range = listen.range.to_string();
+        let Some(group) = conf.listen.get(range.as_str()) else {
+            out.critical(subject, format!("it does not listen on {range}"), RENDER);
+            continue;
+        };
+        let asn = listen.peer_asn.map_or_else(|| "external".to_owned(), |asn| asn.to_string());
+        peers.push(Peer { id: (*group).to_owned(), asn, session: &listen.like });
+    }
+    let called = plan.sessions.iter().filter(|session| !session.dynamic);
+    peers.extend(called.map(|session| Peer {
+        id: session.peer_address.to_string(),
+        asn: session.peer_asn.to_string(),
+        session,
+    }));
+    peers
+}
+
+/// The lines of a BFD profile.
+fn profile(interval: u16) -> BTreeSet<String> {
+    let both = ["receive-interval", "transmit-interval"].map(|word| format!("{word} {interval}"));
+    both.into_iter().chain(["detect-multiplier 3".to_owned()]).collect()
+}
+
 fn router(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findings<'_>) {
     if conf.asn != Some(plan.asn.to_string().as_str()) {
         let is = conf.asn.unwrap_or("none");
         out.critical(subject, format!("its AS number is {is}, the plan says {}", plan.asn), RENDER);
     }
-    for session in &plan.sessions {
-        let address = session.peer_address.to_string();
-        let Some(neighbor) = conf.neighbors.get(address.as_str()) else {
-            out.critical(subject, format!("it has no neighbour {address} (`{}`)", session.peer), RENDER);
+    for Peer { id, asn, session } in peers(plan, conf, subject, out) {
+        let Some(neighbor) = conf.neighbors.get(id.as_str()) else {
+            out.critical(subject, format!("it has no neighbour {id} (`{}`)", session.peer), RENDER);
             continue;
         };
-        let asn = session.peer_asn.to_string();
         if neighbor.remote_as != Some(asn.as_str()) {
             let is = neighbor.remote_as.unwrap_or("none");
-            out.critical(
-                subject,
-                format!("its neighbour {address} has AS {is}, the plan says {asn}"),
-                RENDER,
-            );
+            out.critical(subject, format!("its neighbour {id} has AS {is}, the plan says {asn}"), RENDER);
         }
         if !neighbor.active {
-            out.critical(subject, format!("no address family activates its neighbour {address}"), RENDER);
+            out.critical(subject, format!("no address family activates its neighbour {id}"), RENDER);
         }
         for (way, is, must) in
             [("in", &neighbor.import, &session.import), ("out", &neighbor.export, &session.export)]
@@ -68,16 +100,30 @@ fn router(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findin
                 // RFC 8212: without a policy an eBGP session exchanges nothing.
                 out.critical(
                     subject,
-                    format!("its neighbour {address} lacks the route map `{must}` ({way})"),
+                    format!("its neighbour {id} lacks the route map `{must}` ({way})"),
                     RENDER,
                 );
             }
         }
+        let is = neighbor.bfd.and_then(|name| conf.profiles.get(name));
+        if is != session.bfd_ms.map(profile).as_ref() {
+            let must = session.bfd_ms.map_or("none".to_owned(), |ms| format!("every {ms} ms, times 3"));
+            out.critical(
+                subject,
+                format!("its neighbour {id} has another BFD than the plan: {must}"),
+                RENDER,
+            );
+        }
     }
     for address in conf.neighbors.keys() {
-        let planned = plan.sessions.iter().any(|s| s.peer_address.to_string() == *address);
+        let planned = plan.sessions.iter().any(|s| !s.dynamic && s.peer_address.to_string() == *address);
         if !planned && address.parse::<std::net::IpAddr>().is_ok() {
             out.critical(subject, format!("its neighbour {address} is not in the plan"), RENDER);
+        }
+    }
+    for range in conf.listen.keys() {
+        if !plan.listen.iter().any(|listen| listen.range.to_string() == *range) {
+            out.critical(subject, format!("it listens on {range}, and the plan does not"), RENDER);
         }
     }
     for ((filter, name), line) in &conf.used {
@@ -96,7 +142,7 @@ fn router(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findin
 
 /// Whatever decides about routes stands in the file as in the plan, and nothing else does.
 fn meaning(subject: &str, plan: &RouterPlan, conf: &FrrConf<'_>, out: &mut Findings<'_>) {
-    let must = statements(plan);
+    let must = statements(plan, conf);
     for line in must.difference(&conf.statements) {
         out.critical(subject, format!("it lacks `{line}`"), RENDER);
     }
@@ -119,7 +165,7 @@ fn keyword(v6: bool) -> &'static str {
 }
 
 /// The lines that follow from the plan.
-fn statements(plan: &RouterPlan) -> BTreeSet<String> {
+fn statements(plan: &RouterPlan, conf: &FrrConf<'_>) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for list in &plan.prefix_lists {
         for rule in &list.permit {
@@ -137,18 +183,42 @@ fn statements(plan: &RouterPlan) -> BTreeSet<String> {
         lines.insert(format!("{} route {net} reject 254", keyword(net.is_v6())));
     }
     lines.extend(plan.originate.iter().map(|net| format!("network {net}")));
-    for session in &plan.sessions {
-        let peer = session.peer_address;
-        lines.insert(format!("neighbor {peer} timers {} {}", session.keepalive, session.hold));
-        lines.insert(format!("neighbor {peer} maximum-prefix {}", session.maximum_prefix));
-        if session.as_override {
-            lines.insert(format!("neighbor {peer} as-override"));
-        }
-        if session.keep_next_hop {
-            lines.insert(format!("neighbor {peer} route-server-client"));
+    // The winner must not depend on which route came first, nor the order of lines on what was learned between them.
+    lines.extend(["bgp bestpath compare-routerid", "bgp deterministic-med"].map(str::to_owned));
+    if !plan.multipath {
+        lines.extend(["maximum-paths 1", "maximum-paths ibgp 1"].map(str::to_owned));
+    }
+    if plan.listen.iter().any(|listen| listen.like.restart == 0) {
+        lines.insert("bgp graceful-restart-disable".to_owned());
+    }
+    for listen in &plan.listen {
+        if let Some(group) = conf.listen.get(listen.range.to_string().as_str()) {
+            lines.extend(session_lines(group, &listen.like));
         }
     }
+    for session in plan.sessions.iter().filter(|session| !session.dynamic) {
+        lines.extend(session_lines(&session.peer_address.to_string(), session));
+    }
     lines
+}
+
+/// What decides about a session's routes.
+fn session_lines(peer: &str, session: &Session) -> impl Iterator<Item = String> {
+    let restart = if session.restart > 0 { "graceful-restart-helper" } else { "graceful-restart-disable" };
+    let flags = [
+        (true, restart),
+        (session.as_override, "as-override"),
+        (session.keep_next_hop, "route-server-client"),
+        (session.next_hop_self, "next-hop-self"),
+        (session.route_reflector_client, "route-reflector-client"),
+        (session.password.is_some(), "password"),
+    ];
+    let flags = flags.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned());
+    let numbers = [
+        format!("timers {} {}", session.keepalive, session.hold),
+        format!("maximum-prefix {}", session.maximum_prefix),
+    ];
+    flags.chain(numbers).map(move |words| format!("neighbor {peer} {words}"))
 }
 
 fn rule_of(plan: &RouterPlan, rule: &RouteRule) -> Rule {
@@ -158,120 +228,7 @@ fn rule_of(plan: &RouterPlan, rule: &RouteRule) -> Rule {
         lines.insert(format!("match {} address prefix-list {name}", keyword(v6)));
     }
     lines.extend(rule.as_path.as_ref().map(|name| format!("match as-path {name}")));
+    lines.extend(rule.set.local_pref.map(|value| format!("set local-preference {value}")));
+    lines.extend(rule.set.med.map(|value| format!("set metric {value}")));
     Rule { permit: rule.permit, lines }
-}
-
-/// `network.tunnel-files`: each end's files have the tunnel, with its number, interface and identities.
-pub(crate) fn tunnel_files(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
-    let kinds: BTreeMap<&str, &View<'_>> = bundle.machines.iter().map(|m| (m.name(), m)).collect();
-    for tunnel in &network.tunnels {
-        for (end, other) in [(0, 1), (1, 0)].map(|(a, b)| (&tunnel.ends[a], &tunnel.ends[b])) {
-            if !out.look_at(&end.router) {
-                continue;
-            }
-            let Some(view) = kinds.get(end.router.as_str()) else {
-                out.critical(&end.router, "the bundle does not have this router", RENDER);
-                continue;
-            };
-            let subject = format!("{} on {}", tunnel.name, end.router);
-            let mentioned = |word: &str| view.files.values().any(|t| has_word(&t.text, word));
-            for (what, word) in [
-                ("interface", &end.interface),
-                ("own identity", &end.identity),
-                ("peer's identity", &other.identity),
-            ] {
-                if !mentioned(word) {
-                    out.critical(&subject, format!("no file of the router has its {what} `{word}`"), RENDER);
-                }
-            }
-            for address in &end.addresses {
-                if !mentioned(&address.to_string()) {
-                    out.critical(
-                        &subject,
-                        format!("no file of the router has its inner address {address}"),
-                        RENDER,
-                    );
-                }
-            }
-            if view.machine.kind == MachineKind::LinuxRouter {
-                swanctl(&subject, tunnel, (&end.identity, &other.identity), view, out);
-            }
-        }
-    }
-}
-
-/// Whether a word stands in a text by itself: `xfrm1` does not stand in `xfrm12`.
-fn has_word(text: &str, word: &str) -> bool {
-    let inside = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        let after = text[at + word.len()..].chars().next();
-        !before.is_some_and(inside) && !after.is_some_and(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
-    })
-}
-
-fn swanctl(
-    subject: &str,
-    tunnel: &Tunnel,
-    (own, peer): (&str, &str),
-    view: &View<'_>,
-    out: &mut Findings<'_>,
-) {
-    let mut found = false;
-    for (path, text) in
-        view.files.iter().filter(|(path, _)| path.starts_with("/etc/swanctl/") && ending(path) == "conf")
-    {
-        let Some(conf) = Section::read(&text.text) else {
-            out.critical(&place(view.name(), path), "it is not well formed", RENDER);
-            continue;
-        };
-        let Some(connections) = conf.section("connections") else { continue };
-        for (_, connection) in &connections.sections {
-            let id = |side: &str| {
-                connection
-                    .starting(side)
-                    .find_map(|s| s.value("id"))
-                    .map(|id| id.trim_start_matches('@').to_owned())
-            };
-            if id("local").as_deref() != Some(own) || id("remote").as_deref() != Some(peer) {
-                continue;
-            }
-            found = true;
-            let number = tunnel.index.to_string();
-            for (side, folder, key) in
-                [("local", "/etc/swanctl/x509/", "certs"), ("remote", "/etc/swanctl/x509ca/", "cacerts")]
-            {
-                match connection.starting(side).find_map(|s| s.value(key)) {
-                    None => out.critical(subject, format!("its `{side}` section names no `{key}`"), RENDER),
-                    Some(name) => {
-                        let file =
-                            if name.starts_with('/') { name.to_owned() } else { format!("{folder}{name}") };
-                        if view.text(&file).is_none() {
-                            out.critical(
-                                subject,
-                                format!("its certificate `{file}` is not in the bundle"),
-                                RENDER,
-                            );
-                        }
-                    }
-                }
-            }
-            let children = connection.section("children").map_or(&[][..], |c| c.sections.as_slice());
-            if children.is_empty() {
-                out.critical(subject, "its connection has no child, so nothing passes", RENDER);
-            }
-            for (_, child) in children {
-                for key in ["if_id_in", "if_id_out"] {
-                    let value = child.value(key).or_else(|| connection.value(key));
-                    if value != Some(number.as_str()) {
-                        let is = value.unwrap_or("none");
-                        out.critical(subject, format!("its `{key}` is {is}, it must be {number}"), RENDER);
-                    }
-                }
-            }
-        }
-    }
-    if !found {
-        out.critical(subject, "no connection of swanctl.conf has its two identities", RENDER);
-    }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use kmh_doc::network::{FindingLevel, NetworkSpec, RouterPlan};
+use kmh_doc::inventory::Layout;
+use kmh_doc::network::{FindingLevel, Masquerade, NetworkSpec, RouterPlan};
 use kmh_model::{Model, Site};
 
 use super::REPLAN;
@@ -127,8 +128,9 @@ fn same_addresses(
     }
 }
 
-/// `network.as-numbers`: those of the inventory, and every neighbour's is the neighbour's own.
+/// `network.as-numbers`: those of the inventory, and Calico is told each node's where it is not all nodes'.
 pub(crate) fn as_numbers(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>) {
+    const ANNOTATION: &str = "projectcalico.org/ASNumber";
     for plan in &network.routers {
         if !out.look_at(&plan.name) {
             continue;
@@ -142,7 +144,7 @@ pub(crate) fn as_numbers(model: &Model, network: &NetworkSpec, out: &mut Finding
                 REPLAN,
             );
         }
-        if plan.asn == model.node_asn {
+        if plan.asn == model.node_asn && model.bgp.layout == Layout::A {
             out.critical(
                 &plan.name,
                 format!("its AS number {} is the nodes'", plan.asn),
@@ -151,13 +153,73 @@ pub(crate) fn as_numbers(model: &Model, network: &NetworkSpec, out: &mut Finding
         }
     }
     for plan in &network.nodes {
-        if out.look_at(&plan.name) && plan.asn != model.node_asn {
+        let Some(node) = model.nodes.get(plan.name.as_str()).filter(|_| out.look_at(&plan.name)) else {
+            continue;
+        };
+        if let Some(asn) = node.asn.filter(|asn| *asn != plan.asn) {
             out.critical(
                 &plan.name,
-                format!("its AS number is {}, the inventory says {}", plan.asn, model.node_asn),
+                format!("its AS number is {}, the inventory says {asn}", plan.asn),
                 REPLAN,
             );
         }
+        let told =
+            plan.annotations.iter().find(|(key, _)| key == ANNOTATION).map(|(_, value)| value.as_str());
+        let own = plan.asn.to_string();
+        // Without the annotation a node has the number of the BGPConfiguration.
+        if told.unwrap_or(model.node_asn.to_string().as_str()) != own {
+            let is = told.unwrap_or("none");
+            out.critical(
+                &plan.name,
+                format!("its annotation `{ANNOTATION}` is {is}, its AS number {own}"),
+                REPLAN,
+            );
+        }
+    }
+}
+
+/// `network.masquerade`: what the Internet has no way back to leaves with the line's address, and nothing else does.
+pub(crate) fn masquerade(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>) {
+    for plan in &network.routers {
+        let Some(site) = model.sites.get(plan.site.as_str()).filter(|_| out.look_at(&plan.name)) else {
+            continue;
+        };
+        // Pods have their node's address already, unless the inventory says that routers do it.
+        let pods = site.pods.iter().filter(|_| !model.calico.nat_outgoing);
+        for net in site.networks.iter().chain(pods).filter(|net| has_no_way_back(net)) {
+            if !plan.masquerade.iter().any(|rule| rule.from.iter().any(|from| from.net().contains(net))) {
+                let message = format!("nothing comes back from the Internet to {net}: it is not masqueraded");
+                out.critical(&plan.name, message, REPLAN);
+            }
+        }
+        let ranges = [&model.pods, &model.services, &model.load_balancers, &model.tunnel_ranges];
+        let segments =
+            model.sites.values().flat_map(|one| one.networks.iter().copied().chain(open_lans(one)));
+        for inside in ranges.into_iter().flatten().copied().chain(segments) {
+            let hides = |rule: &Masquerade| {
+                rule.from.iter().any(|from| from.is_v6() == matches!(inside, IpNet::V6(_)))
+                    && !rule.except.iter().any(|except| except.net().contains(&inside))
+            };
+            if plan.masquerade.iter().any(hides) {
+                let message = format!("packets to {inside} would have the line's address: it is masqueraded");
+                out.critical(&plan.name, message, REPLAN);
+            }
+        }
+        let own: Vec<IpNet> = site.networks.iter().chain(&site.pods).copied().collect();
+        for from in plan.masquerade.iter().flat_map(|rule| &rule.from) {
+            if !own.iter().any(|net| net.contains(&from.net())) {
+                let message = format!("it masquerades {from}, which is not of its site");
+                out.critical(&plan.name, message, REPLAN);
+            }
+        }
+    }
+}
+
+/// All of IPv4, and of IPv6 unique local addresses (RFC 4193).
+fn has_no_way_back(net: &IpNet) -> bool {
+    match net {
+        IpNet::V4(_) => true,
+        IpNet::V6(net) => net.addr().octets()[0] & 0xfe == 0xfc,
     }
 }
 

@@ -43,13 +43,13 @@ pub(crate) fn sessions(network: &NetworkSpec, out: &mut Findings<'_>) {
                 PeerKind::Node => {
                     with_node(&subject, router, session, nodes.get(session.peer.as_str()), &peers, out);
                 }
-                PeerKind::Sibling => {}
-                PeerKind::Router => {
+                PeerKind::Sibling | PeerKind::Router => {
                     with_router(&subject, router, session, routers.get(session.peer.as_str()), &ends, out);
                 }
             }
         }
     }
+    callers(network, out);
     for node in &network.nodes {
         if !out.look_at(&node.name) {
             continue;
@@ -74,6 +74,42 @@ pub(crate) fn sessions(network: &NetworkSpec, out: &mut Findings<'_>) {
                     );
                 }
                 Some(_) => {}
+            }
+        }
+    }
+}
+
+/// A session with a caller is what the range that it calls from says.
+fn callers(network: &NetworkSpec, out: &mut Findings<'_>) {
+    for router in &network.routers {
+        if !out.look_at(&router.name) {
+            continue;
+        }
+        for session in router.sessions.iter().filter(|session| session.dynamic) {
+            let subject = format!("{} -> {}", router.name, session.peer);
+            let Some(listen) =
+                router.listen.iter().find(|listen| listen.range.net().contains(&session.peer_address))
+            else {
+                let message = format!("nobody waits for calls from {}", session.peer_address);
+                out.critical(&subject, message, REPLAN);
+                continue;
+            };
+            if let Some(asn) = listen.peer_asn.filter(|asn| *asn != session.peer_asn) {
+                let message = format!(
+                    "the node is AS {}, callers from {} are AS {asn}",
+                    session.peer_asn, listen.range
+                );
+                out.critical(&subject, message, REPLAN);
+            }
+            let like = Session {
+                peer: session.peer.clone(),
+                peer_address: session.peer_address,
+                peer_asn: session.peer_asn,
+                ..listen.like.clone()
+            };
+            if like != *session {
+                let message = format!("it is not what callers from {} get", listen.range);
+                out.critical(&subject, message, REPLAN);
             }
         }
     }
@@ -168,6 +204,15 @@ fn with_router(
             REPLAN,
         );
     }
+    let sibling = session.with == PeerKind::Sibling;
+    if sibling != (peer.site == router.site) {
+        let message = "routers of a site speak with each other on their segment, others through tunnels";
+        out.critical(subject, message, REPLAN);
+    }
+    if sibling && (session.tunnel.is_some() || !has_address(&router.addresses, session.local_address)) {
+        let message = format!("{} is not its address on the node segment", session.local_address);
+        out.critical(subject, message, REPLAN);
+    }
     let Some(other) = ends.get(&(&session.peer, session.peer_address, session.local_address)) else {
         let (from, to) = (session.peer_address, session.local_address);
         out.critical(subject, format!("the other end has no session from {from} to {to}"), REPLAN);
@@ -175,6 +220,9 @@ fn with_router(
     };
     if other.peer != router.name || other.tunnel != session.tunnel {
         out.critical(subject, "the other end has it with another router or over another tunnel", REPLAN);
+    }
+    if other.password != session.password {
+        out.critical(subject, "both ends have different passwords, or only one has one", REPLAN);
     }
     if other.bfd_ms.is_some() != session.bfd_ms.is_some() {
         out.critical(subject, "only one end uses BFD, so it never comes up there", REPLAN);

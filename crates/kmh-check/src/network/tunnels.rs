@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use kmh_doc::inventory::RouterKind;
-use kmh_doc::network::{NetworkSpec, RouterPlan, Tunnel};
+use kmh_doc::inventory::{Cipher, Nat, RouterKind};
+use kmh_doc::network::{NetworkSpec, RouterPlan, Tunnel, TunnelEnd};
 use kmh_model::Model;
 
 use super::REPLAN;
@@ -15,24 +15,32 @@ const LONGEST_INTERFACE: usize = 15;
 /// pfSense takes reqid 1 to 15999.
 const LARGEST_PFSENSE: u32 = 15_999;
 
-/// `network.tunnels`: the pairs, numbers and networks that follow from the router ids of the inventory.
+/// `network.tunnels`: the pairs, numbers, networks and ranks that follow from the ids of routers and lines.
 pub(crate) fn numbers(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>) {
-    let ids: BTreeMap<&str, u32> = model.routers.iter().map(|r| (r.name.as_str(), u32::from(r.id))).collect();
+    let wanted: BTreeMap<String, &kmh_model::Tunnel> =
+        model.tunnels.iter().map(|tunnel| (tunnel.name(), tunnel)).collect();
     for tunnel in &network.tunnels {
         out.look();
-        let [a, b] = &tunnel.ends;
-        let (Some(&i), Some(&j)) = (ids.get(a.router.as_str()), ids.get(b.router.as_str())) else {
+        let [a, b] = tunnel.ends.each_ref().map(|end| Some((model.router(&end.router)?, end)));
+        let (Some(a), Some(b)) = (a, b) else {
             out.critical(&tunnel.name, "the inventory does not have both of its routers", REPLAN);
             continue;
         };
+        let (i, j) = (u32::from(a.0.id), u32::from(b.0.id));
         if i >= j {
             out.critical(&tunnel.name, "the end with the lower router id is not the first", REPLAN);
             continue;
         }
-        let index = (j - 1) * (j.saturating_sub(2)) / 2 + i;
+        let (Some(u), Some(v)) = (line_number(a), line_number(b)) else {
+            out.critical(&tunnel.name, "the inventory does not have both of its lines", REPLAN);
+            continue;
+        };
+        let index = (j - 1) * (j.saturating_sub(2)) / 2 + i + 1000 * (4 * (u - 1) + (v - 1));
         if tunnel.index != index {
-            let message =
-                format!("its number is {}, for the router ids {i} and {j} it must be {index}", tunnel.index);
+            let message = format!(
+                "its number is {}, for the router ids {i} and {j} and the lines {u} and {v} it must be {index}",
+                tunnel.index
+            );
             out.critical(&tunnel.name, message, REPLAN);
         }
         let expected: BTreeSet<IpNet> =
@@ -46,18 +54,33 @@ pub(crate) fn numbers(model: &Model, network: &NetworkSpec, out: &mut Findings<'
                 REPLAN,
             );
         }
-    }
-    let pair =
-        |a: &str, b: &str| if a < b { (a.to_owned(), b.to_owned()) } else { (b.to_owned(), a.to_owned()) };
-    let planned: BTreeSet<_> =
-        network.tunnels.iter().map(|t| pair(&t.ends[0].router, &t.ends[1].router)).collect();
-    for tunnel in &model.tunnels {
-        out.look();
-        let (a, b) = (tunnel.ends[0].router.as_str(), tunnel.ends[1].router.as_str());
-        if !planned.contains(&pair(a, b)) {
-            out.critical(&format!("{a}--{b}"), "the plan does not have this tunnel", REPLAN);
+        match wanted.get(&tunnel.name) {
+            None => out.critical(&tunnel.name, "the inventory asks for no such tunnel", REPLAN),
+            Some(must) if must.rank != tunnel.rank => {
+                let message = format!(
+                    "its rank is {}, by the order of the lines in the inventory it must be {}",
+                    tunnel.rank, must.rank
+                );
+                out.critical(&tunnel.name, message, REPLAN);
+            }
+            Some(_) => {}
         }
     }
+    let planned: BTreeSet<&str> = network.tunnels.iter().map(|tunnel| tunnel.name.as_str()).collect();
+    for name in wanted.keys() {
+        out.look();
+        if !planned.contains(name.as_str()) {
+            out.critical(name, "the plan does not have this tunnel", REPLAN);
+        }
+    }
+}
+
+/// The number of a tunnel's line on its router: its id, or its place.
+fn line_number((router, end): (&kmh_model::Router, &TunnelEnd)) -> Option<u32> {
+    let (place, line) =
+        router.uplinks.iter().enumerate().find(|(_, line)| line.name.as_str() == end.uplink)?;
+    let place = u32::try_from(place + 1).ok()?;
+    Some(line.id.map_or(place, u32::from)).filter(|number| (1..=4).contains(number))
 }
 
 fn list(networks: &BTreeSet<IpNet>) -> String {
@@ -113,8 +136,10 @@ fn complaints(tunnel: &Tunnel, routers: &BTreeMap<&str, &RouterPlan>) -> Vec<Str
     if a.router == b.router {
         found.push("both its ends are the same router".to_owned());
     }
-    if tunnel.name != format!("{}--{}", a.router, b.router) {
-        found.push(format!("its name is not `{}--{}`", a.router, b.router));
+    let stem = format!("{}--{}", a.router, b.router);
+    let lines = tunnel.name.strip_prefix(&stem);
+    if !lines.is_some_and(|lines| lines.is_empty() || lines.starts_with("--")) {
+        found.push(format!("its name does not begin with `{stem}`"));
     }
     if !a.initiates && !b.initiates {
         found.push("neither end initiates, so it never comes up".to_owned());
@@ -190,16 +215,50 @@ fn sessions(tunnel: &Tunnel, routers: &BTreeMap<&str, &RouterPlan>, out: &mut Fi
     }
 }
 
-/// `network.mtu`: a pod's packet fits through every tunnel.
-pub(crate) fn mtu(network: &NetworkSpec, out: &mut Findings<'_>) {
+/// `network.mtu`: a pod's packet fits through every tunnel, and what is said to fit does.
+pub(crate) fn mtu(model: &Model, network: &NetworkSpec, out: &mut Findings<'_>) {
+    const HINT: &str =
+        "connections hang after the first large answer: make the document again with `kmh-bgpcfg plan`";
     for tunnel in &network.tunnels {
         out.look();
         if network.pod_mtu > tunnel.mtu {
-            out.critical(
-                &tunnel.name,
-                format!("pods send packets of {} octets, {} fit through it", network.pod_mtu, tunnel.mtu),
-                "connections hang after the first large answer: make the document again with `kmh-bgpcfg plan`",
-            );
+            let message =
+                format!("pods send packets of {} octets, {} fit through it", network.pod_mtu, tunnel.mtu);
+            out.critical(&tunnel.name, message, HINT);
+        }
+        for (what, mss, headers) in [("IPv4", tunnel.mss[0], 40), ("IPv6", tunnel.mss[1], 60)] {
+            if mss > tunnel.mtu.saturating_sub(headers) {
+                let message = format!("TCP over {what} is told {mss} octets, with headers {}", mss + headers);
+                out.critical(&tunnel.name, format!("{message}: {} fit through it", tunnel.mtu), HINT);
+            }
+        }
+        if let Some(most) = fits(model, tunnel).filter(|most| tunnel.mtu > *most) {
+            let message = format!("its MTU is {}, and no more than {most} octets fit", tunnel.mtu);
+            out.critical(&tunnel.name, message, HINT);
         }
     }
+}
+
+/// The largest inner packet: ESP in tunnel mode (RFC 4303) over the narrower line, over IPv4 unless an end is known to
+/// be of IPv6.
+fn fits(model: &Model, tunnel: &Tunnel) -> Option<u16> {
+    let mut outer = u16::MAX;
+    let (mut v4, mut v6, mut translated) = (false, false, false);
+    for end in &tunnel.ends {
+        let line = model.router(&end.router)?.uplinks.iter().find(|line| line.name.as_str() == end.uplink)?;
+        outer = outer.min(line.mtu.unwrap_or(1500));
+        translated |= line.nat != Nat::None;
+        let address = line.address.as_ref().and_then(kmh_doc::HostName::ip);
+        v4 |= address.is_some_and(|one| one.is_ipv4());
+        v6 |= address.is_some_and(|one| one.is_ipv6());
+    }
+    let header = if v6 && !v4 { 40 } else { 20 };
+    // IV, tag, and what a packet is filled up to.
+    let (iv, tag, block) = match tunnel.cipher {
+        Cipher::Aes256gcm | Cipher::Aes128gcm | Cipher::Chacha20poly1305 => (8, 16, 4),
+        Cipher::Aes256cbc => (16, 16, 16),
+    };
+    let udp = if translated { 8 } else { 0 };
+    let room = outer.saturating_sub(header + udp + 8 + iv + tag);
+    Some((room / block * block).saturating_sub(2))
 }

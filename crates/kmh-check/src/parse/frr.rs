@@ -17,10 +17,16 @@ pub(crate) struct FrrConf<'a> {
     pub(crate) used: BTreeMap<(Filter, &'a str), usize>,
     /// Lines that say by themselves what they mean, without their sequence numbers, as words with single blanks.
     pub(crate) statements: BTreeSet<String>,
+    /// Groups of whoever calls out of a range, by the range.
+    pub(crate) listen: BTreeMap<&'a str, &'a str>,
+    /// BFD profiles: their lines.
+    pub(crate) profiles: BTreeMap<&'a str, BTreeSet<String>>,
     /// Rules of route maps, by name and sequence number.
     pub(crate) rules: BTreeMap<(&'a str, u32), Rule>,
     /// The rule that the next line belongs to.
     inside: Option<(&'a str, u32)>,
+    /// The BFD profile that the next line belongs to.
+    profile: Option<&'a str>,
 }
 
 /// A rule of a route map.
@@ -43,6 +49,8 @@ pub(crate) struct Neighbor<'a> {
     pub(crate) export: BTreeSet<&'a str>,
     /// Whether an address family activates it.
     pub(crate) active: bool,
+    /// Its BFD profile.
+    pub(crate) bfd: Option<&'a str>,
 }
 
 /// A kind of filter.
@@ -85,6 +93,7 @@ impl<'a> FrrConf<'a> {
         match line.words.as_slice() {
             ["router", "bgp", asn, ..] => self.asn = Some(asn),
             ["neighbor", peer, "remote-as", asn] => self.neighbor(peer).remote_as = Some(asn),
+            ["neighbor", peer, "bfd", "profile", profile] => self.neighbor(peer).bfd = Some(profile),
             ["neighbor", peer, "activate"] => self.neighbor(peer).active = true,
             ["neighbor", peer, "route-map", name, way] => {
                 let neighbor = self.neighbor(peer);
@@ -134,6 +143,22 @@ impl<'a> FrrConf<'a> {
             words.join(" ")
         };
         match line.words.as_slice() {
+            ["bgp", "listen", "range", range, "peer-group", group] => {
+                self.listen.insert(range, group);
+            }
+            ["profile", name] => {
+                self.profile = Some(name);
+                self.profiles.entry(name).or_default();
+            }
+            ["exit"] => self.profile = None,
+            ["detect-multiplier" | "receive-interval" | "transmit-interval", _] => {
+                if let Some(profile) = self.profile.and_then(|name| self.profiles.get_mut(name)) {
+                    profile.insert(line.words.join(" "));
+                }
+            }
+            ["neighbor", peer, "password", ..] => {
+                self.statements.insert(format!("neighbor {peer} password"));
+            }
             ["route-map", name, verdict, sequence] => {
                 let sequence = sequence.parse().unwrap_or(0);
                 self.inside = Some((name, sequence));
@@ -150,7 +175,23 @@ impl<'a> FrrConf<'a> {
             | [
                 "neighbor",
                 _,
-                "as-override" | "route-server-client" | "maximum-prefix" | "allowas-in" | "default-originate",
+                "as-override"
+                | "route-server-client"
+                | "route-reflector-client"
+                | "next-hop-self"
+                | "maximum-prefix"
+                | "allowas-in"
+                | "default-originate"
+                | "weight"
+                | "graceful-restart"
+                | "graceful-restart-helper"
+                | "graceful-restart-disable",
+                ..,
+            ]
+            | ["maximum-paths", ..]
+            | [
+                "bgp",
+                "bestpath" | "deterministic-med" | "always-compare-med" | "graceful-restart-disable",
                 ..,
             ]
             | ["no", "bgp", "ebgp-requires-policy"] => {

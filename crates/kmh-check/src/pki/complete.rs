@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kmh_doc::inventory::Role;
-use kmh_doc::pki::{Class, Deploy, KeyClass};
+use kmh_doc::inventory::{Role, TunnelAuth};
+use kmh_doc::pki::{Class, Deploy, Key, KeyClass};
 use kmh_model::Model;
 
 use super::class_name;
@@ -70,6 +70,37 @@ pub(crate) fn complete(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
                 format!("{count} keys of class `{}` instead of one", key_class_name(class)),
                 ENSURE,
             );
+        }
+    }
+    network_keys(model, pki, out);
+}
+
+/// `pki.complete`, for keys that follow from the network: one for each site whose sessions are signed, one for each
+/// tunnel that has no certificates.
+fn network_keys(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
+    let sites = model.sites.keys().filter(|_| model.bgp.passwords);
+    let tunnels = model.tunnels.iter().filter(|_| model.tunnel_auth == TunnelAuth::Psk);
+    let wanted: BTreeMap<String, KeyClass> = sites
+        .map(|site| (format!("keys/bgp/{site}"), KeyClass::BgpPassword))
+        .chain(tunnels.map(|tunnel| (format!("keys/psk/{}", tunnel.name()), KeyClass::TunnelPsk)))
+        .collect();
+    let mut held: BTreeMap<(&str, KeyClass), usize> = BTreeMap::new();
+    for key in &pki.spec.keys {
+        *held.entry((&key.name, key.class)).or_default() += 1;
+    }
+    for (name, class) in &wanted {
+        out.look();
+        let count = held.get(&(name.as_str(), *class)).copied().unwrap_or_default();
+        if count != 1 {
+            let message = format!("{count} keys of class `{}` instead of one", key_class_name(*class));
+            out.critical(name, message, ENSURE);
+        }
+    }
+    let of_network = |key: &&Key| matches!(key.class, KeyClass::BgpPassword | KeyClass::TunnelPsk);
+    for key in pki.spec.keys.iter().filter(of_network) {
+        if wanted.get(&key.name) != Some(&key.class) {
+            let class = key_class_name(key.class);
+            out.warning(&key.name, format!("the inventory asks for no such key of class `{class}`"), ENSURE);
         }
     }
 }

@@ -228,6 +228,7 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
             site: Some("a".to_owned()),
             files: vec![
                 frr(&plan.routers[0]),
+                secret("/etc/frr/password", "keys/bgp/a.key"),
                 file("/etc/swanctl/conf.d/kmh.conf", SWANCTL),
                 File { mode: "0755".to_owned(), ..file("/usr/local/lib/kmh/tunnels.sh", tunnels) },
                 service("kmh-tunnels", "/usr/local/lib/kmh/tunnels.sh"),
@@ -237,13 +238,23 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
         },
         Machine {
             site: Some("b".to_owned()),
-            files: vec![conf, file("/usr/local/etc/kmh/settings.json", &settings.to_string())],
+            files: vec![
+                conf,
+                file("/usr/local/etc/kmh/settings.json", &settings.to_string()),
+                secret("/usr/local/etc/kmh/password", "keys/bgp/b.key"),
+            ],
             units: vec![Unit { name: "frr".to_owned(), enable: true }],
             ..machine("rb", MachineKind::Pfsense)
         },
         Machine {
             files: vec![
                 file("/etc/kubernetes/cluster/calico.yaml", &resources),
+                File {
+                    content: ["keys/bgp/a.key", "keys/bgp/b.key"]
+                        .map(|name| Segment::Secret { secret: name.to_owned(), encoding: Encoding::Raw })
+                        .to_vec(),
+                    ..secret("/etc/kubernetes/cluster/bgp-passwords.yaml", "")
+                },
                 file("/etc/kubernetes/cluster/coredns.yaml", COREDNS),
             ],
             ..machine("cluster", MachineKind::Cluster)

@@ -20,7 +20,7 @@ pub(crate) struct Case {
     pub(crate) change: fn(&mut Fixture),
 }
 
-const fn no(
+pub(super) const fn no(
     id: &'static str,
     subject: &'static str,
     message: &'static str,
@@ -29,7 +29,7 @@ const fn no(
     Case { id, state: State::Critical, subject, message, change }
 }
 
-const fn warn(
+pub(super) const fn warn(
     id: &'static str,
     subject: &'static str,
     message: &'static str,
@@ -65,7 +65,7 @@ pub(crate) const CASES: &[Case] = &[
     no("pki.complete", "cluster", "`front-proxy-ca`", |f| f.pki.certificates.retain(|c| c.class != Class::FrontProxyCa)),
     no("pki.complete", "rb", "`ipsec-router`", |f| f.pki.certificates.retain(|c| c.name != "rb/ipsec-router")),
     no("pki.complete", "cp", "2 certificates", |f| { let mut more = f.entry("cp/admin").clone(); more.name += "-2"; f.pki.certificates.push(more); }),
-    no("pki.complete", "cluster", "0 keys of class `service-account`", |f| { f.pki.keys.pop(); }),
+    no("pki.complete", "cluster", "0 keys of class `service-account`", |f| { f.pki.keys.remove(1); }),
     warn("pki.complete", "pi/kube-proxy", "asks for no such", |f| f.entry("pi/kube-proxy").machine = Some("gone".into())),
     no("pki.chain", "cp/apiserver", "must be a `cluster-ca`", |f| { f.entry("cp/apiserver").issuer = Some("ca/etcd".into()); f.reissue("cp/apiserver", |_| {}); }),
     no("pki.chain", "cp/apiserver", "did not sign it", |f| f.reissue_by("cp/apiserver", Some("ca/etcd"), |_| {})),
@@ -172,7 +172,7 @@ pub(crate) const CASES: &[Case] = &[
     no("network.pools", "pods.b", "overlaps", |f| f.network.calico[1]["spec"]["cidr"] = json!("10.200.0.0/17")),
     no("network.pools", "pods.b", "`ipipMode`", |f| f.network.calico[1]["spec"]["ipipMode"] = json!("Always")),
     no("network.pools", "pods.b", "does not name its site", |f| f.network.calico[1]["spec"]["nodeSelector"] = json!("all()")),
-    no("network.pools", "pods.b", "block size", |f| f.network.calico[1]["spec"]["blockSize"] = json!(16)),
+    no("network.pools", "pods.b", "block size is /16, and routers let blocks of /26 pass", |f| f.network.calico[1]["spec"]["blockSize"] = json!(16)),
     no("network.calico", "BGPConfiguration default", "mesh", |f| f.network.calico[5]["spec"]["nodeToNodeMeshEnabled"] = json!(true)),
     no("network.calico", "BGPConfiguration default", "is missing", |f| { f.network.calico.remove(5); }),
     no("network.calico", "BGPConfiguration default", "serviceClusterIPs", |f| f.network.calico[5]["spec"]["serviceClusterIPs"] = json!([])),
@@ -186,7 +186,7 @@ pub(crate) const CASES: &[Case] = &[
     no("network.machines", "pi", "annotations for Calico", |f| f.network.nodes[1].annotations.clear()),
     no("network.guard", "ra", "10.202.0.0/24", |f| f.network.routers[0].unreachable.retain(|net| net.to_string() != "10.202.0.0/24")),
     no("network.policy", "ra", "`nodes-in`, from nodes, stops a block of `a`", |f| { f.network.routers[0].route_maps[0].rules.remove(0); }),
-    no("network.policy", "ra", "`nodes-in`, from nodes, lets pass what a node handed on", |f| f.network.routers[0].as_paths[0].permit = ".*".into()),
+    no("network.policy", "ra", "`nodes-in`, from nodes, lets pass what a node handed on", |f| f.network.routers[0].route_maps[0].rules.iter_mut().for_each(|rule| rule.as_path = None)),
     no("network.policy", "ra", "`nodes-in`, from nodes, lets pass a block of `b`, 10.200.64.0/26", |f| f.network.routers[0].prefix_lists[0].permit[0].prefix = "10.200.0.0/16".parse().unwrap()),
     no("network.policy", "ra", "stops a block of `a`", |f| f.network.routers[0].prefix_lists[0].permit[0].ge = Some(27)),
     no("network.policy", "ra", "lets pass the whole pool of `a`", |f| f.network.routers[0].prefix_lists[0].permit[0].ge = None),
@@ -254,6 +254,8 @@ pub(crate) const CASES: &[Case] = &[
     no("bundle.ownership", "cp:/etc/kubernetes/pki/apiserver.key", "runs as `kube`", |f| f.edit("cp", API_UNIT, "[Service]", "[Service]\nUser=kube")),
 
     // Bundle: against the certificates.
+    no("bundle.passwords", "ra", "no file of it holds `keys/bgp/a`", |f| f.remove("ra", "/etc/frr/password")),
+    no("bundle.passwords", "cluster", "nodes of `b` sign their sessions", |f| { f.file("cluster", "/etc/kubernetes/cluster/bgp-passwords.yaml").content.remove(1); }),
     no("bundle.store", "kmh.bundle/v1", "`other`", |f| f.bundle.store = "other".into()),
     no("bundle.secrets", "pi:/etc/kubernetes/pki/kube-proxy.key", "no secret `pi/kube-proxy.key`", |f| f.entry("pi/kube-proxy").key = Some("x".into())),
     no("bundle.secrets", "pi:/etc/kubernetes/pki/kube-proxy.key", "not for this machine", |f| { let key = f.file("cp", "/etc/kubernetes/pki/kube-proxy.key").content.clone(); f.file("pi", "/etc/kubernetes/pki/kube-proxy.key").content = key; }),

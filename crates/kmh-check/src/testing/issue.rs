@@ -145,6 +145,14 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
     certificates.sort_by(|a, b| a.name.cmp(&b.name));
     let signer = KeyPair::generate().expect("a key");
     let public = signer.subject_public_key_info();
+    let password = |site: &str| Key {
+        name: format!("keys/bgp/{site}"),
+        class: KeyClass::BgpPassword,
+        algorithm: "random-256".to_owned(),
+        secret: format!("keys/bgp/{site}.key"),
+        public: None,
+        deploy: Vec::new(),
+    };
     let keys = vec![
         Key {
             name: "keys/encryption".to_owned(),
@@ -166,6 +174,8 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
                 key: Some("/etc/kubernetes/pki/sa.key".to_owned()),
             }],
         },
+        password("a"),
+        password("b"),
     ];
     (PkiSpec { store: "store-1".to_owned(), planned: false, certificates, keys }, authorities)
 }

@@ -7,6 +7,7 @@ mod bundle;
 mod cases;
 mod issue;
 mod network;
+mod network_cases;
 
 use std::collections::BTreeMap;
 
@@ -175,7 +176,7 @@ fn a_site_may_have_no_nodes_yet() {
 fn every_check_can_say_no_and_names_the_subject() {
     let mut untried: Vec<&str> = TABLE.iter().map(|check| check.id).collect();
     let mut failures = Vec::new();
-    for case in cases::CASES {
+    for case in cases::CASES.iter().chain(network_cases::CASES) {
         let mut fixture = Fixture::good();
         (case.change)(&mut fixture);
         let spec = fixture.check();

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 use crate::safe;
-use crate::shared::RouterTarget;
+use crate::shared::{End, RouterTarget};
 use crate::view::{Slots, View};
 
 /// What both ends of a tunnel speak, in strongSwan's and in pfSense's words.
@@ -93,6 +93,7 @@ struct Connection<'a> {
     remote: Cow<'a, str>,
     local_id: &'a str,
     remote_id: &'a str,
+    mobike: bool,
     encap: bool,
     initiates: bool,
     /// The mark of its pre-shared key; none with certificates.
@@ -122,6 +123,7 @@ pub(crate) fn swanctl(t: &RouterTarget<'_>) -> Result<View, Fault> {
             },
             local_id: safe::word(&end.here.identity)?,
             remote_id: safe::word(&end.there.identity)?,
+            mobike: may_move(t, end),
             encap: end.tunnel.nat_t,
             initiates: end.here.initiates,
             psk: psk.transpose()?,
@@ -134,4 +136,10 @@ pub(crate) fn swanctl(t: &RouterTarget<'_>) -> Result<View, Fault> {
         authority: pki.authority(Class::IpsecCa, router)?,
     };
     Ok(View::with(view, slots))
+}
+
+/// Whether a tunnel may move to another address of a router's (RFC 4555). Of several tunnels between two routers each
+/// keeps to its lines: which one is used is BGP's to say, and all of them on one line would be no reserve.
+pub(crate) fn may_move(t: &RouterTarget<'_>, end: &End<'_>) -> bool {
+    t.tunnels.iter().filter(|other| other.there.router == end.there.router).count() == 1
 }

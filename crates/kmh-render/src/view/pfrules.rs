@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use kmh_doc::Cidr;
 use kmh_doc::network::{FirewallRule, Zone};
 use serde_json::{Value, json};
@@ -128,7 +129,10 @@ impl Filter {
                 let mut sides = vec![(PASS_OUT, both.as_str(), "to", to), (PASS_IN, interface, "far", far)];
                 if !near.is_empty() {
                     sides.push((PASS_IN_UNLESS, interface, "near", near));
-                    sides.push((BLOCK_IN, interface, "except", except));
+                    // The other router of the site, and an address that they take in turn.
+                    let others = |net: &Cidr| !own.iter().any(|address| net.net() == IpNet::from(*address));
+                    let others: Vec<Cidr> = except.into_iter().filter(others).collect();
+                    sides.push((BLOCK_IN, interface, "except", others));
                 }
                 let closed = sides.len() > 2;
                 for (how, interface, side, nets) in sides.into_iter().filter(|(.., nets)| !nets.is_empty()) {
@@ -191,7 +195,11 @@ impl Filter {
         for (ipprotocol, v6) in FAMILIES {
             for one in &t.plan.masquerade {
                 let (from, except) = (of_family(&one.from, v6), of_family(&one.except, v6));
-                let known = |net: &Cidr| !v6 && t.site.networks.iter().any(|own| own.contains(&net.net()));
+                // Calico gives pods their node's address before they get here, unless that is switched off.
+                let nodes = t.site.networks.iter();
+                let known: Vec<_> =
+                    nodes.chain(t.site.pods.iter().filter(|_| t.shared.model.calico.nat_outgoing)).collect();
+                let known = |net: &Cidr| !v6 && known.iter().any(|own| own.contains(&net.net()));
                 if from.iter().all(known) {
                     continue;
                 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::safe;
 use crate::shared::{End, RouterTarget};
-use crate::view::ipsec::{Suite, suite};
+use crate::view::ipsec::{Suite, may_move, suite};
 use crate::view::{Slots, View, pfrules};
 
 /// Names under which pfSense's configuration refers to kmh's certificates.
@@ -158,7 +158,7 @@ fn first_phase(t: &RouterTarget<'_>, end: &End<'_>, slots: &mut Slots) -> Result
         }]},
         "lifetime": "28800",
         "nat_traversal": if end.tunnel.nat_t { "force" } else { "on" },
-        "mobike": "on",
+        "mobike": if may_move(t, end) { "on" } else { "off" },
         "startaction": start,
         "closeaction": start,
         "dpd_delay": "10",

@@ -13,6 +13,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -160,10 +162,13 @@ impl Rendered {
             let mut bytes = Vec::new();
             for segment in file["content"].as_array().unwrap() {
                 match segment["secret"].as_str() {
-                    Some(secret) if segment["encoding"] == "raw" || segment["encoding"].is_null() => {
-                        bytes.extend(std::fs::read(self.dir.path().join("pki").join(secret)).unwrap());
+                    Some(secret) => {
+                        let secret = std::fs::read(self.dir.path().join("pki").join(secret)).unwrap();
+                        match segment["encoding"].as_str() {
+                            Some("base64") => bytes.extend(STANDARD.encode(secret).as_bytes()),
+                            _ => bytes.extend(secret),
+                        }
                     }
-                    Some(_) => bytes.extend(STUB.as_bytes()),
                     None => bytes.extend(segment["text"].as_str().unwrap().as_bytes()),
                 }
             }

@@ -25,8 +25,8 @@ pub(crate) struct Pool {
     pub(crate) name: String,
     pub(crate) net: IpNet,
     pub(crate) block: u8,
-    pub(crate) disabled: bool,
-    pub(crate) exported: bool,
+    /// Whether it gives addresses to pods.
+    pub(crate) for_pods: bool,
     pub(crate) selector: Selector,
 }
 
@@ -202,14 +202,14 @@ impl Calico {
             let Some(net) = faults.need(&place, net, "network in `spec.cidr`") else { continue };
             let usual = if matches!(net, IpNet::V6(_)) { 122 } else { 26 };
             let block = spec.get("blockSize").and_then(Value::as_u64).and_then(|size| u8::try_from(size).ok());
+            let uses = list(spec, "allowedUses");
             let exported = !flag(spec, "disableBGPExport");
             *(if exported { &mut self.exported } else { &mut self.unexported }).entry(net) = ();
             self.pools.push(Pool {
                 name,
                 net: net.trunc(),
                 block: block.unwrap_or(usual),
-                disabled: flag(spec, "disabled"),
-                exported,
+                for_pods: !flag(spec, "disabled") && (uses.is_empty() || uses.iter().any(|one| one == "Workload")),
                 selector: faults.selector(&place, text(spec, "nodeSelector").unwrap_or_default()),
             });
         }

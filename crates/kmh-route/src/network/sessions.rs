@@ -324,8 +324,7 @@ fn with_any_asn(network: &mut Network<'_>, router: RouterEnd<'_>, pair: Pair, no
 }
 
 fn tunnel_of(network: &Network<'_>, written: &Written) -> Option<usize> {
-    let name = written.tunnel.as_deref()?;
-    network.spec.tunnels.iter().position(|tunnel| tunnel.name == name)
+    network.tunnel(written.tunnel.as_deref()?)
 }
 
 fn wrong_as(network: &Network<'_>, expects: &End, expected: u32, other: &End) -> Option<Why> {

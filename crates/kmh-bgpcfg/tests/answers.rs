@@ -1,0 +1,267 @@
+//! Questions to the network: what follows, what if, why; and what is said to questions that make no sense.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use kmh_cli::{Env, Exit};
+use serde_json::{Value, json};
+
+const ARTICLE: &str = include_str!("../../../examples/article/cluster.yaml");
+
+struct Said {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+/// Asks with these words and this stream.
+fn ask(words: &str, stream: &str) -> Said {
+    let args = std::iter::once("kmh-bgpcfg").chain(words.split_whitespace());
+    let (mut env, captured) = Env::fake(args, stream);
+    let exit = kmh_bgpcfg::run(&mut env);
+    Said { exit, out: captured.stdout_text(), err: captured.stderr_text() }
+}
+
+/// The answer in JSON.
+fn answer(words: &str, stream: &str) -> Value {
+    let said = ask(&format!("{words} -o json"), stream);
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err))
+}
+
+/// The article's network document.
+fn network() -> Value {
+    let said = ask("plan --only", ARTICLE);
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    serde_json::from_str(&said.out).unwrap()
+}
+
+fn router<'a>(network: &'a mut Value, name: &str) -> &'a mut Value {
+    let routers = network["spec"]["routers"].as_array_mut().unwrap();
+    routers.iter_mut().find(|router| router["name"] == name).unwrap()
+}
+
+fn ids(answer: &Value) -> Vec<String> {
+    let mut ids: Vec<String> = answer["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| format!("{} {}", finding["level"].as_str().unwrap(), finding["id"].as_str().unwrap()))
+        .collect();
+    ids.dedup();
+    ids
+}
+
+#[test]
+fn a_sound_network_has_no_findings() {
+    let said = ask("predict -o json", ARTICLE);
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    let answer: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(answer["findings"], json!([]));
+    assert_eq!(answer["assumed"], true);
+    let names: Vec<&str> =
+        answer["tables"].as_array().unwrap().iter().map(|table| table["machine"].as_str().unwrap()).collect();
+    assert_eq!(names, ["fw-attic", "fw-flat", "gw-vps", "attic-1", "flat-1", "pi-1", "vps-1"]);
+}
+
+/// Every mistake that people make with such a network, each in a document that was sound before.
+#[test]
+fn each_mistake_is_found() {
+    type Mistake = fn(&mut Value);
+    let mistakes: &[(&str, &str, Mistake)] = &[
+        ("no as-override", "warning refused-as-loop", |network| {
+            for session in router(network, "fw-flat")["sessions"].as_array_mut().unwrap() {
+                session["as_override"] = json!(false);
+            }
+        }),
+        ("wrong AS", "error session-down", |network| {
+            router(network, "gw-vps")["sessions"][0]["peer_asn"] = json!(64999);
+        }),
+        ("undefined route map", "error undefined-filter", |network| {
+            router(network, "fw-flat")["sessions"][0]["import"] = json!("nodes-in");
+        }),
+        ("undefined prefix list", "error undefined-filter", |network| {
+            router(network, "fw-flat")["route_maps"][0]["rules"][0]["prefix_list"] = json!("none");
+        }),
+        ("no filter at all", "error silent-session", |network| {
+            router(network, "fw-flat")["sessions"][0]["export"] = json!("");
+        }),
+        ("no pass rule", "error filtered", |network| {
+            let rules = router(network, "fw-flat")["firewall"].as_array_mut().unwrap();
+            rules.retain(|rule| rule["protocol"] != "any");
+        }),
+        ("blocks and filters differ", "error unreachable-pair", |network| {
+            for list in router(network, "fw-flat")["prefix_lists"].as_array_mut().unwrap() {
+                for rule in list["permit"].as_array_mut().unwrap() {
+                    if rule["ge"] == 26 {
+                        rule["ge"] = json!(27);
+                    }
+                }
+            }
+        }),
+        ("the default route travels", "error default-route-passes", |network| {
+            let lists = router(network, "fw-flat")["prefix_lists"].as_array_mut().unwrap();
+            lists[0]["permit"] = json!([{"prefix": "0.0.0.0/0", "le": 32}]);
+        }),
+        ("packets too large", "error mtu-mismatch", |network| network["spec"]["pod_mtu"] = json!(1500)),
+        ("segments too large", "error mss-mismatch", |network| {
+            network["spec"]["tunnels"][0]["mss"] = json!([1460, 1440]);
+        }),
+        ("no guard on the nodes", "warning no-transit-guard", |network| {
+            for resource in network["spec"]["calico"].as_array_mut().unwrap() {
+                if resource["kind"] == "BGPPeer" {
+                    resource["spec"]["filters"] = json!([]);
+                }
+            }
+        }),
+        ("an undefined BGPFilter", "error undefined-filter", |network| {
+            network["spec"]["calico"].as_array_mut().unwrap().retain(|one| one["kind"] != "BGPFilter");
+        }),
+        ("an aggregate over pods", "error aggregate-blackhole", |network| {
+            router(network, "fw-attic")["originate"].as_array_mut().unwrap().push(json!("10.200.0.0/18"));
+        }),
+        ("no unreachable routes and no tunnels", "error leak", |network| {
+            for name in ["fw-attic", "fw-flat", "gw-vps"] {
+                let router = router(network, name);
+                router["unreachable"] = json!([]);
+                router["sessions"].as_array_mut().unwrap().retain(|session| session["with"] == "node");
+            }
+        }),
+        ("remote sites preferred", "warning remote-before-local", |network| {
+            for map in router(network, "fw-flat")["route_maps"].as_array_mut().unwrap() {
+                if map["name"] == "routers-in-v4" {
+                    for rule in map["rules"].as_array_mut().unwrap() {
+                        rule["set"] = json!({"local_pref": 200});
+                    }
+                }
+            }
+        }),
+        ("a session on one side only", "error session-down", |network| {
+            router(network, "fw-flat")["sessions"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|session| session["peer"] != "pi-1");
+        }),
+    ];
+    for (what, wanted, mistake) in mistakes {
+        let mut document = network();
+        mistake(&mut document);
+        let found = ids(&answer("predict", &document.to_string()));
+        assert!(found.iter().any(|id| id == wanted), "{what}: {wanted} is not among {found:?}");
+    }
+}
+
+#[test]
+fn a_cut_tunnel_moves_traffic_over_the_third_site() {
+    let answer = answer("what-if --down tunnel/fw-attic--fw-flat", ARTICLE);
+    let scenario = &answer["scenarios"][0];
+    assert_eq!(scenario["lost"], json!([]));
+    assert_eq!(scenario["partitions"], json!([]));
+    let moved = scenario["moved"].as_array().unwrap();
+    let pods = moved.iter().find(|one| one["from"] == "attic" && one["what"] == "pods").unwrap();
+    assert_eq!(pods["before"], json!(["fw-attic", "fw-attic--fw-flat", "fw-flat", "flat"]));
+    assert_eq!(
+        pods["after"],
+        json!(["fw-attic", "fw-attic--gw-vps", "gw-vps", "fw-flat--gw-vps", "fw-flat", "flat"])
+    );
+    assert_eq!(pods["outage_ms"], json!([2000, 3500]));
+    assert!(moved.iter().all(|one| one["from"] != "vps"), "{moved:?}");
+}
+
+#[test]
+fn every_single_failure_and_every_two() {
+    let single = answer("what-if --all-single", ARTICLE);
+    let scenarios = single["scenarios"].as_array().unwrap();
+    let names: Vec<&str> = scenarios.iter().map(|one| one["down"][0].as_str().unwrap()).collect();
+    for name in ["site/vps", "router/fw-flat", "uplink/fw-attic/dsl", "tunnel/fw-flat--gw-vps", "node/attic-1"] {
+        assert!(names.contains(&name), "{name} is not tried: {names:?}");
+    }
+    let of = |name: &str| scenarios.iter().find(|one| one["down"] == json!([name])).unwrap();
+    assert_eq!(of("uplink/fw-attic/dsl")["partitions"], json!([["attic"], ["flat", "vps"]]));
+    let alike = scenarios.iter().find(|one| one["like"].is_array()).unwrap();
+    assert_eq!((&alike["down"], &alike["like"]), (&json!(["node/flat-1"]), &json!(["node/pi-1"])));
+    for one in scenarios {
+        if let Some([from, to]) = one["outage_ms"].as_array().map(Vec::as_slice) {
+            let (from, to) = (from.as_u64().unwrap(), to.as_u64().unwrap());
+            assert!(to <= 2 * from.max(1), "a range that says nothing: {one}");
+        }
+    }
+    let pairs = answer("what-if --all-pairs --of tunnel", ARTICLE);
+    let pairs = pairs["scenarios"].as_array().unwrap();
+    assert_eq!(pairs.len(), 3);
+    assert!(pairs.iter().all(|pair| pair["partitions"].as_array().unwrap().len() == 2), "{pairs:?}");
+}
+
+#[test]
+fn why_a_packet_goes_where_it_goes() {
+    let answer = answer("why attic-1 pi-1", ARTICLE);
+    assert_eq!((&answer["arrives"], &answer["symmetric"]), (&json!(true), &json!(true)));
+    let hops = answer["there"]["hops"].as_array().unwrap();
+    let names: Vec<&str> = hops.iter().map(|hop| hop["machine"].as_str().unwrap()).collect();
+    assert_eq!(names, ["attic-1", "fw-attic", "fw-flat", "pi-1"]);
+    assert_eq!(hops[1]["tunnel"], "fw-attic--fw-flat");
+    assert_eq!(hops[1]["as_path"], json!([65020]));
+    assert_eq!(hops[1]["second"], json!({"from": "gw-vps", "lost_at": "as_path"}));
+    let page = ask("why attic-1 pi-1 -o text", ARTICLE).out;
+    for text in ["2 fw-attic", "through fw-attic--fw-flat", "before gw-vps: longer AS path", "and back"] {
+        assert!(page.contains(text), "{text} is missing:\n{page}");
+    }
+    let said = ask("why attic-1 8.8.8.8 -o json", ARTICLE);
+    let answer: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(answer["there"]["end"], "sent to the Internet");
+}
+
+#[test]
+fn questions_that_make_no_sense() {
+    let refusals = [
+        ("why attic-1 nobody", "there is no node, router or address `nobody`"),
+        ("why nobody nothing", "there is no node, router or address `nothing`"),
+        ("why attic-1 fd00::1", "of different families"),
+        ("why 192.0.2.77 attic-1", "no machine of the network sends from `192.0.2.77`"),
+        ("why vps-1 attic-1 --down site/vps", "`vps-1` is down in this scenario"),
+        ("predict --down router/fw-nowhere", "there is no router `fw-nowhere`"),
+        ("predict --down fw-attic", "`fw-attic` names nothing that can be down"),
+        ("predict --service 10.201.0.80=nobody", "`nobody`"),
+        ("predict --service 10.99.0.1=attic-1", "10.99.0.1"),
+        ("what-if", "nothing is down in this question"),
+        ("what-if --down tunnel/a--b", "there is no tunnel `a--b`"),
+        ("predict -o svg", "does not print `svg`"),
+        ("draw -o json", "does not print `json`"),
+    ];
+    for (words, text) in refusals {
+        let said = ask(words, ARTICLE);
+        assert_eq!(said.exit, Exit::Wrong, "{words}: {}{}", said.out, said.err);
+        assert!(said.err.contains(text), "{words}: {text} is missing in\n{}", said.err);
+        assert!(said.out.is_empty(), "{words}: {}", said.out);
+    }
+}
+
+#[test]
+fn blocks_are_the_clusters_when_somebody_saw_them() {
+    let with = |blocks: Value| {
+        let blocks = json!({"kind": "kmh.blocks/v1", "from": {}, "spec": {"blocks": blocks}});
+        format!("{}\n{blocks}\n", network())
+    };
+    let stream = with(json!([
+        {"cidr": "10.200.5.64/26", "node": "attic-1"},
+        {"cidr": "10.200.70.0/26", "node": "pi-1", "state": "pending"},
+    ]));
+    let answer = answer("predict --limit gw-vps", &stream);
+    assert_eq!(answer["assumed"], false);
+    let prefixes: Vec<&str> = answer["tables"][0]["routes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|route| route["prefix"].as_str().unwrap())
+        .collect();
+    assert!(prefixes.contains(&"10.200.5.64/26"), "{prefixes:?}");
+    assert!(!prefixes.contains(&"10.200.70.0/26"), "a pending block is not announced: {prefixes:?}");
+    let said = ask(
+        "predict",
+        &with(json!([
+            {"cidr": "10.99.0.0/26", "node": "attic-1"},
+            {"cidr": "10.200.5.64/26", "node": "nobody"},
+        ])),
+    );
+    assert_eq!(said.exit, Exit::Wrong);
+    for text in ["spec.blocks[0]", "10.99.0.0/26", "spec.blocks[1]", "`nobody`"] {
+        assert!(said.err.contains(text), "{text} is missing in\n{}", said.err);
+    }
+}

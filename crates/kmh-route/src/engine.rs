@@ -1,0 +1,11 @@
+//! Path vectors: what speakers tell each other, what they make of it, and where it comes to rest.
+
+mod classes;
+mod decide;
+mod run;
+mod speak;
+
+pub(crate) use classes::{Class, Classes, Origins, Prefix};
+pub(crate) use decide::{Candidate, Rank, merges, rank};
+pub(crate) use run::{Choice, Graph, Heard, Settled, Stage, Ups, own_attrs, settle};
+pub(crate) use speak::{Attrs, Refusal, Source, export, import, link};
