@@ -41,8 +41,8 @@ fn frr_answer(stream: &mut UnixStream) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// One command to BIRD. Each line of the answer begins with four digits and a dash, or a space when it has the same
-/// number as the one before; the last has a space behind its number.
+/// One command to BIRD. Each line of the answer begins with four digits and a dash, or with a mere space when it has the
+/// same number as the one before; the last has a space behind its number.
 pub fn bird(socket: &Path, command: &str) -> std::io::Result<String> {
     let mut stream = connect(socket)?;
     bird_answer(&mut stream)?;
@@ -62,8 +62,8 @@ fn bird_answer(stream: &mut UnixStream) -> std::io::Result<String> {
         let text = String::from_utf8_lossy(&raw);
         let last = text.strip_suffix('\n').map(|text| text.rsplit('\n').next().unwrap_or_default());
         if last.is_some_and(|line| number(line).is_some_and(|rest| rest.starts_with(' '))) {
-            let lines = text.lines().map(|line| number(line).map_or(line, |rest| &rest[1..]));
-            return Ok(lines.map(|line| line.to_owned() + "\n").collect());
+            let lines = text.lines().map(|line| number(line).unwrap_or(line));
+            return Ok(lines.map(|line| line.get(1..).unwrap_or_default().to_owned() + "\n").collect());
         }
     }
 }

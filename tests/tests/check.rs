@@ -87,7 +87,7 @@ const CASES: &[Case] = &[
     ("network.filters", "fw-attic", |d| d.get_mut("kmh.network/v1").unwrap()["spec"]["routers"][0]["sessions"][0]["import"] = json!("NOWHERE")),
     ("network.sessions", "fw-attic -> attic-1", |d| d.get_mut("kmh.network/v1").unwrap()["spec"]["routers"][0]["sessions"][0]["peer_asn"] = json!(64999)),
     ("network.tunnels", "fw-attic--fw-flat", |d| d.get_mut("kmh.network/v1").unwrap()["spec"]["tunnels"][0]["index"] = json!(9)),
-    ("network.frr", "gw-vps:/etc/frr/k8s/frr.conf", |d| edit(d, "gw-vps", "/etc/frr/k8s/frr.conf", "neighbor 10.30.0.11 remote-as 64512", "neighbor 10.30.0.11 remote-as 64513")),
+    ("network.bgp-files", "gw-vps:/etc/frr/k8s/frr.conf", |d| edit(d, "gw-vps", "/etc/frr/k8s/frr.conf", "neighbor 10.30.0.11 remote-as 64512", "neighbor 10.30.0.11 remote-as 64513")),
     ("network.tunnel-files", "fw-flat--gw-vps on gw-vps", |d| edit(d, "gw-vps", "/etc/swanctl/conf.d/kmh.conf", "if_id_out = 3", "if_id_out = 2")),
     ("network.pfsense", "fw-flat:/usr/local/etc/kmh/settings.json", |d| edit(d, "fw-flat", "/usr/local/etc/kmh/frr.conf", "remote-as 64512", "remote-as 64513")),
     ("network.pfsense", "fw-attic--fw-flat on fw-attic", |d| edit(d, "fw-attic", "/usr/local/etc/kmh/settings.json", "\"peerid_data\": \"fw-flat", "\"peerid_data\": \"fw-flut")),

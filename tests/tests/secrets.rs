@@ -94,8 +94,22 @@ fn watch(stop: Arc<AtomicBool>) -> std::thread::JoinHandle<BTreeMap<PathBuf, Vec
 
 #[test]
 fn key_material_is_in_the_store_and_on_the_machine_that_needs_it_and_nowhere_else() {
+    search("certificates", &[("keys/bgp/", 6)]);
+}
+
+/// Each password is on a router and in a manifest, each tunnel's key on two routers.
+#[test]
+fn passwords_and_pre_shared_keys_too() {
+    search("psk", &[("keys/bgp/", 6), ("keys/psk/", 6)]);
+}
+
+/// Runs everything with tunnels of that kind, and looks for every key in everything; `places` says in how many files of
+/// machines keys of which folder are.
+fn search(auth: &str, places: &[(&str, usize)]) {
     let sandbox = Sandbox::new();
-    sandbox.sh("mkdir tmp").exits(0);
+    sandbox
+        .sh(&format!("mkdir tmp; sed -i 's/^  tunnels: {{/&auth: {auth}, /' cluster.yaml; grep -c 'auth: {auth}' cluster.yaml"))
+        .exits(0);
     let stop = Arc::new(AtomicBool::new(false));
     let watched = watch(Arc::clone(&stop));
     // The loosest umask, every document kept, every message loud.
@@ -112,8 +126,8 @@ fn key_material_is_in_the_store_and_on_the_machine_that_needs_it_and_nowhere_els
         "cp -r out old; find old -mindepth 2 -type f -exec sh -c 'for f; do printf changed >$f; done' sh {} +; \
          for f in text ansible json; do kmh-push -vv -o $f --dry-run --store pki --to dir:old <3.json; done >8.txt 2>8.err",
         // A key that is broken, and one that is somebody else's: the error text.
-        "cp -r pki bad; k=$(find bad -name '*.key' | grep -v /ca/ | sort | head -n 1); head -c 150 $k >x; cp x $k; \
-         kmh-pki --store bad <cluster.yaml >9.txt 2>9.err; true",
+        "cp -r pki bad; k=$(find bad/nodes -name '*.key' | sort | head -n 1); head -c 150 $k >x; cp x $k; \
+         echo >>bad/keys/bgp/flat.key; kmh-pki --store bad <cluster.yaml >9.txt 2>9.err; true",
     ];
     for step in steps {
         let ran = sandbox.sh(step);
@@ -131,6 +145,7 @@ fn key_material_is_in_the_store_and_on_the_machine_that_needs_it_and_nowhere_els
         }
     }
     let mut deployed = 0;
+    let mut placed: BTreeMap<&str, usize> = BTreeMap::new();
     walk(sandbox.path(), &mut |path| {
         if !path.is_file() {
             return;
@@ -146,13 +161,21 @@ fn key_material_is_in_the_store_and_on_the_machine_that_needs_it_and_nowhere_els
                 needle.name,
                 inside.display()
             );
+            // FRR reads its file as a user of its own, and the group is that user's.
+            let closed = if inside.ends_with("frr.conf") { 0o640 } else { 0o600 };
             if place == "out" || place == "pki" {
-                assert_eq!(mode, 0o600, "{} is readable in {}", needle.name, inside.display());
+                assert_eq!(mode, closed, "{} is readable in {}", needle.name, inside.display());
             }
             deployed += usize::from(place == "out");
+            for (folder, _) in
+                places.iter().filter(|(folder, _)| place == "out" && needle.name.contains(folder))
+            {
+                *placed.entry(folder).or_default() += 1;
+            }
         }
     });
     assert!(deployed > 30, "only {deployed} deployed secrets: the search finds nothing");
+    assert_eq!(placed.into_iter().collect::<Vec<_>>(), places, "keys of the network");
     assert_eq!(
         std::fs::read_dir(sandbox.path().join("tmp")).unwrap().count(),
         0,

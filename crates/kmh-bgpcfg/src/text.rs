@@ -10,6 +10,8 @@ use kmh_doc::network::{FindingLevel, NetworkSpec, Outage, PeerKind, RouterPlan, 
 
 /// Widest line.
 const COLUMNS: usize = 100;
+/// What stands before each line of a table.
+const INDENT: usize = 2;
 /// More node sessions than this are only counted.
 const SESSIONS_SHOWN: usize = 40;
 
@@ -162,27 +164,37 @@ fn concerned<'a>(
 }
 
 fn sessions(spec: &NetworkSpec, all: bool, chosen: &dyn Fn(&str) -> bool) -> (Table, usize) {
-    let mut table = Table::new(["ROUTER", "PEER", "WITH", "FROM", "TO", "PEER AS", "BFD"]);
     let (mut nodes, mut left_out) = (0, 0);
-    for (router, session) in concerned(spec, chosen) {
-        if session.with == PeerKind::Node {
-            nodes += 1;
-            if nodes > SESSIONS_SHOWN && !all {
-                left_out += 1;
-                continue;
-            }
+    let shown: Vec<(&RouterPlan, &Session)> = concerned(spec, chosen)
+        .filter(|(_, session)| {
+            nodes += usize::from(session.with == PeerKind::Node);
+            let is_left_out = session.with == PeerKind::Node && nodes > SESSIONS_SHOWN && !all;
+            left_out += usize::from(is_left_out);
+            !is_left_out
+        })
+        .collect();
+    let row = |(router, session): &(&RouterPlan, &Session), width: usize| {
+        [
+            cell(&router.name, 14),
+            cell(&session.peer, 14),
+            with(session.with).to_owned(),
+            cell(&session.local_address.to_string(), width),
+            cell(&session.peer_address.to_string(), width),
+            session.peer_asn.to_string(),
+            session.bfd_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms}x3")),
+        ]
+    };
+    let table = |width: usize| {
+        let mut table = Table::new(["ROUTER", "PEER", "WITH", "FROM", "TO", "PEER AS", "BFD"]);
+        for one in &shown {
+            table.row(row(one, width).each_ref().map(String::as_str));
         }
-        table.row([
-            &cell(&router.name, 14),
-            &cell(&session.peer, 14),
-            with(session.with),
-            &cell(&session.local_address.to_string(), 16),
-            &cell(&session.peer_address.to_string(), 16),
-            &session.peer_asn.to_string(),
-            &session.bfd_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms}x3")),
-        ]);
-    }
-    (table, left_out)
+        table
+    };
+    // IPv6 addresses in full where there is room for them.
+    let fits = |table: &Table| table.to_string().lines().all(|line| line.chars().count() + INDENT <= COLUMNS);
+    let found = [39, 26, 20].into_iter().map(table).find(fits);
+    (found.unwrap_or_else(|| table(16)), left_out)
 }
 
 /// What the sessions' table has no room for.

@@ -5,7 +5,7 @@ use crate::bundle::{
 };
 use crate::check::{Check, Run};
 use crate::network::{
-    bird, calico, filters, firewall, frr, ike, machines as planned_machines, peering, pfsense, policy, pools, sessions,
+    bgp_files, calico, filters, firewall, ike, machines as planned_machines, peering, pfsense, policy, pools, sessions,
     tunnels,
 };
 use crate::pki::{chain, complete, dates, document, keys, names, usages};
@@ -211,10 +211,10 @@ pub const TABLE: &[Check] = &[
         Run::ModelNetwork(planned_machines::as_numbers),
     ),
     check(
-        "network.bird",
-        "each router's bird.conf has the plan's sessions, filters and routes, and no other",
+        "network.bgp-files",
+        "each router's frr.conf or bird.conf has the plan's sessions, filters and routes, no other, and defines what it refers to",
         RENDER,
-        Run::NetworkBundle(bird::bird),
+        Run::NetworkBundle(bgp_files),
     ),
     check(
         "network.calico",
@@ -245,12 +245,6 @@ pub const TABLE: &[Check] = &[
         "every router's packet filter lets pass what its site needs, and nothing else; packets inside the cluster pass one by one",
         PLAN,
         Run::ModelNetwork(firewall::firewall),
-    ),
-    check(
-        "network.frr",
-        "each router's frr.conf has the plan's sessions, filters and routes, no other, and defines what it refers to",
-        RENDER,
-        Run::NetworkBundle(frr::frr),
     ),
     check(
         "network.guard",

@@ -1,7 +1,7 @@
 //! IKE identities of routers: names that never resolve and never leave the tunnels' configuration.
 //!
 //! Each line has one of its own. Two routers with several lines have several tunnels between them, and both ends know
-//! a connection by its two identities only: a responder picks the configuration by them, and INITIAL_CONTACT (RFC 7296,
+//! a connection by its two identities only: a responder picks the configuration by them, and `INITIAL_CONTACT` (RFC 7296,
 //! 2.4) ends every other one between the same two.
 
 use std::collections::BTreeSet;

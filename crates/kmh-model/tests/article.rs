@@ -75,10 +75,13 @@ fn nodes_have_their_logins_taints_and_settings() {
     assert_eq!(model.dns_service_addresses(), ["10.201.0.10".parse::<std::net::IpAddr>().unwrap()]);
 }
 
+/// Text, tunnels, and routers that meet through the hub.
+type Example = (&'static str, &'static [&'static str], &'static [[&'static str; 2]]);
+
 /// The other examples work too, without a warning, and have the tunnels that their comments speak of.
 #[test]
 fn other_examples() {
-    let rows: [(&str, &[&str], &[[&str; 2]]); 2] = [
+    let rows: [Example; 2] = [
         (
             include_str!("../../../examples/two-routers/cluster.yaml"),
             &["0 2 gw-a--gw-vps", "1 3 gw-b--gw-vps", "2 4002 gw-a--gw-vps--2-1"],

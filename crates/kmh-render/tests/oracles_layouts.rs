@@ -63,7 +63,7 @@ fn every_form_is_taken_by_the_programs_that_read_it() {
                 } else if path.ends_with("/bird.conf") {
                     silent(Command::new(&bird).args(["-p", "-c"]).arg(&file));
                     seen[1] += 1;
-                } else if path.ends_with(".nft") {
+                } else if path.starts_with("/etc/nftables.d/") {
                     let load = "\"$0\" -f \"$1\" && \"$0\" list ruleset";
                     silent(Command::new(&unshare).args(["-r", "-n", "sh", "-c", load]).arg(&nft).arg(&file));
                     seen[2] += 1;

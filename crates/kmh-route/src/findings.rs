@@ -15,7 +15,7 @@ use crate::forward::{End, Way, way};
 use crate::ground::Ground;
 use crate::network::{Machine, Network};
 use crate::predict::Prediction;
-use crate::table::{Path, Verdict};
+use crate::table::{Path, Route, Verdict};
 
 /// Names that a finding lists at most.
 const NAMED: usize = 3;
@@ -210,10 +210,11 @@ fn loops(network: &Network<'_>, prediction: &Prediction<'_>, all: &mut Vec<Findi
             continue;
         }
         let table = prediction.table(&node.name);
-        let paths: Vec<_> =
-            table.iter().flat_map(|table| &table.routes).flat_map(|route| &route.paths).collect();
-        let told: Vec<_> = paths.iter().filter(|path| path.from.is_some()).collect();
-        let loops = |path: &&&&Path| {
+        // What it announces itself comes back, and is refused rightly.
+        let foreign = |route: &&Route| route.paths.iter().all(|path| path.from.is_some());
+        let routes = table.iter().flat_map(|table| &table.routes).filter(foreign);
+        let told: Vec<&Path> = routes.flat_map(|route| &route.paths).collect();
+        let loops = |path: &&&Path| {
             path.verdict == Verdict::Refused
                 && path.rule.as_deref().is_some_and(|rule| rule.starts_with("loop"))
         };

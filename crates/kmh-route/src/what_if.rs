@@ -49,12 +49,27 @@ pub struct Moved {
     /// Which.
     #[serde(flatten)]
     pub traffic: Traffic,
-    /// Routers and tunnels before, in order.
-    pub before: Vec<String>,
+    /// Its way before.
+    pub before: Trail,
     /// And now.
-    pub after: Vec<String>,
+    pub after: Trail,
+    /// Whether only a part of its connections went there: those that equal routes gave to what is down.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
     /// How long it was lost, from and to in milliseconds.
     pub outage_ms: [u32; 2],
+}
+
+/// What a way crosses, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trail {
+    /// Routers.
+    pub routers: Vec<String>,
+    /// Tunnels.
+    pub tunnels: Vec<String>,
+    /// The site where it ends: of services it matters which site gets them, not which of its nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 /// What a scenario does.
@@ -146,10 +161,13 @@ impl<'n> Before<'n> {
                 impact.lost.push(self.traffic(*key, old));
                 continue;
             }
-            let (before, after) = (names(network, old), names(network, way));
-            if before != after {
-                let outage_ms = self.outage(*key, old, &gone);
-                impact.moved.push(Moved { traffic: self.traffic(*key, way), before, after, outage_ms });
+            let (before, after) = (trail(network, old), trail(network, way));
+            let outage_ms = self.outage(*key, old, &gone);
+            if before != after || outage_ms != [0, 0] {
+                let part =
+                    old.hops.iter().any(|hop| hop.found.as_ref().is_some_and(|found| found.gates.len() > 1));
+                let traffic = self.traffic(*key, way);
+                impact.moved.push(Moved { traffic, before, after, part, outage_ms });
             }
         }
         impact.outage_ms =
@@ -178,15 +196,18 @@ impl<'n> Before<'n> {
         let back = self.ways.get(&Key { from: key.to, to: key.from, ..key });
         let mut longest = [0, 0];
         for way in std::iter::once(way).chain(back) {
-            for (hop, next) in way.hops.iter().zip(way.hops.iter().skip(1)) {
-                let tunnel = hop.gate.as_ref().and_then(|gate| gate.tunnel.as_deref());
-                let broken = tunnel.is_some_and(|name| gone.tunnels.contains(name))
-                    || gone.machines.contains(&next.machine);
-                if !broken {
-                    continue;
+            for hop in &way.hops {
+                for gate in hop.found.iter().flat_map(|found| &found.gates) {
+                    let tunnel = gate.tunnel.as_deref();
+                    let Some(next) = network.owner(gate.next_hop) else { continue };
+                    if !tunnel.is_some_and(|name| gone.tunnels.contains(name))
+                        && !gone.machines.contains(&next)
+                    {
+                        continue;
+                    }
+                    let Some(range) = silence(network, hop.machine, next, tunnel) else { continue };
+                    longest = [longest[0].max(range[0]), longest[1].max(range[1] + SPREAD_MS)];
                 }
-                let Some(range) = silence(network, hop.machine, next.machine, tunnel) else { continue };
-                longest = [longest[0].max(range[0]), longest[1].max(range[1] + SPREAD_MS)];
             }
         }
         longest
@@ -228,7 +249,9 @@ impl<'n> Before<'n> {
             let mut found = vec![Vec::new(); self.sites.len()];
             for machine in machines.filter(alive) {
                 let place = self.sites.binary_search(&network.site(machine)).ok();
-                if let Some(place) = place.and_then(|place| found.get_mut(place)).filter(|list| list.len() < 2) {
+                if let Some(place) =
+                    place.and_then(|place| found.get_mut(place)).filter(|list| list.len() < 2)
+                {
                     place.push(machine);
                 }
             }
@@ -301,20 +324,15 @@ fn silence(network: &Network<'_>, here: Machine, there: Machine, tunnel: Option<
     mine.map(|one| one.outage.silent_ms).reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])])
 }
 
-/// Routers and tunnels of a way, in order.
-fn names(network: &Network<'_>, way: &Way) -> Vec<String> {
-    let mut names = Vec::new();
-    for hop in &way.hops {
-        if let Machine::Router(_) = hop.machine {
-            names.push(network.name(hop.machine).to_owned());
-        }
-        names.extend(hop.gate.as_ref().and_then(|gate| gate.tunnel.clone()));
+fn trail(network: &Network<'_>, way: &Way) -> Trail {
+    Trail {
+        routers: way.routers().map(|n| network.name(Machine::Router(n)).to_owned()).collect(),
+        tunnels: way.tunnels().map(str::to_owned).collect(),
+        site: match way.end {
+            End::Delivered(at) => Some(network.site(at).to_owned()),
+            _ => None,
+        },
     }
-    // Of services it matters which site gets them, not which of its nodes.
-    if let End::Delivered(at) = way.end {
-        names.push(network.site(at).to_owned());
-    }
-    names
 }
 
 /// Every single scenario of a network, things that are alike put together: nodes of one site that announce the same

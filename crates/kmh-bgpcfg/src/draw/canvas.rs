@@ -118,7 +118,9 @@ impl Canvas {
     pub(super) fn path(&mut self, class: &str, data: &str, title: Option<&str>) {
         let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
         let _ = match title {
-            Some(title) => writeln!(self.out, "<path{class} d=\"{data}\"><title>{}</title></path>", xml(title)),
+            Some(title) => {
+                writeln!(self.out, "<path{class} d=\"{data}\"><title>{}</title></path>", xml(title))
+            }
             None => writeln!(self.out, "<path{class} d=\"{data}\"/>"),
         };
     }

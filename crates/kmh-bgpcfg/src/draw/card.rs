@@ -277,7 +277,11 @@ impl Card {
                 Side::Left => (width - PAD - size.x, at.y),
                 Side::Right => (PAD, at.y),
             };
-            at = if row { Point::new(at.x + size.x + between, at.y) } else { Point::new(at.x, at.y + size.y + 14.0) };
+            at = if row {
+                Point::new(at.x + size.x + between, at.y)
+            } else {
+                Point::new(at.x, at.y + size.y + 14.0)
+            };
             self.plates.push(Plate { router: site.routers[i], rect: Rect::new(x, y, size.x, size.y), lines });
         }
     }
@@ -330,18 +334,20 @@ impl Card {
     }
 
     fn pill(&self, machine: Machine) -> Option<&Pill> {
-        self.pills.iter().find(|pill| matches!((pill.stands, machine), (Stands::Node(a), Machine::Node(b)) if a == b))
+        self.pills
+            .iter()
+            .find(|pill| matches!((pill.stands, machine), (Stands::Node(a), Machine::Node(b)) if a == b))
     }
 
     /// Two routers of the site: straight from border to border.
     fn between(&self, a: usize, b: usize) -> Option<Vec<Point>> {
         let (a, b) = (self.plates.get(a)?.rect, self.plates.get(b)?.rect);
         let (from, to) = if self.side.is_row() {
-            let y = (a.y.max(b.y) + a.bottom().min(b.bottom())) / 2.0;
+            let y = a.y.max(b.y).midpoint(a.bottom().min(b.bottom()));
             let xs = if a.x < b.x { (a.right(), b.x) } else { (a.x, b.right()) };
             (Point::new(xs.0, y), Point::new(xs.1, y))
         } else {
-            let x = (a.x.max(b.x) + a.right().min(b.right())) / 2.0;
+            let x = a.x.max(b.x).midpoint(a.right().min(b.right()));
             let ys = if a.y < b.y { (a.bottom(), b.y) } else { (a.y, b.bottom()) };
             (Point::new(x, ys.0), Point::new(x, ys.1))
         };
@@ -362,7 +368,8 @@ impl Card {
                 vec![Point::new(plate.x, middle.y), Point::new(x, middle.y), Point::new(x, y)]
             }
             Side::Right => {
-                let x = self.plates.iter().map(|plate| plate.rect.right()).fold(plate.right(), f64::max) + aside;
+                let x =
+                    self.plates.iter().map(|plate| plate.rect.right()).fold(plate.right(), f64::max) + aside;
                 vec![Point::new(plate.right(), middle.y), Point::new(x, middle.y), Point::new(x, y)]
             }
         }

@@ -41,7 +41,12 @@ pub(super) fn dot(scene: &Scene<'_>) -> String {
             let router = &scene.routers[i];
             let label = format!("{}\n{}", dead_mark(router.down, &router.plan.name), kind(router.plan));
             let state = look(router.down, router.on_path, "color=\"#0072b2\"");
-            let _ = writeln!(out, "    {} [shape=box, label={}, {state}];", id(scene, Machine::Router(i)), quote(&label));
+            let _ = writeln!(
+                out,
+                "    {} [shape=box, label={}, {state}];",
+                id(scene, Machine::Router(i)),
+                quote(&label)
+            );
         }
         for &i in &site.shown {
             let node = &scene.nodes[i];
@@ -50,7 +55,12 @@ pub(super) fn dot(scene: &Scene<'_>) -> String {
                 let _ = write!(label, "\nAS {}", node.plan.asn);
             }
             let state = look(node.down, node.on_path, "color=\"#8c959f\"");
-            let _ = writeln!(out, "    {} [shape=ellipse, label={}, {state}];", id(scene, Machine::Node(i)), quote(&label));
+            let _ = writeln!(
+                out,
+                "    {} [shape=ellipse, label={}, {state}];",
+                id(scene, Machine::Node(i)),
+                quote(&label)
+            );
         }
         let hidden = site.nodes.len() - site.shown.len();
         if hidden > 0 {
@@ -87,7 +97,8 @@ pub(super) fn dot(scene: &Scene<'_>) -> String {
             (true, true) => "color=\"#0072b240\", style=dashed",
         };
         let text = if link.down { "×".to_owned() } else { format!("MTU {}", link.plan.mtu) };
-        let label = if link.down || tunnels <= FEW { format!(" label={},", quote(&text)) } else { String::new() };
+        let label =
+            if link.down || tunnels <= FEW { format!(" label={},", quote(&text)) } else { String::new() };
         let tip = quote(&format!("{}, MTU {}", link.plan.name, link.plan.mtu));
         let look = look(link.down, scene.on_path(i), plain);
         let _ = writeln!(out, "  {a} -- {b} [tooltip={tip},{label} {look}];");

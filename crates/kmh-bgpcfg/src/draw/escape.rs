@@ -1,5 +1,7 @@
 //! Text made harmless for each language.
 
+use std::fmt::Write as _;
+
 /// For XML: text and attributes in double quotes. Characters that XML 1.0 (2.2) does not allow at all are replaced.
 pub(super) fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -46,8 +48,9 @@ pub(super) fn mermaid(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\n' => out.push_str("<br/>"),
-            '"' | '#' | '<' | '>' | '&' | '`' | '*' | '_' | ';' | '\\' | '{' | '}' | '[' | ']' | '|' | '%' | '$' => {
-                out.push_str(&format!("#{};", u32::from(c)));
+            '"' | '#' | '<' | '>' | '&' | '`' | '*' | '_' | ';' | '\\' | '{' | '}' | '[' | ']' | '|'
+            | '%' | '$' => {
+                let _ = write!(out, "#{};", u32::from(c));
             }
             c if c.is_control() => out.push('\u{fffd}'),
             c => out.push(c),

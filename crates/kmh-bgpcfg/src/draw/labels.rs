@@ -69,7 +69,9 @@ pub(super) fn labels(scene: &Scene<'_>, layout: &Layout, curves: &[Curve], taken
     let usual = usual(scene);
     let most = COVERED[usize::from(scene.tunnels.len() > CLEAR)];
     for tunnel in turns {
-        let Some(text) = words(scene, tunnel, usual).filter(|_| !scene.tunnels[tunnel].down) else { continue };
+        let Some(text) = words(scene, tunnel, usual).filter(|_| !scene.tunnels[tunnel].down) else {
+            continue;
+        };
         let (wide, high) = (Face::Small.width(&text) + 8.0, 16.0);
         let place = |t: f64| {
             let at = curves[tunnel].at(t);

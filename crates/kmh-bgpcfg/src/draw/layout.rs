@@ -45,12 +45,16 @@ impl Layout {
         }
         if detail == Detail::Small {
             let widest = sides.iter().flatten().map(|card| card.rect.w).fold(0.0, f64::max);
-            sides.iter_mut().flatten().for_each(|card| card.widen(widest));
+            for card in sides.iter_mut().flatten() {
+                card.widen(widest);
+            }
         } else {
             for row in &mut sides {
                 let widest = row.iter().map(|card| card.rect.w).fold(0.0, f64::max);
                 if row.first().is_some_and(|card| !card.side.is_row()) {
-                    row.iter_mut().for_each(|card| card.widen(widest));
+                    for card in row {
+                        card.widen(widest);
+                    }
                 }
             }
         }
@@ -102,7 +106,8 @@ fn counts(sites: usize, width: f64, height: f64) -> [usize; 4] {
 
 /// The rectangle between the cards, at (0, 0).
 fn arena(sides: &[Vec<Card>; 4], gap: f64, detail: Detail, hub: Option<Rect>) -> Rect {
-    let sum = |row: &[Card], pick: fn(&Rect) -> f64| row.iter().map(|card| pick(&card.rect) + gap).sum::<f64>();
+    let sum =
+        |row: &[Card], pick: fn(&Rect) -> f64| row.iter().map(|card| pick(&card.rect) + gap).sum::<f64>();
     let [top, right, bottom, left] = sides;
     let mut width = sum(top, |r| r.w).max(sum(bottom, |r| r.w));
     let slots = left.iter().rev().zip(right).map(|(a, b)| a.rect.h.max(b.rect.h) + gap);
@@ -129,7 +134,8 @@ fn spread(row: &mut [Card], arena: &Rect, slots: &[f64]) {
     if matches!(side, Side::Bottom | Side::Left) {
         row.reverse();
     }
-    let sizes: Vec<f64> = if side.is_row() { row.iter().map(|card| card.rect.w).collect() } else { slots.to_vec() };
+    let sizes: Vec<f64> =
+        if side.is_row() { row.iter().map(|card| card.rect.w).collect() } else { slots.to_vec() };
     let room = if side.is_row() { arena.w } else { arena.h };
     let gap = (room - sizes.iter().sum::<f64>()) / length(row.len());
     let mut at = gap / 2.0;

@@ -1,4 +1,4 @@
-//! How wide a text will be, without a font: by classes of characters, as wide as in DejaVu Sans, which is wider than what
+//! How wide a text will be, without a font: by classes of characters, as wide as in `DejaVu Sans`, which is wider than what
 //! browsers usually take for `sans-serif`. A text never turns out wider than its place.
 
 /// Width in pixels.

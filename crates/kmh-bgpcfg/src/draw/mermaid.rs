@@ -137,7 +137,9 @@ pub(super) fn mermaid(scene: &Scene<'_>) -> String {
     let (dead, path) = (std::mem::take(&mut chart.dead), std::mem::take(&mut chart.path));
     chart.styled(&dead, "stroke:#c2410c,stroke-dasharray:3 3");
     chart.styled(&path, "stroke:#b58900,stroke-width:5px");
-    for (name, style) in [("dead", "stroke:#c2410c,stroke-dasharray:4 3"), ("way", "stroke:#b58900,stroke-width:4px")] {
+    for (name, style) in
+        [("dead", "stroke:#c2410c,stroke-dasharray:4 3"), ("way", "stroke:#b58900,stroke-width:4px")]
+    {
         let own: Vec<&str> =
             classes.iter().filter(|(_, class)| *class == name).map(|(id, _)| id.as_str()).collect();
         if !own.is_empty() {

@@ -31,7 +31,7 @@ const NODES_A_SITE: usize = 12;
 
 /// What to draw, and how.
 #[derive(Clone, Debug, Default)]
-pub struct Options<'a> {
+pub(crate) struct Options<'a> {
     /// The picture's language.
     pub format: Format,
     /// Which nodes are drawn one by one.
@@ -46,7 +46,7 @@ pub struct Options<'a> {
 
 /// The language of a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// A picture for browsers and documents
     #[default]
     Svg,
@@ -58,7 +58,7 @@ pub enum Format {
 
 /// Which nodes are drawn one by one.
 #[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Nodes {
+pub(crate) enum Nodes {
     /// All of a site with up to 12 nodes, in clusters of up to 24 sites
     #[default]
     Auto,
@@ -69,7 +69,7 @@ pub enum Nodes {
 }
 
 /// The picture.
-pub fn draw(spec: &NetworkSpec, options: &Options<'_>) -> String {
+pub(crate) fn draw(spec: &NetworkSpec, options: &Options<'_>) -> String {
     let scene = Scene::new(spec, options);
     match options.format {
         Format::Svg => svg::svg(&scene),

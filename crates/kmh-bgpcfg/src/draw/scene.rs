@@ -1,7 +1,8 @@
 //! What is to be seen, without places: the document's parts joined by number instead of by name, what is down, and the
 //! path. An end that the document names and does not have is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use ipnet::IpNet;
 use kmh_doc::Asn;
@@ -128,7 +129,8 @@ impl<'a> Scene<'a> {
         let on_path = |name: &str| path.iter().any(|step| step == name);
 
         let mut sites = sites(spec, down);
-        let number: BTreeMap<&str, usize> = sites.iter().enumerate().map(|(i, site)| (site.name, i)).collect();
+        let number: BTreeMap<&str, usize> =
+            sites.iter().enumerate().map(|(i, site)| (site.name, i)).collect();
         let mut routers: Vec<Router<'a>> = spec
             .routers
             .iter()
@@ -185,13 +187,16 @@ impl<'a> Scene<'a> {
             site.shown = site.nodes.iter().filter(chosen).copied().collect();
         }
         if options.nodes == Nodes::Auto && sites.len() > SITES_WITH_NODES {
-            sites.iter_mut().for_each(|site| site.shown.clear());
+            for site in &mut sites {
+                site.shown.clear();
+            }
         }
         let steps = steps(path, &machines, &tunnels, &routers);
         fold(&mut tunnels, &routers, &steps);
         let hub = hub(sites.len(), &tunnels, &routers);
-        let asns: std::collections::BTreeSet<Asn> = spec.nodes.iter().map(|node| node.asn).collect();
-        let node_asns = asns.len() > 1 && nodes.iter().any(|node| !sites[node.site].asns.contains(&node.plan.asn));
+        let asns: BTreeSet<Asn> = spec.nodes.iter().map(|node| node.asn).collect();
+        let node_asns =
+            asns.len() > 1 && nodes.iter().any(|node| !sites[node.site].asns.contains(&node.plan.asn));
         Self {
             title: options.title.map_or_else(|| "Network".to_owned(), |name| format!("Cluster {name}")),
             summary: summary(spec, sites.len(), &asns),
@@ -225,7 +230,9 @@ impl<'a> Scene<'a> {
     /// Whether the path goes along this session.
     pub(super) fn along(&self, peering: &Peering<'_>) -> bool {
         let ends = (Machine::Router(peering.router), peering.peer);
-        self.steps.iter().any(|s| s.over == Over::Segment && ((s.from, s.to) == ends || (s.to, s.from) == ends))
+        self.steps
+            .iter()
+            .any(|s| s.over == Over::Segment && ((s.from, s.to) == ends || (s.to, s.from) == ends))
     }
 }
 
@@ -389,7 +396,8 @@ fn steps(
     tunnels: &[Link<'_>],
     routers: &[Router<'_>],
 ) -> Vec<Step> {
-    let machines: Vec<Machine> = path.iter().filter_map(|name| machines.get(name.as_str()).copied()).collect();
+    let machines: Vec<Machine> =
+        path.iter().filter_map(|name| machines.get(name.as_str()).copied()).collect();
     let pairs = machines.iter().zip(machines.iter().skip(1)).filter(|(from, to)| from != to);
     pairs
         .map(|(&from, &to)| {
@@ -423,7 +431,8 @@ fn fold(tunnels: &mut [Link<'_>], routers: &[Router<'_>], steps: &[Step]) {
         let up = all.iter().find(|i| !tunnels[**i].down);
         let keep = [all.first().copied(), up.copied()];
         for &i in &all {
-            tunnels[i].shown = keep.contains(&Some(i)) || steps.iter().any(|step| step.over == Over::Tunnel(i));
+            tunnels[i].shown =
+                keep.contains(&Some(i)) || steps.iter().any(|step| step.over == Over::Tunnel(i));
         }
         let left = all.iter().filter(|i| !tunnels[**i].shown).count();
         if let Some(first) = all.first() {
@@ -443,7 +452,7 @@ fn hub(sites: usize, tunnels: &[Link<'_>], routers: &[Router<'_>]) -> Option<usi
     }
 }
 
-fn summary(spec: &NetworkSpec, sites: usize, asns: &std::collections::BTreeSet<Asn>) -> Vec<String> {
+fn summary(spec: &NetworkSpec, sites: usize, asns: &BTreeSet<Asn>) -> Vec<String> {
     let mut parts = vec![
         count(sites, "site"),
         count(spec.routers.len(), "router"),
@@ -452,7 +461,7 @@ fn summary(spec: &NetworkSpec, sites: usize, asns: &std::collections::BTreeSet<A
     ];
     let standby = spec.tunnels.iter().filter(|tunnel| tunnel.rank > 0).count();
     if standby > 0 {
-        parts[3].push_str(&format!(" ({standby} standby)"));
+        let _ = write!(parts[3], " ({standby} standby)");
     }
     if let (Some(asn), 1) = (asns.first(), asns.len()) {
         parts.push(format!("nodes are AS {asn}"));
@@ -470,7 +479,9 @@ fn told(down: &Down) -> Option<String> {
         ("tunnel", &down.tunnels),
         ("node", &down.nodes),
     ];
-    let all: Vec<String> =
-        kinds.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}"))).collect();
+    let all: Vec<String> = kinds
+        .iter()
+        .flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {name}")))
+        .collect();
     (!all.is_empty()).then(|| format!("Down: {}", all.join(", ")))
 }

@@ -1,6 +1,8 @@
 //! The style sheet, by day and by night, and the legend's words. Colours are of a palette that people with any kind of
 //! colour blindness can tell apart (Okabe and Ito 2008), and mean nothing that dashes, crosses or arrows do not say, too.
 
+use std::fmt::Write as _;
+
 /// By day; what does not depend on it first. Plain rules: not every program that shows SVG knows custom properties.
 const RULES: &str = "\
 .kmh text{font-family:system-ui,'Segoe UI','Helvetica Neue',Arial,'DejaVu Sans',sans-serif}
@@ -53,8 +55,8 @@ pub(super) fn sheet() -> String {
     let mut day = String::new();
     let mut night = String::new();
     for (selector, by_day, by_night) in COLOURS {
-        day.push_str(&format!(".kmh {selector}{{{by_day}}}\n"));
-        night.push_str(&format!(".kmh {selector}{{{by_night}}}\n"));
+        let _ = writeln!(day, ".kmh {selector}{{{by_day}}}");
+        let _ = writeln!(night, ".kmh {selector}{{{by_night}}}");
     }
     day.push_str(".kmh rect.way{stroke:#b58900}\n");
     night.push_str(".kmh rect.way{stroke:#e0b020}\n");

@@ -72,8 +72,12 @@ pub(super) fn paint(scene: &Scene<'_>) -> Canvas {
         on_card(&mut canvas, scene, card, layout.detail);
     }
     let radius = radius(scene);
-    crosses.iter().for_each(|at| canvas.cross(*at, radius));
-    arrows.iter().for_each(|(tip, from)| canvas.arrow(*tip, *from));
+    for at in &crosses {
+        canvas.cross(*at, radius);
+    }
+    for (tip, from) in &arrows {
+        canvas.arrow(*tip, *from);
+    }
     on_tunnels(&mut canvas, scene, &labels, &ports);
     for (i, row) in legend.iter().enumerate() {
         let mut x = MARGIN;
@@ -106,7 +110,8 @@ fn description(scene: &Scene<'_>) -> String {
     let mut out = format!("{}.", scene.summary.join(", "));
     if scene.sites.len() <= TOLD {
         for site in &scene.sites {
-            let names: Vec<&str> = site.routers.iter().map(|r| scene.routers[*r].plan.name.as_str()).collect();
+            let names: Vec<&str> =
+                site.routers.iter().map(|r| scene.routers[*r].plan.name.as_str()).collect();
             let nodes = count(site.nodes.len(), "node");
             let _ = write!(out, " Site {} ({}): {}, {nodes}.", site.name, asns(&site.asns), names.join(", "));
         }
@@ -229,9 +234,9 @@ fn about_tunnel(link: &Link<'_>) -> String {
 
 fn tunnels(canvas: &mut Canvas, scene: &Scene<'_>, curves: &[Curve]) {
     let crowd = match scene.tunnels.len() {
-        0..=DENSE => "<g>",
-        0..=MANY => "<g class=\"dense\">",
-        _ => "<g class=\"many\">",
+        n if n > MANY => "<g class=\"many\">",
+        n if n > DENSE => "<g class=\"dense\">",
+        _ => "<g>",
     };
     canvas.line(crowd);
     // What is down or preferred is not hidden by what is standby.
@@ -240,13 +245,18 @@ fn tunnels(canvas: &mut Canvas, scene: &Scene<'_>, curves: &[Curve]) {
         let link = &scene.tunnels[i];
         (link.down, std::cmp::Reverse(link.plan.rank), i)
     });
-    let (own, others): (Vec<usize>, Vec<usize>) = turns.into_iter().partition(|tunnel| scene.on_path(*tunnel));
-    others.into_iter().for_each(|i| tunnel(canvas, &scene.tunnels[i], &curves[i], false));
+    let (own, others): (Vec<usize>, Vec<usize>) =
+        turns.into_iter().partition(|tunnel| scene.on_path(*tunnel));
+    for i in others {
+        tunnel(canvas, &scene.tunnels[i], &curves[i], false);
+    }
     bands(canvas, scene, true, |step| match step.over {
         Over::Tunnel(tunnel) => Some(curve_data(&curves[tunnel])),
         Over::Segment => None,
     });
-    own.into_iter().for_each(|i| tunnel(canvas, &scene.tunnels[i], &curves[i], true));
+    for i in own {
+        tunnel(canvas, &scene.tunnels[i], &curves[i], true);
+    }
     canvas.close();
 }
 
@@ -296,7 +306,11 @@ fn on_card(canvas: &mut Canvas, scene: &Scene<'_>, card: &Card, detail: Detail) 
         let (title, dead, on_path) = match pill.stands {
             Stands::Node(i) => {
                 let (plan, node) = (scene.nodes[i].plan, &scene.nodes[i]);
-                (format!("Node {}: AS {}, {}", plan.name, plan.asn, plan.addresses.join(", ")), node.down, node.on_path)
+                (
+                    format!("Node {}: AS {}, {}", plan.name, plan.asn, plan.addresses.join(", ")),
+                    node.down,
+                    node.on_path,
+                )
             }
             Stands::Many(hidden) => (format!("{} of {}", count(hidden, "node"), site.name), site.down, false),
         };
@@ -305,7 +319,13 @@ fn on_card(canvas: &mut Canvas, scene: &Scene<'_>, card: &Card, detail: Detail) 
             canvas.rect(&state("pill", dead, false), &pill.rect.moved(Point::new(3.0, 3.0)), 10.0);
         }
         canvas.rect(&state("pill", dead, on_path), &pill.rect, 10.0);
-        canvas.text(pill.rect.center(), Face::Small, Anchor::Middle, if dead { "dead" } else { "" }, &pill.text);
+        canvas.text(
+            pill.rect.center(),
+            Face::Small,
+            Anchor::Middle,
+            if dead { "dead" } else { "" },
+            &pill.text,
+        );
         canvas.close();
     }
 }
@@ -386,9 +406,7 @@ fn on_tunnels(canvas: &mut Canvas, scene: &Scene<'_>, labels: &[Label], ports: &
 fn longest(way: &[Point]) -> (Point, Point) {
     let parts = way.iter().zip(way.iter().skip(1));
     let best = parts.max_by(|(a, b), (c, d)| a.distance(**b).total_cmp(&c.distance(**d)));
-    best.map_or_else(Default::default, |(a, b)| {
-        (Point::new((a.x + b.x) / 2.0, (a.y + b.y) / 2.0), *a)
-    })
+    best.map_or_else(Default::default, |(a, b)| (Point::new(a.x.midpoint(b.x), a.y.midpoint(b.y)), *a))
 }
 
 /// How wide a sample in the legend is.
@@ -435,7 +453,7 @@ fn legend(scene: &Scene<'_>, layout: &Layout, labels: &[Label], room: f64) -> Ve
     let standby = scene.tunnels.iter().any(|link| link.plan.rank > 0);
     let mut tunnel = if standby { "preferred tunnel, BGP over it" } else { "tunnel, BGP over it" }.to_owned();
     if let Some(mtu) = unwritten(scene, labels) {
-        tunnel.push_str(&format!("; {mtu}"));
+        let _ = write!(tunnel, "; {mtu}");
     }
     let folded = scene.tunnels.iter().any(|link| !link.shown);
     let dashed = if folded { "standby tunnel, where it matters" } else { "standby tunnel" };
@@ -447,7 +465,11 @@ fn legend(scene: &Scene<'_>, layout: &Layout, labels: &[Label], room: f64) -> Ve
         (!scene.tunnels.is_empty(), Sample::Line("t"), tunnel),
         (standby, Sample::Line("t standby"), dashed.to_owned()),
         (drawn(|kind| kind == PeerKind::Node), Sample::Line("n"), "BGP session with a node".to_owned()),
-        (drawn(|kind| kind == PeerKind::Sibling), Sample::Line("sibling"), "BGP session inside a site".to_owned()),
+        (
+            drawn(|kind| kind == PeerKind::Sibling),
+            Sample::Line("sibling"),
+            "BGP session inside a site".to_owned(),
+        ),
         (!scene.steps.is_empty(), Sample::Path, "predicted path".to_owned()),
         (scene.down.is_some(), Sample::Crossed("t dead"), "down".to_owned()),
     ];

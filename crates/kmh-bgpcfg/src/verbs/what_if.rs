@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use kmh_cli::table::Table as Page;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
 use kmh_route::Down;
-use kmh_route::what_if::{Before, Impact, Traffic, What, singles};
+use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, singles};
 use serde::Serialize;
 
 use super::{Conditions, down, ground, json, network, open};
@@ -190,6 +190,15 @@ fn series(impacts: &[Impact]) -> String {
     format!("{page}\nLOST and MOVED count pairs of sites. One scenario in full: --down WHAT\n")
 }
 
+/// A way for people: its routers; its tunnels where the routers are the same as before.
+fn shorter(way: &Trail, other: &Trail) -> String {
+    if way.routers == other.routers && !way.tunnels.is_empty() {
+        way.tunnels.join(", ")
+    } else {
+        way.routers.join(" > ")
+    }
+}
+
 fn count(set: &BTreeSet<String>) -> String {
     if set.is_empty() { "-".to_owned() } else { set.len().to_string() }
 }
@@ -232,14 +241,17 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
     }
     if !impact.moved.is_empty() {
         let mut page = Page::new(["MOVED", "WHAT", "BEFORE", "NOW", "LOST FOR"]);
+        // Pods and nodes of both families mostly go alike: one line for all that do.
+        let mut alike: BTreeMap<(String, String, String, String), BTreeSet<String>> = BTreeMap::new();
         for one in &impact.moved {
-            page.row([
-                &between(&one.traffic),
-                &format!("{}, IPv{}", kind(&one.traffic.what), one.traffic.family),
-                &one.before.join(" "),
-                &one.after.join(" "),
-                &seconds(one.outage_ms),
-            ]);
+            let (before, after) = (shorter(&one.before, &one.after), shorter(&one.after, &one.before));
+            let part = if one.part { ", a part" } else { "" };
+            let lost = seconds(one.outage_ms) + part;
+            let kinds = alike.entry((between(&one.traffic), before, after, lost)).or_default();
+            kinds.insert(kind(&one.traffic.what));
+        }
+        for ((pair, before, after, lost), kinds) in alike {
+            page.row([&pair, &kinds.into_iter().collect::<Vec<_>>().join(", "), &before, &after, &lost]);
         }
         let _ = write!(out, "{page}");
     }

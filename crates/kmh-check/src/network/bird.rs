@@ -15,7 +15,7 @@ use crate::bundle::view::Bundle;
 use crate::findings::Findings;
 use crate::parse::bird::{Statement, read, words};
 
-/// `network.bird`: the router's `bird.conf` has every session, filter and unreachable route of the plan, and no other.
+/// Part of `network.bgp-files`: the router's `bird.conf` has every session, filter and unreachable route of the plan, and no other.
 pub(crate) fn bird(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
     for plan in network.routers.iter().filter(|plan| plan.daemon == BgpDaemon::Bird) {
         if !out.look_at(&plan.name) {
@@ -316,4 +316,158 @@ fn pattern(rule: &PrefixRule) -> String {
     }
     let (from, to) = (rule.ge.unwrap_or(net.prefix_len()), rule.le.unwrap_or(net.max_prefix_len()));
     format!("{}{{{from},{to}}}", rule.prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use kmh_doc::bundle::Segment;
+    use kmh_doc::check::State;
+    use kmh_doc::network::{Listen, RouteSet};
+
+    use super::*;
+    use crate::testing::Fixture;
+
+    /// What the plan of the router `ra` is to BIRD, written by hand.
+    const GOOD: &str = "\
+log syslog all; router id 10.10.0.1;
+protocol device { }
+protocol bfd { accept direct; }
+protocol direct segments { ipv4 { import where net ~ [ 10.10.0.0/24 ]; }; }
+protocol static guard {
+  ipv4 { preference 1; };
+  route 10.200.0.0/16 unreachable; route 10.201.0.0/16 unreachable; route 10.202.0.0/24 unreachable;
+  route 10.255.0.0/22 unreachable; route 10.20.0.0/24 unreachable;
+}
+protocol kernel k4 { learn off; ipv4 { import none; export where source = RTS_BGP || source = RTS_STATIC; }; }
+define 'pods' = [ 10.200.0.0/18{26,32} ];
+define 'remote' = [ 10.20.0.0/24, 10.200.64.0/18{26,32} ];
+define 'segments' = [ 10.10.0.0/24 ];
+define 'services' = [ 10.201.0.0/16, 10.201.0.0/16{32,32}, 10.202.0.0/24, 10.202.0.0/24{32,32} ];
+filter 'a' {
+  if net ~ 'pods' && bgp_path ~ [= 64512+ =] then accept; # blocks
+  if net ~ 'services' && bgp_path ~ [= 64512+ =] then accept;
+  reject;
+}
+filter 'b' {
+  if source = RTS_STATIC then reject;
+  if net ~ 'pods' then { if bgp_path ~ [= * 64512 * =] then { bgp_path.delete(64512); bgp_path.prepend(65010); } accept; }
+  reject;
+}
+filter 'c' {
+  if net ~ 'remote' then { bgp_med = 0; accept; }
+  if net ~ 'services' then { bgp_med = 0; accept; }
+  reject;
+}
+filter 'd' {
+  if source = RTS_STATIC then reject;
+  if net ~ 'segments' then accept; if net ~ 'pods' then accept; if net ~ 'services' then accept;
+  if net ~ 'remote' then accept;
+  reject;
+}
+protocol bgp node {
+  local 10.10.0.1 as 65010; neighbor 10.10.0.11 as 64512; direct; password \"SECRET\"; connect retry time 10;
+  hold time 9; keepalive time 3; graceful restart aware; deterministic med on;
+  ipv4 { import keep filtered on; import filter 'a'; export filter 'b'; import limit 1000 action disable; gateway direct; };
+}
+protocol bgp router {
+  local 10.255.0.9 as 65010; neighbor 10.255.0.10 as 65020; direct;
+  hold time 9; keepalive time 3; graceful restart off; deterministic med on; bfd { interval 1000 ms; multiplier 3; };
+  ipv4 { import keep filtered on; import filter 'c'; export filter 'd'; import limit 1000 action disable; gateway direct; };
+}
+";
+
+    fn fixture(text: &str) -> Fixture {
+        let mut fixture = Fixture::good();
+        fixture.network.routers[0].daemon = BgpDaemon::Bird;
+        let machine = fixture.bundle.machines.iter_mut().find(|machine| machine.name == "ra").unwrap();
+        let file = machine.files.iter_mut().find(|file| file.path == "/etc/frr/frr.conf").unwrap();
+        file.path = "/etc/bird/bird.conf".to_owned();
+        file.content = vec![Segment::Text { text: text.to_owned() }];
+        fixture
+    }
+
+    fn said(fixture: &Fixture) -> Vec<String> {
+        let results = fixture.check().results.into_iter().filter(|r| r.id == "network.bgp-files");
+        results.filter(|r| r.state != State::Ok).map(|r| r.message).collect()
+    }
+
+    #[test]
+    fn what_bird_is_told_is_compared_with_the_plan() {
+        assert_eq!(said(&fixture(GOOD)), [] as [&str; 0]);
+        for (from, to, message) in [
+            ("router id 10.10.0.1", "router id 10.10.0.9", "lacks `router id 10.10.0.1;`"),
+            ("[ 10.10.0.0/24 ]; };", "[ 10.99.0.0/24 ]; };", "does not announce 10.10.0.0/24"),
+            ("preference 1;", "preference 200;", "not the last choice"),
+            (" route 10.255.0.0/22 unreachable;", "", "lacks `route 10.255.0.0/22 unreachable`"),
+            (
+                "route 10.255",
+                "route 0.0.0.0/0 unreachable; route 10.255",
+                "says `route 0.0.0.0/0 unreachable`",
+            ),
+            (" || source = RTS_STATIC", "", "do not all go to the kernel"),
+            ("18{26,32} ];\ndefine 'remote'", "18{18,32} ];\ndefine 'remote'", "prefix set `pods` is not"),
+            (
+                "'pods' && bgp_path ~ [= 64512+ =]",
+                "'pods'",
+                "filter `a` has other rules than the plan's `nodes-in`",
+            ),
+            ("bgp_path.delete(64512);", "", "filter `b` has other rules"),
+            ("bgp_med = 0", "bgp_med = 10", "filter `c` has other rules"),
+            (
+                "  if source = RTS_STATIC then reject;\n  if net ~ 'segments'",
+                "  if net ~ 'segments'",
+                "filter `d` has other rules",
+            ),
+            (
+                "  reject;\n}\nprotocol bgp node",
+                "  accept;\n}\nprotocol bgp node",
+                "filter `d` has other rules",
+            ),
+            ("import filter 'c'", "import all", "10.255.0.10 has no import filter"),
+            (
+                "neighbor 10.10.0.11 as 64512",
+                "neighbor 10.10.0.11 as 1",
+                "lacks `neighbor 10.10.0.11 as 64512`",
+            ),
+            ("neighbor 10.10.0.11 as", "neighbor 10.10.0.12 as", "no neighbour 10.10.0.11"),
+            ("neighbor 10.10.0.11 as", "neighbor 10.10.0.12 as", "10.10.0.12 is not in the plan"),
+            ("password \"SECRET\";", "", "lacks `password`"),
+            ("graceful restart aware", "graceful restart off", "lacks `graceful restart aware`"),
+            ("interval 1000 ms", "interval 300 ms", "lacks `bfd: interval 1000 ms`"),
+            (
+                "gateway direct; };\n}\nprotocol bgp router",
+                "gateway direct; next hop self; };\n}\nprotocol bgp router",
+                "says `ipv4: next hop self`",
+            ),
+            (
+                "import limit 1000 action disable",
+                "import limit 9000 action warn",
+                "lacks `ipv4: import limit 1000 action disable`",
+            ),
+            ("protocol bgp node {", "protocol bgp node ", "not well formed"),
+            ("filter 'd' {", "filter 'x' { accept; }\nfilter 'd' {", "filter `x` is defined but not used"),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let said = said(&fixture(&GOOD.replacen(from, to, 1)));
+            assert!(said.iter().any(|one| one.contains(message)), "{from}: {said:#?}");
+        }
+    }
+
+    #[test]
+    fn ranges_and_preferences() {
+        let text = GOOD
+            .replace(
+                "neighbor 10.10.0.11 as 64512",
+                "neighbor range 10.10.0.0/24 external; dynamic name \"n_\"",
+            )
+            .replace("64512+ =] then accept; # blocks", "64512+ =] then { bgp_local_pref = 100; accept; }");
+        let mut fixture = fixture(&text);
+        let plan = &mut fixture.network.routers[0];
+        plan.sessions[0].dynamic = true;
+        let like = plan.sessions[0].clone();
+        plan.listen.push(Listen { range: "10.10.0.0/24".parse().unwrap(), peer_asn: None, like });
+        assert!(said(&fixture)[0].contains("filter `a` has other rules"), "{:?}", said(&fixture));
+        fixture.network.routers[0].route_maps[0].rules[0].set = RouteSet { local_pref: Some(100), med: None };
+        assert_eq!(said(&fixture), [] as [&str; 0]);
+    }
 }

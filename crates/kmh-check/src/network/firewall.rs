@@ -4,6 +4,7 @@
 //! Between addresses of the cluster packets must pass one by one, and all others by the connection that they belong to:
 //! a packet that both kinds of rules let pass is remembered by one firewall and forgotten by another.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -58,9 +59,12 @@ pub(crate) fn firewall(model: &Model, network: &NetworkSpec, out: &mut Findings<
                 from_lans(model, site, &here, &mut packets);
                 from_outside(model, router, &here, &mut packets);
             }
+            // One rule lets pass, or stops, the like of many: one example says it.
+            let mut said = BTreeSet::new();
             for packet in packets {
                 let is = fate(&plan.firewall, &packet);
-                if is != Some(packet.fate) {
+                if is != Some(packet.fate) && said.insert((packet.what, packet.zone.clone(), packet.protocol))
+                {
                     out.critical(&plan.name, complaint(&packet, is), REPLAN);
                 }
             }

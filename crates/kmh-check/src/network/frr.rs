@@ -11,7 +11,7 @@ use crate::bundle::view::Bundle;
 use crate::findings::Findings;
 use crate::parse::frr::{FrrConf, Rule};
 
-/// `network.frr`: the router's `frr.conf` has every session with its AS number and filters, no other, and defines
+/// Part of `network.bgp-files`: the router's `frr.conf` has every session with its AS number and filters, no other, and defines
 /// whatever it refers to.
 pub(crate) fn frr(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
     for plan in network.routers.iter().filter(|plan| plan.daemon == BgpDaemon::Frr) {

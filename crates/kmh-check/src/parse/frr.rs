@@ -170,7 +170,6 @@ impl<'a> FrrConf<'a> {
                 }
             }
             ["ip" | "ipv6", "prefix-list" | "route", ..]
-            | ["bgp", "as-path", ..]
             | ["network" | "redistribute" | "aggregate-address", ..]
             | [
                 "neighbor",

@@ -76,7 +76,11 @@ fn kubeconfig(component: &str, certificate: &str) -> File {
 /// The plan of a router in FRR's words.
 fn frr(plan: &RouterPlan) -> File {
     use std::fmt::Write as _;
-    let mut text = format!("! test\nrouter bgp {}\n", plan.asn);
+    let mut text = format!(
+        "! test\nbfd\n profile slow\n  detect-multiplier 3\n  receive-interval 1000\n  transmit-interval 1000\n exit\nexit\n\
+         router bgp {}\n bgp bestpath compare-routerid\n bgp deterministic-med\n",
+        plan.asn
+    );
     for session in &plan.sessions {
         let peer = session.peer_address;
         let _ = write!(
@@ -87,6 +91,16 @@ fn frr(plan: &RouterPlan) -> File {
         );
         if session.as_override {
             let _ = writeln!(text, "  neighbor {peer} as-override");
+        }
+        let _ = match session.restart {
+            0 => writeln!(text, " neighbor {peer} graceful-restart-disable"),
+            _ => writeln!(text, " neighbor {peer} graceful-restart-helper"),
+        };
+        if session.password.is_some() {
+            let _ = writeln!(text, " neighbor {peer} password by-setkey");
+        }
+        if session.bfd_ms.is_some() {
+            let _ = writeln!(text, " neighbor {peer} bfd profile slow");
         }
     }
     for net in &plan.originate {
@@ -102,7 +116,7 @@ fn frr(plan: &RouterPlan) -> File {
             let _ = writeln!(text, "{bounds}");
         }
     }
-    text += "bgp as-path access-list nodes seq 5 permit ^(64512)$\n";
+    text += "bgp as-path access-list nodes seq 5 permit ^(64512)(_64512)*$\n";
     for map in &plan.route_maps {
         for (n, rule) in map.rules.iter().enumerate() {
             let list = rule.prefix_list.as_deref().unwrap_or_default();
@@ -114,6 +128,9 @@ fn frr(plan: &RouterPlan) -> File {
             );
             if rule.as_path.is_some() {
                 text += " match as-path nodes\n";
+            }
+            if let Some(med) = rule.set.med {
+                let _ = writeln!(text, " set metric {med}");
             }
             text += "exit\n";
         }

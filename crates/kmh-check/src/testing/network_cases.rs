@@ -80,7 +80,7 @@ pub(crate) const CASES: &[Case] = &[
     no("network.firewall", "ra", "lets pass a node's packet to the router's pages", |f| f.network.routers[0].firewall[4].except.clear()),
     no("network.firewall", "ra", "lets pass a pod's packet to the Internet", |f| f.network.routers[0].firewall[5].from.push("10.200.0.0/18".parse().unwrap())),
     no("network.firewall", "ra", "stops a pod's packet to the Internet", |f| routed(f)),
-    no("network.firewall", "ra", "lets pass a stranger's packet to a node", |f| f.network.routers[0].firewall[4].zone = Zone::Wan),
+    no("network.firewall", "ra", "lets pass a stranger's packet to a node", |f| { let rule = &mut f.network.routers[0].firewall[4]; rule.zone = Zone::Wan; rule.from.clear(); }),
     no("network.firewall", "rb", "lets pass a forged packet to the Internet", |f| f.network.routers[1].firewall[5].from.clear()),
     no("network.firewall", "ra", "lets pass a packet of the cluster to a LAN", |f| lan(f, "[]")),
     no("network.firewall", "ra", "stops a person's packet to a service: from the LAN `desk`", |f| lan(f, "[services]")),

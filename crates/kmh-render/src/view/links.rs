@@ -105,7 +105,7 @@ pub(crate) fn namespace<'a>(t: &RouterTarget<'a>) -> &'a str {
 }
 
 #[derive(Serialize)]
-struct Tunnels<'a> {
+struct Script<'a> {
     netns: &'a str,
     tunnels: Vec<Tunnel<'a>>,
     lines: Vec<Line<'a>>,
@@ -159,7 +159,7 @@ pub(crate) fn tunnels(t: &RouterTarget<'_>) -> Result<View, Fault> {
                 .collect(),
         })
     });
-    Ok(View::of(Tunnels {
+    Ok(View::of(Script {
         netns: namespace(t),
         tunnels: tunnels.collect::<Result<_, Fault>>()?,
         lines: lines(t)?,

@@ -33,7 +33,11 @@ impl Candidate<'_> {
     }
 
     fn originator(&self) -> u32 {
-        self.attrs.originator.unwrap_or(self.id)
+        self.attrs.reflected.as_ref().map_or(self.id, |reflected| reflected.originator)
+    }
+
+    fn clusters(&self) -> usize {
+        self.attrs.reflected.as_ref().map_or(0, |reflected| reflected.clusters.len())
     }
 
     fn local_pref(&self) -> u32 {
@@ -66,7 +70,7 @@ pub(crate) fn rank(a: &Candidate<'_>, b: &Candidate<'_>) -> (Ordering, Step) {
     }
     let steps = [
         (a.originator().cmp(&b.originator()), Step::RouterId),
-        (a.attrs.clusters.len().cmp(&b.attrs.clusters.len()), Step::ClusterList),
+        (a.clusters().cmp(&b.clusters()), Step::ClusterList),
     ];
     steps
         .into_iter()

@@ -24,8 +24,43 @@ pub(crate) struct Attrs {
     pub(crate) next_hop: IpAddr,
     pub(crate) local_pref: Option<u32>,
     pub(crate) med: Option<u32>,
-    pub(crate) originator: Option<u32>,
-    pub(crate) clusters: Arc<[u32]>,
+    /// What route reflectors added; almost nothing has it.
+    pub(crate) reflected: Option<Arc<Reflected>>,
+}
+
+/// What route reflectors add (RFC 4456).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reflected {
+    pub(crate) originator: u32,
+    pub(crate) clusters: Vec<u32>,
+}
+
+/// The last path that a speaker made of another: it sends the same one to nearly everybody.
+#[derive(Debug, Default)]
+pub(crate) struct Memo {
+    from: Option<(Arc<[u32]>, u32, Option<u32>, bool)>,
+    made: Option<Arc<[u32]>>,
+}
+
+impl Memo {
+    /// The path with the speaker's AS in front, and in place of the peer's where asked for.
+    fn path(
+        &mut self,
+        path: &Arc<[u32]>,
+        (own, over, keep): (u32, Option<u32>, bool),
+        make: impl Fn() -> Arc<[u32]>,
+    ) -> Arc<[u32]> {
+        if let (Some((from, by, of, kept)), Some(made)) = (&self.from, &self.made)
+            && Arc::ptr_eq(from, path)
+            && (*by, *of, *kept) == (own, over, keep)
+        {
+            return Arc::clone(made);
+        }
+        let made = make();
+        self.from = Some((Arc::clone(path), own, over, keep));
+        self.made = Some(Arc::clone(&made));
+        made
+    }
 }
 
 /// Where a speaker has a route from.
@@ -78,9 +113,18 @@ pub(crate) fn announce(side: NodeSide, end: &End) -> Attrs {
         next_hop: end.address,
         local_pref: (!side.external).then_some(CALICO_LOCAL_PREF),
         med: None,
-        originator: None,
-        clusters: Arc::from([]),
+        reflected: None,
     }
+}
+
+/// Adds a reflector's marks.
+fn reflect(attrs: &Attrs, speaker: &Speaker, source: &Source) -> Option<Arc<Reflected>> {
+    let before = attrs.reflected.as_deref();
+    let clusters = before.map_or(&[][..], |reflected| &reflected.clusters);
+    Some(Arc::new(Reflected {
+        originator: before.map_or(source.id, |reflected| reflected.originator),
+        clusters: std::iter::once(speaker.id).chain(clusters.iter().copied()).collect(),
+    }))
 }
 
 /// What a speaker sends over a session of a route that it has, if anything. `alone`: no other peer of the speaker's is
@@ -93,6 +137,7 @@ pub(crate) fn export(
     attrs: &Attrs,
     (net, prefix): (IpNet, &[u32]),
     (alone, blocks): (bool, &[IpNet]),
+    memo: &mut Memo,
 ) -> Option<Attrs> {
     let (session, sides) = network.session(number)?;
     let end = session.ends.get(own)?;
@@ -100,9 +145,11 @@ pub(crate) fn export(
     let speaker = network.speaker(end.machine)?;
     match (sides.get(own)?, speaker.daemon) {
         (Side::Router(side), Daemon::Frr) => {
-            frr(network, speaker, (session, number), (side, end, peer), source, attrs, prefix, alone)
+            frr(network, speaker, (session, number), (side, end, peer), source, attrs, (prefix, alone), memo)
         }
-        (Side::Router(side), _) => bird(network, speaker, (session, number), (side, end, peer), source, attrs, prefix),
+        (Side::Router(side), _) => {
+            bird(network, speaker, (session, number), (side, end, peer), source, attrs, prefix, memo)
+        }
         (Side::Node(side), _) => calico(network, (side, end), number, source, attrs, (net, blocks)),
         (Side::Missing, _) => None,
     }
@@ -121,8 +168,8 @@ fn frr(
     (side, end, peer): (&RouterSide, &End, &End),
     source: &Source,
     attrs: &Attrs,
-    prefix: &[u32],
-    alone: bool,
+    (prefix, alone): (&[u32], bool),
+    memo: &mut Memo,
 ) -> Option<Attrs> {
     let own = source.session.is_none();
     let reflected = !own && !source.external && !side.external;
@@ -135,8 +182,7 @@ fn frr(
         sent.local_pref.get_or_insert(LOCAL_PREF);
     }
     if reflected {
-        sent.originator.get_or_insert(source.id);
-        sent.clusters = prepend(speaker.id, &sent.clusters);
+        sent.reflected = reflect(attrs, speaker, source);
     }
     if side.external && !own && !transparent {
         sent.med = None;
@@ -163,15 +209,13 @@ fn frr(
         sent.next_hop = end.address;
     }
     if side.external {
-        if side.as_override {
-            sent.path = sent.path.iter().map(|asn| if *asn == peer.asn { end.asn } else { *asn }).collect();
-        }
-        if !side.keep {
-            sent.path = prepend(end.asn, &sent.path);
-        }
+        let over = side.as_override.then_some(peer.asn);
+        sent.path = memo.path(&attrs.path, (end.asn, over, side.keep), || {
+            let path = attrs.path.iter().map(|asn| if over == Some(*asn) { end.asn } else { *asn });
+            (!side.keep).then_some(end.asn).into_iter().chain(path).collect()
+        });
         sent.local_pref = None;
-        sent.originator = None;
-        sent.clusters = Arc::from([]);
+        sent.reflected = None;
     }
     Some(sent)
 }
@@ -186,6 +230,7 @@ fn shares(speaker: &Speaker, session: &Session, next_hop: &IpAddr, peer: &End, a
             .any(|(net, on)| *on == link && net.contains(next_hop) && net.contains(&peer.address))
 }
 
+#[allow(clippy::too_many_arguments, reason = "what BIRD looks at, too")]
 fn bird(
     network: &Network<'_>,
     speaker: &Speaker,
@@ -194,6 +239,7 @@ fn bird(
     source: &Source,
     attrs: &Attrs,
     prefix: &[u32],
+    memo: &mut Memo,
 ) -> Option<Attrs> {
     if source.session == Some(number) {
         return None;
@@ -211,13 +257,17 @@ fn bird(
     if side.external {
         // Passed on only where the export filter sets it, or to a client of a route server.
         sent.med = set.med.or(sent.med.filter(|_| side.keep));
-        if side.as_override && sent.path.contains(&peer.asn) {
-            let others: Vec<u32> = sent.path.iter().copied().filter(|asn| *asn != peer.asn).collect();
-            sent.path = prepend(end.asn, &others);
-        }
-        if !side.keep {
-            sent.path = prepend(end.asn, &sent.path);
-        }
+        let over = side.as_override.then_some(peer.asn);
+        sent.path = memo.path(&attrs.path, (end.asn, over, side.keep), || {
+            let mut path: Vec<u32> = attrs.path.iter().copied().filter(|asn| over != Some(*asn)).collect();
+            if path.len() != attrs.path.len() {
+                path.insert(0, end.asn);
+            }
+            if !side.keep {
+                path.insert(0, end.asn);
+            }
+            path.into()
+        });
         sent.local_pref = None;
     } else {
         sent.med = set.med.or(sent.med);
@@ -227,13 +277,7 @@ fn bird(
     if !keeps {
         sent.next_hop = end.address;
     }
-    if reflected {
-        sent.originator.get_or_insert(source.id);
-        sent.clusters = prepend(speaker.id, &sent.clusters);
-    } else {
-        sent.originator = None;
-        sent.clusters = Arc::from([]);
-    }
+    sent.reflected = if reflected { reflect(attrs, speaker, source) } else { None };
     Some(sent)
 }
 
@@ -258,8 +302,7 @@ fn calico(
         return Some(announce(*side, end));
     }
     let mut sent = attrs.clone();
-    sent.originator = None;
-    sent.clusters = Arc::from([]);
+    sent.reflected = None;
     if side.external {
         sent.path = prepend(end.asn, &sent.path);
         sent.med = None;
@@ -294,11 +337,13 @@ pub(crate) fn import(
     if loops > allowed as usize {
         return Err((sent, Refusal::Loop));
     }
-    if sent.originator == Some(speaker.id) {
-        return Err((sent, Refusal::Originator));
-    }
-    if sent.clusters.contains(&speaker.id) {
-        return Err((sent, Refusal::Cluster));
+    if let Some(reflected) = sent.reflected.clone() {
+        if reflected.originator == speaker.id {
+            return Err((sent, Refusal::Originator));
+        }
+        if reflected.clusters.contains(&speaker.id) {
+            return Err((sent, Refusal::Cluster));
+        }
     }
     let mut taken = sent;
     match side {

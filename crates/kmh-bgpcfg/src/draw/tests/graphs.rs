@@ -54,15 +54,22 @@ fn a_large_mesh_does_not_overwhelm_graphviz() {
 fn graphs_tell_what_is_down_and_the_path() {
     let spec = network(Shape { sites: 3, routers: 1, lines: 2, nodes: 2, hub: false }, "s");
     let down = Down { uplinks: set(&["s00-r0/line0"]), nodes: set(&["s02-n1"]), ..Down::default() };
-    let options =
-        Options { down: Some(&down), path: path(&["s00-n0", "s00-r0", "s01-r0", "s01-n1"]), ..Options::default() };
+    let options = Options {
+        down: Some(&down),
+        path: path(&["s00-n0", "s00-r0", "s01-r0", "s01-n1"]),
+        ..Options::default()
+    };
 
     let dot = graph(&spec, Format::Dot, options.clone());
-    let dead: Vec<&str> = dot.lines().filter(|line| line.contains(" -- ") && line.contains("#c2410c")).collect();
+    let dead: Vec<&str> =
+        dot.lines().filter(|line| line.contains(" -- ") && line.contains("#c2410c")).collect();
     assert_eq!(dead.len(), 5, "four tunnels and a session: {dead:#?}");
     let way: Vec<&str> = dot.lines().filter(|line| line.contains("penwidth=4")).collect();
     assert_eq!(way.len(), 7, "four machines and three steps: {way:#?}");
-    assert!(dot.contains("label=\"× s02-n1\"") && dot.contains("Down: line s00-r0/line0, node s02-n1"), "{dot}");
+    assert!(
+        dot.contains("label=\"× s02-n1\"") && dot.contains("Down: line s00-r0/line0, node s02-n1"),
+        "{dot}"
+    );
 
     let chart = graph(&spec, Format::Mermaid, options);
     assert_eq!(times(&chart, "|\"× down\"|"), 4);
@@ -132,7 +139,8 @@ fn flowcharts_keep_to_the_subset_and_to_what_pages_draw() {
         let spec = network(shape, "s");
         let down = Down { sites: set(&["s00"]), ..Down::default() };
         let way = path(&["s00-n0", "s00-r0", "s01-r0", "s01-n1"]);
-        let chart = graph(&spec, Format::Mermaid, Options { down: Some(&down), path: way, ..Options::default() });
+        let chart =
+            graph(&spec, Format::Mermaid, Options { down: Some(&down), path: way, ..Options::default() });
         check(&chart);
         assert_eq!(times(&chart, "subgraph "), shape.sites);
         for router in &spec.routers {

@@ -36,9 +36,11 @@ fn network(shape: Shape, name: &str) -> NetworkSpec {
     let (mut routers, mut nodes, mut tunnels, mut calico) = (vec![], vec![], vec![], vec![]);
     for s in 0..shape.sites {
         for n in 0..shape.nodes {
-            nodes.push(json!({"name": format!("{}-n{n}", site(s)), "site": site(s), "asn": 64512, "addresses":
+            nodes.push(
+                json!({"name": format!("{}-n{n}", site(s)), "site": site(s), "asn": 64512, "addresses":
                 [format!("10.{s}.{}.{}/16", n / 200 + 1, n % 200)], "gateways": [], "peers": [], "labels": [],
-                "annotations": []}));
+                "annotations": []}),
+            );
         }
         calico.push(json!({"kind": "IPPool", "spec": {"cidr": format!("10.{}.0.0/16", 100 + s),
             "nodeSelector": format!("zone == '{}'", site(s))}}));
@@ -55,9 +57,11 @@ fn network(shape: Shape, name: &str) -> NetworkSpec {
             let mut rank = 0;
             for (u, v) in (0..shape.lines).flat_map(|u| (0..shape.lines).map(move |v| (u, v))) {
                 for (r, q) in (0..shape.routers).flat_map(|r| (0..shape.routers).map(move |q| (r, q))) {
-                    let end = |router: String, line: usize| json!({"router": router, "uplink": format!("line{line}"),
+                    let end = |router: String, line: usize| {
+                        json!({"router": router, "uplink": format!("line{line}"),
                         "uplink_interface": "eth0", "interface": "xfrm1", "addresses": [], "identity": "x",
-                        "initiates": true});
+                        "initiates": true})
+                    };
                     let name = format!("{}--{}--{u}-{v}", router(s, r), router(far, q));
                     tunnels.push(json!({"name": name, "index": tunnels.len(), "rank": rank, "networks": [],
                         "ends": [end(router(s, r), u), end(router(far, q), v)], "mtu": 1400 + s, "mss": [1360, 1340]}));
@@ -92,6 +96,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as `Options` has it")]
 fn path(names: &[&str]) -> Option<Vec<String>> {
     Some(names.iter().map(ToString::to_string).collect())
 }
@@ -150,9 +155,10 @@ fn a_document_whose_names_lead_nowhere_is_drawn_without_them() {
         let text = draw(&spec, &options);
         assert!(text.contains("s02-r0") && !text.contains(&spec.tunnels[0].name), "{text}");
     }
-    let nothing: NetworkSpec = serde_json::from_value(json!({"routers": [], "nodes": [], "tunnels": [], "calico": [],
+    let nothing: NetworkSpec =
+        serde_json::from_value(json!({"routers": [], "nodes": [], "tunnels": [], "calico": [],
         "pod_mtu": 1500, "findings": []}))
-    .unwrap();
+        .unwrap();
     for format in [Format::Svg, Format::Dot, Format::Mermaid] {
         assert!(draw(&nothing, &Options { format, ..Options::default() }).contains("0 sites"));
     }

@@ -31,7 +31,12 @@ fn everything_is_in_it_once() {
         for node in &spec.nodes {
             assert_eq!(times(&text, &format!("<title>Node {}:", node.name)), 1);
             let at_site = spec.routers.iter().filter(|router| router.site == node.site).count();
-            assert_eq!(times(&text, &format!(" – {}: IPv4", node.name)), at_site, "sessions of {}", node.name);
+            assert_eq!(
+                times(&text, &format!(" – {}: IPv4", node.name)),
+                at_site,
+                "sessions of {}",
+                node.name
+            );
         }
         let paths: Vec<&str> = text.lines().filter(|line| line.starts_with("<path")).collect();
         if spec.tunnels.len() <= 1500 {
@@ -57,7 +62,8 @@ fn nodes_are_shown_one_by_one_up_to_a_dozen_a_site() {
     // What the path or a failure is about is there nevertheless.
     let spec = network(Shape { nodes: 40, ..ARTICLE }, "s");
     let down = Down { nodes: set(&["s00-n7"]), ..Down::default() };
-    let text = svg(&spec, Options { path: path(&["s01-n3", "s01-r0"]), down: Some(&down), ..Options::default() });
+    let text =
+        svg(&spec, Options { path: path(&["s01-n3", "s01-r0"]), down: Some(&down), ..Options::default() });
     for (name, number) in [("× s00-n7", 1), ("39 more", 2), ("s01-n3", 1), ("40 nodes", 1)] {
         assert_eq!(times(&text, &format!(">{name}</text>")), number, "{name}");
     }
@@ -69,14 +75,20 @@ fn no_text_meets_another_or_leaves_the_page() {
         for nodes in [Nodes::Auto, Nodes::Each] {
             let spec = network(shape, "a-longer-name-");
             let down = Down { routers: set(&["a-longer-name-01-r0"]), ..Down::default() };
-            let title = Some("a cluster with a name that goes on for quite a while, longer than the picture may be");
+            let title =
+                Some("a cluster with a name that goes on for quite a while, longer than the picture may be");
             let canvas = painted(&spec, &Options { nodes, title, down: Some(&down), ..Options::default() });
             let page = page(&canvas.out);
             for (i, (rect, text)) in canvas.texts.iter().enumerate() {
-                let inside = rect.x >= 0.0 && rect.y >= 0.0 && rect.right() <= page.w && rect.bottom() <= page.h;
+                let inside =
+                    rect.x >= 0.0 && rect.y >= 0.0 && rect.right() <= page.w && rect.bottom() <= page.h;
                 assert!(inside, "{text:?} at {rect:?} leaves {page:?}, {} sites", shape.sites);
                 for (other, words) in &canvas.texts[i + 1..] {
-                    assert!(!rect.meets(other), "{text:?} at {rect:?} meets {words:?}, {} sites", shape.sites);
+                    assert!(
+                        !rect.meets(other),
+                        "{text:?} at {rect:?} meets {words:?}, {} sites",
+                        shape.sites
+                    );
                 }
             }
         }
@@ -112,7 +124,8 @@ fn what_is_down_is_crossed_and_dashed() {
     let spec = network(Shape { sites: 4, routers: 2, lines: 2, nodes: 2, hub: false }, "s");
     let dead = |down: &Down, title: &str| {
         let text = svg(&spec, Options { down: Some(down), ..Options::default() });
-        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("<path") && line.contains(title)).collect();
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("<path") && line.contains(title)).collect();
         let marked = lines.iter().filter(|line| line.contains(" dead\"")).count();
         (marked, lines.len(), times(&text, "class=\"cross\""))
     };
@@ -151,7 +164,8 @@ fn the_path_takes_the_best_tunnel_that_is_up() {
         let text = svg(&spec, Options { path: way.clone(), down, ..Options::default() });
         assert_eq!(times(&text, "<path class=\"band\""), 4, "three steps and the legend");
         assert_eq!(times(&text, "class=\"arrow\""), 4);
-        let line = text.lines().find(|line| line.starts_with("<path class=\"t") && line.contains(" way\"")).unwrap();
+        let line =
+            text.lines().find(|line| line.starts_with("<path class=\"t") && line.contains(" way\"")).unwrap();
         line.split_once("<title>Tunnel ").unwrap().1.split_once(':').unwrap().0.to_owned()
     };
     assert_eq!(taken(None), "s00-r0--s01-r0--0-0");
@@ -171,7 +185,9 @@ fn a_hub_stands_in_the_middle() {
     let hub = &layout.cards[layout.hub.unwrap()];
     assert_eq!(scene.sites[hub.site].name, "s00");
     let middle = hub.rect.center();
-    assert!((middle.x - layout.arena.center().x).abs() < 1.0 && (middle.y - layout.arena.center().y).abs() < 1.0);
+    assert!(
+        (middle.x - layout.arena.center().x).abs() < 1.0 && (middle.y - layout.arena.center().y).abs() < 1.0
+    );
     let text = svg(&spec, options);
     assert!(text.contains(">1: s00-r0</text>") && text.contains(">2</text>"), "{text}");
     // A mesh has none, and neither have two sites.
@@ -202,7 +218,10 @@ fn names_are_names_to_an_xml_parser() {
     spec.nodes[0].name = nasty.to_owned();
     spec.routers[0].sessions[0].peer = nasty.to_owned();
     spec.tunnels[0].name = nasty.to_owned();
-    spec.routers.iter_mut().filter(|router| router.site == "s01").for_each(|router| router.site = nasty.to_owned());
+    spec.routers
+        .iter_mut()
+        .filter(|router| router.site == "s01")
+        .for_each(|router| router.site = nasty.to_owned());
     spec.nodes.iter_mut().filter(|node| node.site == "s01").for_each(|node| node.site = nasty.to_owned());
     let text = svg(&spec, Options { title: Some(nasty), ..Options::default() });
     let program = "
@@ -220,7 +239,8 @@ for e in root.iter():
     let (well, said) = ask("python3", &["-c", program], &text);
     assert!(well, "{said}");
     let clean = nasty.replace('\u{1}', "\u{fffd}");
-    for line in [&clean, &format!("Tunnel {clean}:"), &format!("Node {clean}:"), &format!("Cluster {clean}")] {
+    for line in [&clean, &format!("Tunnel {clean}:"), &format!("Node {clean}:"), &format!("Cluster {clean}")]
+    {
         assert!(said.lines().any(|said| said.starts_with(line.as_str())), "no {line:?} in {said}");
     }
     assert!(!text.contains("url(") && !text.contains("@import") && times(&text, "http") == 1, "{text}");
@@ -228,8 +248,10 @@ for e in root.iter():
 
 #[test]
 fn every_picture_is_well_formed() {
-    let pictures: Vec<String> =
-        shapes().filter(|shape| shape.sites < 26).map(|shape| svg(&network(shape, "s"), Options::default())).collect();
+    let pictures: Vec<String> = shapes()
+        .filter(|shape| shape.sites < 26)
+        .map(|shape| svg(&network(shape, "s"), Options::default()))
+        .collect();
     let program = "
 import sys, xml.dom.minidom as m
 for picture in sys.stdin.buffer.read().split(b'\\0'): m.parseString(picture)
