@@ -25,6 +25,12 @@ use ground::{Ground, Pod};
 use tables::{Seen, differences};
 use weather::Failure;
 
+/// Protocols of BIRD that hold what a machine has itself: a router's segments, a node's blocks and services.
+const OWN: [&str; 3] = ["segments", "static_ipv4", "static_ipv6"];
+
+/// Longer than this nothing stays as it is that still changes: the hold time is 9 seconds, FRR calls again after 10.
+const QUIET: Duration = Duration::from_secs(20);
+
 /// A network, built and running.
 pub struct Lab {
     /// The namespaces.
@@ -163,10 +169,14 @@ impl Lab {
         let daemon = self.daemon(machine);
         let mut seen = match daemon {
             BgpDaemon::Frr => readers::frr(&self.net, machine),
-            BgpDaemon::Bird => readers::bird(&self.net, machine),
+            BgpDaemon::Bird => {
+                let borrowed = self.ground.borrowed.iter().filter(|(_, node)| node == machine);
+                let borrowed: Vec<IpAddr> = borrowed.map(|(address, _)| *address).collect();
+                readers::bird(&self.net, machine, &OWN, &borrowed)
+            }
         };
         readers::kernel(&self.net, machine, &self.link_locals, &mut seen);
-        seen.as_shown_by(daemon)
+        seen.as_shown_by(daemon).without_history()
     }
 
     /// Tables of everything that is not cut off.
@@ -209,7 +219,7 @@ impl Lab {
             .filter(|machine| !self.is_down(machine))
             .map(|machine| {
                 let table = predicted.get(&machine).map(Seen::predicted).unwrap_or_default();
-                (machine.clone(), table.as_shown_by(self.daemon(&machine)))
+                (machine.clone(), table.as_shown_by(self.daemon(&machine)).without_history())
             })
             .collect();
         let compare = || {
@@ -227,7 +237,7 @@ impl Lab {
                 (before, since) = (Some(now), Instant::now());
             } else if before.as_ref().is_some_and(Vec::is_empty) {
                 return Ok(start.elapsed());
-            } else if start.elapsed() > limit && since.elapsed() > Duration::from_secs(5) {
+            } else if since.elapsed() > QUIET {
                 return Err(before.unwrap_or_default().join("\n"));
             }
             if start.elapsed() > 3 * limit {

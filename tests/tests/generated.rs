@@ -1,4 +1,4 @@
-//! Man pages, completions and JSON Schemas: written by this test when `KMH_UPDATE` is set (`make gen`), compared with
+//! Man pages, completions, JSON Schemas and pictures: written by this test when `KMH_UPDATE` is set (`make gen`), compared with
 //! the committed files otherwise. And the pages written by hand: well-formed, and complete.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
@@ -10,11 +10,17 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 use kmh_doc::{Kind, schema};
-use kmh_tests::sandbox::{TOOLS, root, walk};
+use kmh_tests::sandbox::{Sandbox, TOOLS, root, walk};
 
 /// Folders in which every file is generated, or written by hand and named here.
 const FOLDERS: [&str; 3] = ["man", "completions", "crates/kmh-doc/schemas"];
 const BY_HAND: [&str; 2] = ["man/kmh.7", "man/kmh-inventory.5"];
+
+/// Pictures of the article's cluster, and the options of `kmh-bgpcfg draw` that make them.
+const PICTURES: [(&str, &str); 2] = [
+    ("docs/article.svg", ""),
+    ("docs/article-cut.svg", "--down tunnel/fw-attic--gw-vps --path attic-1 vps-1"),
+];
 
 /// The date that manual pages carry, since they must have one: of the last change that a reader would notice.
 const DATE: &str = "2026-11-23";
@@ -60,6 +66,12 @@ fn wanted() -> BTreeMap<PathBuf, Vec<u8>> {
             files
                 .insert(Path::new("crates/kmh-doc/schemas").join(schema::file_name(kind)), text.into_bytes());
         }
+    }
+    // The pictures in the documentation, as a user gets them.
+    for (name, options) in PICTURES {
+        let ran = Sandbox::new().sh(&format!("kmh-bgpcfg draw -i cluster.yaml {options}"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        files.insert(name.into(), ran.stdout.into_bytes());
     }
     files
 }

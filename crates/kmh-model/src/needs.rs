@@ -121,7 +121,7 @@ fn tunnels(inventory: &Inventory, report: &mut Report<'_>) {
                 "spec",
                 "this tool needs `spec.tunnels`, because two sites have routers",
             )
-            .hint("write `tunnels: {network: 10.255.0.0/22}` with a range of your own"),
+            .hint("write `tunnels: {network: 10.255.0.0/16}` with a range of your own"),
         );
     }
     for (s, site) in inventory.sites.iter().enumerate() {

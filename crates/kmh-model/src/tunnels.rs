@@ -147,9 +147,9 @@ pub(crate) struct Reachability {
     pub(crate) reachable: bool,
 }
 
-/// Two literal addresses of different families never meet; a name may have both.
+/// Two lines of different families never meet; a name may have both, unless the line's own address says which.
 fn speak_different_families(a: &Uplink, b: &Uplink) -> bool {
-    let ip = |uplink: &Uplink| uplink.address.as_ref().and_then(kmh_doc::HostName::ip);
+    let ip = |line: &Uplink| line.address.as_ref().and_then(kmh_doc::HostName::ip).or(line.local_address);
     matches!((ip(a), ip(b)), (Some(a), Some(b)) if a.is_ipv4() != b.is_ipv4())
 }
 
@@ -274,6 +274,10 @@ mod tests {
             assert_eq!(said(low, high), calls, "{low} and {high}");
         }
         assert_eq!(said(FIXED, r#"{"name": "b", "address": "2001:db8::1"}"#), "Some(Families)");
+        let behind =
+            r#"{"name": "b", "address": "b.example.net", "nat": "forwarded", "local_address": "fd00::2"}"#;
+        assert_eq!(said(FIXED, behind), "Some(Families)");
+        assert_eq!(said(behind, r#"{"name": "a", "address": "2001:db8::1"}"#), ">");
         assert_eq!(RULES.len(), 9);
     }
 

@@ -53,6 +53,8 @@ templates! {
     "nftables/host.nft.j2",
     "nftables/kmh-nftables.service.j2",
     "nftables/router.nft.j2",
+    "node/as-number.sh.j2",
+    "node/kmh-as-number.service.j2",
     "node/modules.conf.j2",
     "node/resolv.conf.j2",
     "node/sysctl.conf.j2",

@@ -126,6 +126,10 @@ fn on_the_machine(t: &RouterTarget<'_>) -> bool {
     t.router.netns.is_none()
 }
 
+fn with_as_number(t: &NodeTarget<'_>) -> bool {
+    node::has_as_number(t.plan)
+}
+
 fn kubelet_conf(t: &NodeTarget<'_>) -> Result<View, Fault> {
     control::kubeconfig(t, Class::KubeletClient)
 }
@@ -211,6 +215,9 @@ pub(crate) const FILES: &[Row] = &[
     row("kube-proxy/config.yaml.j2", "/var/lib/kube-proxy/config.yaml", Node(every, node::kube_proxy), &[("kube-proxy.service", Restart)]),
     row("kube-proxy/kube-proxy.service.j2", unit!("kube-proxy.service"), Node(every, node::nothing), &[("kube-proxy.service", Restart)]),
     closed(row(KUBECONFIG, "/etc/kubernetes/kube-proxy.conf", Node(every, proxy_conf), &[("kube-proxy.service", Restart)])),
+    // Nodes whose AS number is not everybody's.
+    program(row("node/as-number.sh.j2", "/usr/local/lib/kmh/as-number.sh", Node(with_as_number, node::as_number), &[("kmh-as-number.service", Restart)])),
+    row("node/kmh-as-number.service.j2", unit!("kmh-as-number.service"), Node(with_as_number, node::nothing), &[("kmh-as-number.service", Restart)]),
     // Members of etcd.
     row("etcd/etcd.yaml.j2", "/etc/etcd/etcd.yaml", Node(etcd, control::etcd), &[("etcd.service", Restart)]),
     row("etcd/etcd.service.j2", unit!("etcd.service"), Node(etcd, node::nothing), &[("etcd.service", Restart)]),
@@ -275,6 +282,7 @@ pub(crate) const NODE_UNITS: &[(&str, IfNode)] = &[
     ("kube-scheduler.service", control_plane),
     ("kubelet.service", every),
     ("kube-proxy.service", every),
+    ("kmh-as-number.service", with_as_number),
 ];
 
 /// The units of a Linux router in the order in which they are started.

@@ -150,7 +150,7 @@ fn stub(path: &Path) {
 #[test]
 fn systemd_takes_every_unit_and_says_nothing() {
     let analyze = program("systemd-analyze", "systemd");
-    for inventory in [article(), other(), sites::sites(&sites::FORMS[0])] {
+    for inventory in [article(), other(), sites::sites(&sites::FORMS[0]), sites::sites(&sites::FORMS[4])] {
         let rendered = render(&inventory);
         let mut seen = 0;
         for machine in rendered.machines() {

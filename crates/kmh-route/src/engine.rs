@@ -6,6 +6,6 @@ mod run;
 mod speak;
 
 pub(crate) use classes::{Class, Classes, Origins, Prefix};
-pub(crate) use decide::{Candidate, Rank, merges, rank};
-pub(crate) use run::{Choice, Graph, Heard, Settled, Stage, Ups, own_attrs, settle};
+pub(crate) use decide::{Candidate, best, merges, rank};
+pub(crate) use run::{Choice, Graph, Heard, Settled, Stage, Ups, own_attrs, resettle, settle};
 pub(crate) use speak::{Attrs, Memo, Reflected, Refusal, Source, export, import, link};

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use kmh_doc::network::{FirewallRule, RouterPlan, Zone};
 
 use crate::lookup::{Found, Gate, Origin};
-use crate::network::Machine;
+use crate::network::{Machine, Network};
 use crate::predict::Prediction;
 
 /// No packet that arrives crosses more machines: IP's own limit is 255, a loop shows itself much earlier.
@@ -87,7 +87,7 @@ pub fn way(prediction: &Prediction<'_>, start: Machine, source: Option<IpAddr>, 
     let network = prediction.network();
     let mut hops: Vec<Hop> = Vec::new();
     let mut here = start;
-    let mut zone: Option<Zone> = None;
+    let mut zone: Option<Zone> = source.and_then(|source| segment(network, start, source));
     loop {
         if hops.len() >= HOPS || hops.iter().any(|hop| hop.machine == here) {
             return Way { hops, end: End::Loop(here) };
@@ -106,7 +106,9 @@ pub fn way(prediction: &Prediction<'_>, start: Machine, source: Option<IpAddr>, 
         let mut rule: Option<&FirewallRule> = None;
         if let (Machine::Router(n), Some(source), Some(zone), false) = (here, source, &zone, is_own) {
             rule = network.spec.routers.get(n).and_then(|router| passes(router, zone, source, to));
-            if rule.is_none() && !matches!(ends, Some(End::Unreachable(_) | End::NoRoute(_))) {
+            // What a segment sends to the Internet or to another one is nothing of the cluster's.
+            let elsewhere = matches!((zone, ends), (Zone::Lan(_), Some(End::Internet(_) | End::Lan(_))));
+            if rule.is_none() && !elsewhere && !matches!(ends, Some(End::Unreachable(_) | End::NoRoute(_))) {
                 hops.push(Hop { machine: here, found, gate: None, rule: None, keeps_connections: false });
                 return Way { hops, end: End::Filtered(here) };
             }
@@ -127,6 +129,15 @@ pub fn way(prediction: &Prediction<'_>, start: Machine, source: Option<IpAddr>, 
         zone = Some(if gate.is_some_and(|gate| gate.tunnel.is_some()) { Zone::Tunnel } else { Zone::Nodes });
         here = next;
     }
+}
+
+/// The segment beside the nodes' from which a packet comes that begins at this router; none when it is the router's own.
+fn segment(network: &Network<'_>, start: Machine, source: IpAddr) -> Option<Zone> {
+    let Machine::Router(n) = start else { return None };
+    let rules = network.spec.routers.get(n)?.firewall.iter();
+    let mut lans = rules.filter(|rule| matches!(rule.zone, Zone::Lan(_)));
+    let inside = |rule: &&FirewallRule| rule.from.iter().any(|net| IpNet::contains(&net.net(), &source));
+    lans.find(inside).map(|rule| rule.zone.clone())
 }
 
 /// Who takes the packet at a gate; none when nobody is there.

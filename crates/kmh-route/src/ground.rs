@@ -1,6 +1,6 @@
 //! What the nodes announce beyond what the network document says: blocks, borrowed addresses, services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -41,9 +41,22 @@ impl Ground {
     /// One block for each node out of each enabled pool that it may use, not one after the other.
     pub fn assume(network: &Network<'_>) -> Self {
         let mut blocks = Vec::new();
+        let labels: Vec<Labels<'_>> = network.spec.nodes.iter().map(labels).collect();
+        let mut index: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
+        for (number, labels) in labels.iter().enumerate() {
+            for (key, value) in labels {
+                index.entry((key, value)).or_default().push(number);
+            }
+        }
         for pool in network.calico.pools.iter().filter(|pool| pool.for_pods) {
-            let users: Vec<&NodePlan> =
-                network.spec.nodes.iter().filter(|node| may_use(pool, node)).collect();
+            let some = pool.selector.required().map(|key| index.get(&key).cloned().unwrap_or_default());
+            let some = some.unwrap_or_else(|| (0..labels.len()).collect());
+            let users: Vec<&NodePlan> = some
+                .into_iter()
+                .filter(|node| labels.get(*node).is_some_and(|labels| pool.selector.selects(labels)))
+                .filter_map(|node| network.spec.nodes.get(node))
+                .filter(|node| has_family(node, pool))
+                .collect();
             let spare = u32::from(pool.block.saturating_sub(pool.net.prefix_len()));
             let capacity = 1_u128.checked_shl(spare).filter(|_| spare < 128).unwrap_or(u128::MAX);
             // Every third block, as blocks of a real cluster have gaps between them; closer where there is no room.
@@ -175,11 +188,13 @@ fn overlaps(blocks: &BTreeMap<IpNet, (usize, String)>, faults: &mut Vec<Fault>) 
     }
 }
 
-fn may_use(pool: &Pool, node: &NodePlan) -> bool {
+fn labels(node: &NodePlan) -> Labels<'_> {
+    node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}
+
+fn has_family(node: &NodePlan, pool: &Pool) -> bool {
     let v6 = matches!(pool.net, IpNet::V6(_));
-    let labels: Labels<'_> = node.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    pool.selector.selects(&labels)
-        && node.addresses.iter().any(|address| address.contains(':') == v6)
+    node.addresses.iter().any(|address| address.contains(':') == v6)
 }
 
 /// The block of that number in a pool.

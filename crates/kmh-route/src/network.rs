@@ -1,6 +1,6 @@
 //! A network document, compiled once: speakers, sessions with both sides matched up, policies, tunnels.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -77,6 +77,14 @@ pub struct Network<'s> {
     /// Nodes that may hand on what they learned, by place.
     pub(crate) transit: Vec<usize>,
     sessions: Vec<Session>,
+    /// Sessions over each tunnel.
+    pub(crate) over_tunnel: Vec<Vec<u32>>,
+    /// Machines of each site.
+    pub(crate) at_site: BTreeMap<&'s str, Vec<Machine>>,
+    /// Tunnels of each line, `ROUTER/LINE`.
+    pub(crate) of_line: BTreeMap<String, Vec<usize>>,
+    /// Tunnels of each router.
+    pub(crate) of_router: Vec<Vec<usize>>,
     machines: HashMap<&'s str, Machine>,
     tunnels: HashMap<&'s str, usize>,
     owners: HashMap<IpAddr, Machine>,
@@ -120,6 +128,10 @@ impl<'s> Network<'s> {
             tunnel_ends,
             transit: Vec::new(),
             sessions: Vec::new(),
+            over_tunnel: vec![Vec::new(); spec.tunnels.len()],
+            at_site: BTreeMap::new(),
+            of_line: BTreeMap::new(),
+            of_router: vec![Vec::new(); spec.routers.len()],
             machines,
             tunnels: spec.tunnels.iter().enumerate().map(|(n, tunnel)| (tunnel.name.as_str(), n)).collect(),
             owners: HashMap::new(),
@@ -134,9 +146,16 @@ impl<'s> Network<'s> {
 
     /// Tunnels as connected networks, and whose address is whose.
     fn connect(&mut self) {
+        for machine in self.machines() {
+            self.at_site.entry(self.site(machine)).or_default().push(machine);
+        }
         for (number, (tunnel, ends)) in self.spec.tunnels.iter().zip(&self.tunnel_ends).enumerate() {
             let link = Link::Tunnel(u32::try_from(number).unwrap_or(u32::MAX));
             for (end, router) in tunnel.ends.iter().zip(ends) {
+                self.of_line.entry(format!("{}/{}", end.router, end.uplink)).or_default().push(number);
+                if let Some(own) = router.and_then(|router| self.of_router.get_mut(router)) {
+                    own.push(number);
+                }
                 let Some(speaker) = router.and_then(|router| self.routers.get_mut(router)) else { continue };
                 speaker.addresses.extend(&end.addresses);
                 speaker.connected.extend(tunnel.networks.iter().map(|net| (net.net(), link)));
@@ -235,6 +254,9 @@ impl<'s> Network<'s> {
             if let Some(speaker) = speaker {
                 speaker.sessions.push(number);
             }
+        }
+        if let Some(own) = session.tunnel.and_then(|tunnel| self.over_tunnel.get_mut(tunnel)) {
+            own.push(number);
         }
         self.sessions.push(session);
         self.sides.push(sides);

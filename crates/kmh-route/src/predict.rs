@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use kmh_doc::Cidr;
 
 use crate::down::Down;
-use crate::engine::{Class, Classes, Graph, Origins, Prefix, Settled, Stage, Ups, settle};
+use crate::engine::{Class, Classes, Graph, Origins, Prefix, Settled, Stage, Ups, resettle, settle};
 use crate::ground::Ground;
 use crate::network::{Machine, Network, Side, Why};
 use crate::table::Table;
@@ -24,6 +24,8 @@ pub struct Prediction<'n> {
     pub(crate) classes: Arc<Classes>,
     ups: Ups,
     settled: Vec<Arc<Settled>>,
+    /// Sessions and their ends that could be sent more than they take.
+    watched: Arc<[(u32, usize)]>,
     /// Sessions that ended because they brought too much.
     ended: Arc<BTreeMap<u32, Why>>,
     restless: Vec<Cidr>,
@@ -35,15 +37,17 @@ pub fn predict<'n>(network: &'n Network<'n>, ground: &'n Ground, down: &Down) ->
     let graphs = Arc::new([Graph::new(network, false), Graph::new(network, true)]);
     let mut ended = BTreeMap::new();
     loop {
-        let odd = odd_nodes(network, &ended);
-        let classes = Arc::new(Classes::new(network, ground, &odd));
-        let ups = ups(network, down, &ended);
-        let settled = rest(network, &graphs, &classes, &ups, None);
+        let classes = Arc::new(Classes::new(network, ground, &odd_nodes(network, &ended)));
+        let mut ups = everything(network, ended.keys().copied().collect());
+        take(network, &mut ups, &Down::default(), down);
+        let settled = classes.list.iter();
+        let settled = settled.map(|class| settle(stage(network, &graphs, &classes, &ups, class), class)).collect();
         let mut prediction = Prediction {
             network,
             ground,
             down: down.clone(),
             graphs: Arc::clone(&graphs),
+            watched: watched(network, &classes),
             classes,
             ups,
             settled,
@@ -62,6 +66,16 @@ pub fn predict<'n>(network: &'n Network<'n>, ground: &'n Ground, down: &Down) ->
     }
 }
 
+fn stage<'a>(
+    network: &'a Network<'a>,
+    graphs: &'a [Graph; 2],
+    classes: &'a Classes,
+    ups: &'a Ups,
+    class: &Class,
+) -> Stage<'a> {
+    Stage { network, graph: &graphs[usize::from(class.v6)], classes, ups }
+}
+
 /// Nodes of which one session ended share nothing with others.
 fn odd_nodes(network: &Network<'_>, ended: &BTreeMap<u32, Why>) -> BTreeSet<usize> {
     let sessions = ended.keys().filter_map(|number| network.session(*number));
@@ -74,63 +88,97 @@ fn odd_nodes(network: &Network<'_>, ended: &BTreeMap<u32, Why>) -> BTreeSet<usiz
         .collect()
 }
 
-/// What is up.
-fn ups(network: &Network<'_>, down: &Down, ended: &BTreeMap<u32, Why>) -> Ups {
-    let spec = network.spec;
-    let routers: Vec<bool> = spec
-        .routers
-        .iter()
-        .map(|router| !down.routers.contains(&router.name) && !down.sites.contains(&router.site))
-        .collect();
-    let nodes: Vec<bool> =
-        spec.nodes.iter().map(|node| !down.nodes.contains(&node.name) && !down.sites.contains(&node.site)).collect();
-    let tunnels: Vec<bool> = spec
-        .tunnels
-        .iter()
-        .zip(&network.tunnel_ends)
-        .map(|(tunnel, ends)| {
-            let stands = |(end, router): (&kmh_doc::network::TunnelEnd, &Option<usize>)| {
-                router.is_some_and(|router| routers.get(router).copied().unwrap_or(false))
-                    && (down.uplinks.is_empty() || !down.uplinks.contains(&format!("{}/{}", end.router, end.uplink)))
-            };
-            !down.tunnels.contains(&tunnel.name) && tunnel.ends.iter().zip(ends).all(stands)
-        })
-        .collect();
-    let mut ups = Ups { routers, nodes, tunnels, sessions: Vec::new(), callers: vec![[0, 0]; network.routers.len()] };
-    let mut sessions = Vec::with_capacity(network.sessions().len());
+/// All that can be up.
+fn everything(network: &Network<'_>, ended: BTreeSet<u32>) -> Ups {
+    let mut ups = Ups {
+        routers: vec![true; network.routers.len()],
+        nodes: vec![true; network.nodes.len()],
+        tunnels: network.tunnel_ends.iter().map(|ends| ends.iter().all(Option::is_some)).collect(),
+        sessions: vec![true; network.sessions().len()],
+        ended: Arc::new(ended),
+        callers: vec![[0, 0]; network.routers.len()],
+    };
     for (number, session) in (0..).zip(network.sessions()) {
-        let up = session.fault.is_none()
-            && session.ends.iter().all(|end| ups.machine(end.machine))
-            && session.tunnel.is_none_or(|tunnel| ups.tunnels.get(tunnel).copied().unwrap_or(false))
-            && !ended.contains_key(&number);
-        sessions.push(up);
+        let stands = session.tunnel.is_none_or(|tunnel| ups.tunnels.get(tunnel).copied().unwrap_or(false));
+        let up = session.fault.is_none() && stands && !ups.ended.contains(&number);
+        if let Some(slot) = ups.sessions.get_mut(number as usize) {
+            *slot = up;
+        }
         if let ([Machine::Router(router), Machine::Node(_)], true) = (session.ends.map(|end| end.machine), up)
             && let Some(callers) = ups.callers.get_mut(router)
         {
             callers[usize::from(session.v6)] += 1;
         }
     }
-    ups.sessions = sessions;
     ups
 }
 
-fn rest<'a>(
-    network: &'a Network<'a>,
-    graphs: &'a [Graph; 2],
-    classes: &'a Classes,
-    ups: &'a Ups,
-    before: Option<&[Arc<Settled>]>,
-) -> Vec<Arc<Settled>> {
-    let one = |(number, class): (usize, &Class)| {
-        let graph = &graphs[usize::from(class.v6)];
-        let stage = Stage { network, graph, classes, ups };
-        let before = before.and_then(|all| all.get(number)).filter(|before| {
-            // Whoever it was computed for must still be there.
-            before.stand_in.is_none_or(|node| ups.machine(Machine::Node(node)))
-        });
-        settle(stage, class, before)
+/// Takes down what is down now and was not before. Answers the sessions that went.
+fn take(network: &Network<'_>, ups: &mut Ups, before: &Down, now: &Down) -> Vec<u32> {
+    let named = |name: &String| network.machine(name);
+    let mut machines: Vec<Machine> = now.routers.difference(&before.routers).filter_map(named).collect();
+    machines.extend(now.nodes.difference(&before.nodes).filter_map(named));
+    for site in now.sites.difference(&before.sites) {
+        machines.extend(network.at_site.get(site.as_str()).into_iter().flatten());
+    }
+    let mut tunnels: Vec<usize> = now.tunnels.difference(&before.tunnels).filter_map(|name| network.tunnel(name)).collect();
+    for line in now.uplinks.difference(&before.uplinks) {
+        tunnels.extend(network.of_line.get(line).into_iter().flatten());
+    }
+    let mut sessions: Vec<u32> = Vec::new();
+    for machine in machines {
+        let slot = match machine {
+            Machine::Router(n) => {
+                tunnels.extend(network.of_router.get(n).into_iter().flatten());
+                ups.routers.get_mut(n)
+            }
+            Machine::Node(n) => ups.nodes.get_mut(n),
+        };
+        if slot.is_some_and(|up| std::mem::replace(up, false)) {
+            sessions.extend(network.sessions_of(machine));
+        }
+    }
+    for tunnel in tunnels {
+        if ups.tunnels.get_mut(tunnel).is_some_and(|up| std::mem::replace(up, false)) {
+            sessions.extend(network.over_tunnel.get(tunnel).into_iter().flatten());
+        }
+    }
+    sessions.retain(|number| {
+        ups.sessions.get_mut(*number as usize).is_some_and(|up| std::mem::replace(up, false))
+    });
+    for number in &sessions {
+        if let Some((session, _)) = network.session(*number)
+            && let [Machine::Router(router), Machine::Node(_)] = session.ends.map(|end| end.machine)
+            && let Some(callers) = ups.callers.get_mut(router)
+        {
+            callers[usize::from(session.v6)] -= 1;
+        }
+    }
+    sessions
+}
+
+/// Sessions and their ends that could be sent more than they take. For nearly every network: none.
+fn watched(network: &Network<'_>, classes: &Classes) -> Arc<[(u32, usize)]> {
+    let total = |v6: bool| {
+        classes.list.iter().filter(|class| class.v6 == v6).map(|class| class.members.len()).sum::<usize>()
     };
-    classes.list.iter().enumerate().map(one).collect()
+    let totals = [total(false), total(true)];
+    let mut all = Vec::new();
+    for (number, (session, sides)) in (0..).zip(network.sessions().iter().zip(&network.sides)) {
+        for (end, side) in sides.iter().enumerate() {
+            let Side::Router(side) = side else { continue };
+            let most = match session.ends[1 - end].machine {
+                Machine::Node(node) if network.transit.binary_search(&node).is_err() => {
+                    classes.of_node.get(node).map_or(0, Vec::len)
+                }
+                _ => totals[usize::from(session.v6)],
+            };
+            if most > side.limit as usize {
+                all.push((number, end));
+            }
+        }
+    }
+    all.into()
 }
 
 impl<'n> Prediction<'n> {
@@ -156,14 +204,20 @@ impl<'n> Prediction<'n> {
         if !down.includes(&self.down) {
             return predict(self.network, self.ground, down);
         }
-        let ups = ups(self.network, down, &self.ended);
-        let settled = rest(self.network, &self.graphs, &self.classes, &ups, Some(&self.settled));
+        let mut ups = self.ups.clone();
+        let lost = self.losers(&take(self.network, &mut ups, &self.down, down));
+        let settled = self.classes.list.iter().zip(&self.settled).map(|(class, before)| {
+            let stage = stage(self.network, &self.graphs, &self.classes, &ups, class);
+            resettle(stage, class, before, &lost[usize::from(class.v6)])
+        });
+        let settled = settled.collect();
         let mut after = Self {
             network: self.network,
             ground: self.ground,
             down: down.clone(),
             graphs: Arc::clone(&self.graphs),
             classes: Arc::clone(&self.classes),
+            watched: Arc::clone(&self.watched),
             ups,
             settled,
             ended: Arc::clone(&self.ended),
@@ -175,6 +229,19 @@ impl<'n> Prediction<'n> {
         }
         after.restless = after.never_rests();
         after
+    }
+
+    /// Speakers that lost a session, by family. Of those that lost themselves nothing is asked any more.
+    fn losers(&self, sessions: &[u32]) -> [Vec<usize>; 2] {
+        let mut both = [BTreeSet::new(), BTreeSet::new()];
+        for number in sessions {
+            let Some((session, _)) = self.network.session(*number) else { continue };
+            let family = usize::from(session.v6);
+            for end in &session.ends {
+                both[family].extend(self.graphs[family].place(end.machine));
+            }
+        }
+        both.map(|set| set.into_iter().collect())
     }
 
     /// Whether a machine runs.
@@ -253,8 +320,7 @@ impl<'n> Prediction<'n> {
     }
 
     fn stage<'a>(&'a self, class: &Class) -> Stage<'a> {
-        let graph = &self.graphs[usize::from(class.v6)];
-        Stage { network: self.network, graph, classes: &self.classes, ups: &self.ups }
+        stage(self.network, &self.graphs, &self.classes, &self.ups, class)
     }
 
     /// Whether anybody living announces a prefix.
@@ -269,31 +335,16 @@ impl<'n> Prediction<'n> {
     /// Sessions that bring more than is permitted.
     fn overfull(&self) -> BTreeMap<u32, Why> {
         let mut all = BTreeMap::new();
-        let total = |v6: bool| {
-            self.classes.list.iter().filter(|class| class.v6 == v6).map(|class| class.members.len()).sum::<usize>()
-        };
-        let totals = [total(false), total(true)];
-        for (number, (session, sides)) in (0..).zip(self.network.sessions().iter().zip(&self.network.sides)) {
-            if !self.ups.session(number) {
+        for (number, end) in self.watched.iter().copied() {
+            let Some((session, sides)) = self.network.session(number).filter(|_| self.ups.session(number)) else {
                 continue;
-            }
-            for (end, side) in sides.iter().enumerate() {
-                let Side::Router(side) = side else { continue };
-                let most = match session.ends[1 - end].machine {
-                    Machine::Node(node) if self.network.transit.binary_search(&node).is_err() => {
-                        self.classes.of_node.get(node).map_or(0, Vec::len)
-                    }
-                    _ => totals[usize::from(session.v6)],
-                };
-                if most <= side.limit as usize {
-                    continue;
-                }
-                let count = self.accepted(number, end);
-                if count > side.limit as usize {
-                    let name = |end: usize| self.network.name(session.ends[end].machine).to_owned();
-                    let why = Why::TooMany { from: name(1 - end), to: name(end), count, limit: side.limit };
-                    all.insert(number, why);
-                }
+            };
+            let Some(Side::Router(side)) = sides.get(end) else { continue };
+            let count = self.accepted(number, end);
+            if count > side.limit as usize {
+                let name = |end: usize| self.network.name(session.ends[end].machine).to_owned();
+                let why = Why::TooMany { from: name(1 - end), to: name(end), count, limit: side.limit };
+                all.insert(number, why);
             }
         }
         all
@@ -303,28 +354,28 @@ impl<'n> Prediction<'n> {
     fn accepted(&self, number: u32, end: usize) -> usize {
         let Some((session, _)) = self.network.session(number) else { return 0 };
         let (own, peer) = (session.ends[end].machine, session.ends[1 - end].machine);
+        let graph = &self.graphs[usize::from(session.v6)];
+        let Some(place) = graph.place(own) else { return 0 };
         let mut count = 0;
-        for (class, settled) in self.classes.list.iter().zip(&self.settled) {
-            if class.v6 != session.v6 {
-                continue;
-            }
-            let graph = &self.graphs[usize::from(class.v6)];
-            let Some(place) = graph.place(own) else { continue };
-            let edges = graph.into(place).iter().filter(|edge| {
-                graph.edges.get(**edge as usize).is_some_and(|edge| edge.session == number)
-                    && settled.heard(**edge).is_some_and(|heard| heard.outcome.is_ok())
-            });
-            let by_edge = edges.take(1).count() * class.members.len();
-            let injected = settled.injected(place).iter().filter(|one| one.heard.outcome.is_ok());
-            let by_node = match class.origins {
-                Origins::Same(_) => injected.filter(|one| one.session == number).count() * class.members.len(),
-                Origins::Nodes if injected.take(1).count() > 0 => {
-                    let members = class.members.iter().filter_map(|member| self.classes.prefix(*member));
-                    members.filter(|prefix| prefix.origin == Some(peer)).count()
-                }
-                Origins::Nodes => 0,
+        for (class, settled) in self.classes.list.iter().zip(&self.settled).filter(|(class, _)| class.v6 == session.v6) {
+            let accepts = |edge: &&u32| {
+                graph.edges.get(**edge as usize).is_some_and(|edge| {
+                    edge.session == number && settled.heard(edge).is_some_and(|heard| heard.outcome.is_ok())
+                })
             };
-            count += by_edge.max(by_node);
+            let over_edge = graph.into(place).iter().any(|edge| accepts(&edge));
+            let injected = settled.injected(place).iter().filter(|one| one.heard.outcome.is_ok());
+            let from_all = match class.origins {
+                Origins::Same(_) => injected.clone().any(|one| one.session == number),
+                Origins::Nodes => false,
+            };
+            let from_one = matches!(class.origins, Origins::Nodes) && injected.count() > 0;
+            let members = class.members.iter().filter_map(|member| self.classes.prefix(*member));
+            let members = members.filter(|prefix| {
+                self.is_announced(prefix, class)
+                    && (over_edge || from_all || (from_one && prefix.origin == Some(peer)))
+            });
+            count += members.count();
         }
         count
     }

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::down::Down;
 use crate::findings::service_ranges;
-use crate::forward::{End, Way, way};
+use crate::forward::{End, Hop, Way, way};
 use crate::ground::Ground;
+use crate::lookup::Gate;
 use crate::network::{Machine, Network};
 use crate::predict::Prediction;
 
@@ -114,8 +115,13 @@ pub struct Before<'n> {
     /// Addresses of pods by the node's place: one a family.
     pods: Vec<Vec<IpAddr>>,
     services: Vec<(String, IpAddr)>,
+    /// Nodes that stand for their sites.
+    stands: Stands,
     ways: Ways,
 }
+
+/// The first two living nodes of each site: two, so that ways inside a site are looked at too.
+type Stands = Vec<Vec<Machine>>;
 
 impl<'n> Before<'n> {
     /// From a prediction and what it rests on.
@@ -136,15 +142,20 @@ impl<'n> Before<'n> {
         let ranges = service_ranges(spec).into_iter().map(|net| (net.to_string(), net.addr()));
         let singles = ground.services.iter().map(|service| (service.address.to_string(), service.address));
         let services = ranges.chain(singles).collect();
-        let mut before = Self { prediction, sites, pods, services, ways: Ways::new() };
-        before.ways = before.ways_of(&before.prediction);
+        let mut before = Self { prediction, sites, pods, services, stands: Stands::new(), ways: Ways::new() };
+        before.stands = before.stands(&before.prediction, network.spec.nodes.len(), Machine::Node);
+        before.ways = before.ways_of(&before.prediction, &before.stands);
         before
     }
 
     /// What happens when this goes down too.
     pub fn when(&self, down: &Down) -> Impact {
         let after = self.prediction.with(down);
-        let now = self.ways_of(&after);
+        let stands = self.stands(&after, self.prediction.network().spec.nodes.len(), Machine::Node);
+        let now = self.ways_of(&after, &stands);
+        // Where another node stands for a site now, its own ways before are what counts: what its neighbour sent and got
+        // before it went down did not move to it.
+        let others = self.replaced(&stands);
         let network = self.prediction.network();
         let gone = gone(network, down);
         let mut impact = Impact {
@@ -156,16 +167,19 @@ impl<'n> Before<'n> {
             outage_ms: None,
         };
         for (key, way) in &now {
-            let Some(old) = self.ways.get(key).filter(|old| old.end.arrives()) else { continue };
+            let Some(old) = others.get(key).or_else(|| self.ways.get(key)).filter(|old| old.end.arrives()) else {
+                continue;
+            };
             if !way.end.arrives() {
                 impact.lost.push(self.traffic(*key, old));
                 continue;
             }
             let (before, after) = (trail(network, old), trail(network, way));
-            let outage_ms = self.outage(*key, old, &gone);
+            let answers = Key { from: key.to, to: key.from, ..*key };
+            let answers = others.get(&answers).or_else(|| self.ways.get(&answers));
+            let outage_ms = self.outage(std::iter::once(old).chain(answers), &gone);
             if before != after || outage_ms != [0, 0] {
-                let part =
-                    old.hops.iter().any(|hop| hop.found.as_ref().is_some_and(|found| found.gates.len() > 1));
+                let part = outage_ms != [0, 0] && self.is_part(old, &gone);
                 let traffic = self.traffic(*key, way);
                 impact.moved.push(Moved { traffic, before, after, part, outage_ms });
             }
@@ -189,28 +203,40 @@ impl<'n> Before<'n> {
         Traffic { from: site(key.from), to, what, family: if key.v6 { 6 } else { 4 } }
     }
 
-    /// How long traffic on this way is lost: until the router before what went down has noticed. The answer's way is the
-    /// same one backwards, noticed by the other end, so the longer of both counts.
-    fn outage(&self, key: Key, way: &Way, gone: &Gone) -> [u32; 2] {
+    /// How long traffic is lost: until the router before what went down has noticed. The answer's way is the same one
+    /// backwards, noticed by the other end, so the longest of all given ways counts.
+    fn outage<'w>(&self, ways: impl Iterator<Item = &'w Way>, gone: &Gone) -> [u32; 2] {
         let network = self.prediction.network();
-        let back = self.ways.get(&Key { from: key.to, to: key.from, ..key });
         let mut longest = [0, 0];
-        for way in std::iter::once(way).chain(back) {
-            for hop in &way.hops {
-                for gate in hop.found.iter().flat_map(|found| &found.gates) {
-                    let tunnel = gate.tunnel.as_deref();
-                    let Some(next) = network.owner(gate.next_hop) else { continue };
-                    if !tunnel.is_some_and(|name| gone.tunnels.contains(name))
-                        && !gone.machines.contains(&next)
-                    {
-                        continue;
-                    }
-                    let Some(range) = silence(network, hop.machine, next, tunnel) else { continue };
-                    longest = [longest[0].max(range[0]), longest[1].max(range[1] + SPREAD_MS)];
-                }
-            }
+        for (hop, gate) in ways.flat_map(gates) {
+            let Some(next) = network.owner(gate.next_hop).filter(|_| gone.has(network, gate)) else { continue };
+            let Some([from, to]) = silence(network, hop.machine, next, gate.tunnel.as_deref()) else { continue };
+            let to = to.saturating_add(SPREAD_MS);
+            // Below a second the spreading outweighs the detection: what nobody promises to be faster than is half.
+            longest = [longest[0].max(from.max(to.div_ceil(2))), longest[1].max(to)];
         }
         longest
+    }
+
+    /// Whether equal routes sent only some of a way's connections to what is gone.
+    fn is_part(&self, way: &Way, gone: &Gone) -> bool {
+        let network = self.prediction.network();
+        let left = way.hops.iter().filter_map(|hop| hop.found.as_ref()).filter_map(|found| {
+            let lost = found.gates.iter().filter(|gate| gone.has(network, gate)).count();
+            (lost > 0).then(|| found.gates.len() - lost)
+        });
+        left.min().is_some_and(|left| left > 0)
+    }
+
+    /// The ways before, of those sites for which another node stands now.
+    fn replaced(&self, stands: &Stands) -> Ways {
+        let both = self.stands.iter().zip(stands);
+        let changed: Vec<bool> = both.map(|(before, now)| before != now && !now.is_empty()).collect();
+        if !changed.contains(&true) {
+            return Ways::new();
+        }
+        let is_changed = |site: usize| changed.get(site).copied().unwrap_or(false);
+        self.between(&self.prediction, stands, &|from, to| is_changed(from) || is_changed(to))
     }
 
     /// Groups of sites whose nodes reach each other in both directions; none when all do.
@@ -224,13 +250,22 @@ impl<'n> Before<'n> {
             .filter(|(key, way)| key.what == PODS && !way.end.arrives())
             .flat_map(|(key, _)| [(key.from, key.to), (key.to, key.from)])
             .collect();
+        let living: Vec<usize> =
+            (0..self.sites.len()).filter(|n| self.sites.get(*n).is_some_and(|site| living.contains(site))).collect();
+        // Reaching each other is not transitive: a site in the middle may reach two that are apart, and is in both groups.
         let mut groups: Vec<Vec<usize>> = Vec::new();
-        for (number, _) in self.sites.iter().enumerate().filter(|(_, site)| living.contains(*site)) {
-            let fits = |group: &&mut Vec<usize>| group.iter().all(|other| !cut.contains(&(number, *other)));
-            match groups.iter_mut().find(fits) {
-                Some(group) => group.push(number),
-                None => groups.push(vec![number]),
+        for first in &living {
+            if groups.iter().any(|group| group.contains(first)) {
+                continue;
             }
+            let mut group = vec![*first];
+            for other in &living {
+                if other != first && group.iter().all(|one| !cut.contains(&(*one, *other))) {
+                    group.push(*other);
+                }
+            }
+            group.sort_unstable();
+            groups.push(group);
         }
         if groups.len() < 2 {
             return Vec::new();
@@ -239,43 +274,23 @@ impl<'n> Before<'n> {
         groups.into_iter().map(|group| group.into_iter().map(name).collect()).collect()
     }
 
-    /// All ways of a scenario. The first node of a site that lives before and after stands for it.
-    fn ways_of(&self, prediction: &Prediction<'_>) -> Ways {
-        let network = prediction.network();
-        let spec = network.spec;
+    /// The first two machines of each site that live in this scenario and did before.
+    fn stands(&self, prediction: &Prediction<'_>, count: usize, kind: fn(usize) -> Machine) -> Stands {
+        let mut found = vec![Vec::new(); self.sites.len()];
         let alive = |machine: &Machine| prediction.is_alive(*machine) && self.prediction.is_alive(*machine);
-        // Two of each site, so that ways inside it are looked at too.
-        let stands = |machines: &mut dyn Iterator<Item = Machine>| -> Vec<Vec<Machine>> {
-            let mut found = vec![Vec::new(); self.sites.len()];
-            for machine in machines.filter(alive) {
-                let place = self.sites.binary_search(&network.site(machine)).ok();
-                if let Some(place) =
-                    place.and_then(|place| found.get_mut(place)).filter(|list| list.len() < 2)
-                {
-                    place.push(machine);
-                }
-            }
-            found
-        };
-        let nodes = stands(&mut (0..spec.nodes.len()).map(Machine::Node));
-        let routers = stands(&mut (0..spec.routers.len()).map(Machine::Router));
-        let mut ways = Ways::new();
-        for (to_site, to) in nodes.iter().enumerate().filter_map(|(n, to)| Some((n, *to.first()?))) {
-            let Machine::Node(place) = to else { continue };
-            let pods = self.pods.get(place).into_iter().flatten().map(|ip| (PODS, *ip));
-            let own = crate::findings::own_addresses(spec, to).map(|ip| (NODES, ip));
-            for (what, target) in pods.chain(own) {
-                for (from_site, from) in nodes.iter().enumerate() {
-                    let Some(from) = from.iter().copied().find(|from| *from != to) else { continue };
-                    let mut found = way(prediction, from, None, target);
-                    if found.end != End::Delivered(to) && found.end.arrives() {
-                        // It arrived, but at somebody else.
-                        found.end = End::Blackhole(to);
-                    }
-                    ways.insert(Key { from: from_site, to: to_site, what, v6: target.is_ipv6() }, found);
-                }
+        for machine in (0..count).map(kind).filter(alive) {
+            let place = self.sites.binary_search(&prediction.network().site(machine)).ok();
+            if let Some(list) = place.and_then(|place| found.get_mut(place)).filter(|list| list.len() < 2) {
+                list.push(machine);
             }
         }
+        found
+    }
+
+    /// All ways of a scenario: between these nodes, and from each site's first living router to services.
+    fn ways_of(&self, prediction: &Prediction<'_>, nodes: &Stands) -> Ways {
+        let mut ways = self.between(prediction, nodes, &|_, _| true);
+        let routers = self.stands(prediction, prediction.network().spec.routers.len(), Machine::Router);
         for (number, (_, target)) in self.services.iter().enumerate() {
             for (site, router) in
                 routers.iter().enumerate().filter_map(|(n, router)| Some((n, *router.first()?)))
@@ -286,12 +301,52 @@ impl<'n> Before<'n> {
         }
         ways
     }
+
+    /// The ways between nodes that stand for their sites, of those sites that are wanted.
+    fn between(
+        &self,
+        prediction: &Prediction<'_>,
+        nodes: &Stands,
+        wanted: &dyn Fn(usize, usize) -> bool,
+    ) -> Ways {
+        let mut ways = Ways::new();
+        for (to_site, to) in nodes.iter().enumerate().filter_map(|(n, to)| Some((n, *to.first()?))) {
+            let Machine::Node(place) = to else { continue };
+            let pods = self.pods.get(place).into_iter().flatten().map(|ip| (PODS, *ip));
+            let own = crate::findings::own_addresses(prediction.network().spec, to).map(|ip| (NODES, ip));
+            for (what, target) in pods.chain(own) {
+                for (from_site, from) in nodes.iter().enumerate().filter(|(from, _)| wanted(*from, to_site)) {
+                    let Some(from) = from.iter().copied().find(|from| *from != to) else { continue };
+                    let mut found = way(prediction, from, None, target);
+                    if found.end != End::Delivered(to) && found.end.arrives() {
+                        // It arrived, but at somebody else.
+                        found.end = End::Blackhole(to);
+                    }
+                    ways.insert(Key { from: from_site, to: to_site, what, v6: target.is_ipv6() }, found);
+                }
+            }
+        }
+        ways
+    }
+}
+
+/// Every gate of a way, the equal ones that this packet does not take among them.
+fn gates(way: &Way) -> impl Iterator<Item = (&Hop, &Gate)> {
+    way.hops.iter().flat_map(|hop| hop.found.iter().flat_map(move |found| found.gates.iter().map(move |gate| (hop, gate))))
 }
 
 /// What a scenario takes away.
 struct Gone {
     tunnels: BTreeSet<String>,
     machines: BTreeSet<Machine>,
+}
+
+impl Gone {
+    /// Whether a gate leads to it.
+    fn has(&self, network: &Network<'_>, gate: &Gate) -> bool {
+        gate.tunnel.as_deref().is_some_and(|name| self.tunnels.contains(name))
+            || network.owner(gate.next_hop).is_some_and(|next| self.machines.contains(&next))
+    }
 }
 
 fn gone(network: &Network<'_>, down: &Down) -> Gone {

@@ -178,6 +178,9 @@ const PEER_FIELDS: &[&str] = &[
     "peerIP",
 ];
 
+/// BIRD 1.6 does not know it; BIRD 2 would keep the routes of a silent router beyond the hold time (RFC 9494).
+const NO_LLGR: &str = "long lived graceful restart off;";
+
 fn peer(out: &mut String, documents: &Documents, node: &NodePlan, peer: &Value) {
     for field in peer.as_object().expect("a peer").keys() {
         assert!(PEER_FIELDS.contains(&field.as_str()), "a BGPPeer with `{field}`, which this lab does not know");
@@ -220,7 +223,7 @@ fn peer(out: &mut String, documents: &Documents, node: &NodePlan, peer: &Value) 
     let _ = write!(
         out,
         "protocol bgp router_{name} {{\n  local {own} as {asn};\n  neighbor {address} as {their_asn};\n  \
-         source address {own};\n  multihop;\n  graceful restart; {more}\n  \
+         source address {own};\n  multihop;\n  graceful restart; {more}\n  {NO_LLGR}\n  \
          connect delay time 2; connect retry time 5; error wait time 5, 30;\n  {family} {{ import all; \
          export filter {{ {export}calico_{family}(); }}; gateway recursive; add paths on; }};\n}}\n",
     );

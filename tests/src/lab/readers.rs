@@ -112,13 +112,18 @@ pub fn bird_sessions(net: &Netns, space: &str) -> BTreeSet<IpAddr> {
     bird_protocols(net, space).into_values().filter(|(_, up)| *up).map(|(address, _)| address).collect()
 }
 
-/// BIRD's BGP routes, and what it announces of its own.
-pub fn bird(net: &Netns, space: &str) -> Seen {
+/// BIRD's BGP routes, and its own: what came from one of those protocols, and those addresses.
+pub fn bird(net: &Netns, space: &str, own: &[&str], addresses: &[IpAddr]) -> Seen {
     let protocols = bird_protocols(net, space);
     let mut seen = Seen::default();
     for (prefix, entry) in bird_entries(&net.birdc(space, "show route all")) {
-        let Some((peer, _)) = protocols.get(&entry.protocol) else { continue };
         let rank = if entry.best { Rank::Best } else { Rank::Lost };
+        let Some((peer, _)) = protocols.get(&entry.protocol) else {
+            if own.contains(&entry.protocol.as_str()) || addresses.iter().any(|ip| IpNet::from(*ip) == prefix) {
+                seen.at(prefix).paths.insert(Way::own(), rank);
+            }
+            continue;
+        };
         let attribute = |name: &str| entry.attributes.get(name).map(String::as_str);
         let way = Way {
             peer: Some(*peer),
@@ -133,16 +138,6 @@ pub fn bird(net: &Netns, space: &str) -> Seen {
     for (prefix, entry) in bird_entries(&net.birdc(space, "show route filtered all")) {
         if let Some((peer, _)) = protocols.get(&entry.protocol) {
             seen.at(prefix).refused.insert((*peer, entry.as_path()));
-        }
-    }
-    for (name, (_, up)) in &protocols {
-        if !up {
-            continue;
-        }
-        for (prefix, entry) in bird_entries(&net.birdc(space, &format!("show route export {name}"))) {
-            if !protocols.contains_key(&entry.protocol) {
-                seen.at(prefix).paths.insert(Way::own(), if entry.best { Rank::Best } else { Rank::Lost });
-            }
         }
     }
     seen
@@ -200,23 +195,29 @@ pub fn link_locals(net: &Netns, space: &str, found: &mut BTreeMap<IpAddr, IpAddr
     }
 }
 
-/// The kernel's routes that a BGP program put there and that lead to somebody: their next hops. Link-local ones are
-/// told by the global address of the same interface.
+/// The kernel's routes that a BGP program put there and that lead to somebody, where no better route to the same
+/// destination stands before them: their next hops. Link-local ones are told by the global address of the same
+/// interface.
 pub fn kernel(net: &Netns, space: &str, link_locals: &BTreeMap<IpAddr, IpAddr>, seen: &mut Seen) {
     for family in ["-4", "-6"] {
-        let routes = json(&net.ip(space, &[family, "-j", "route", "show"]));
-        for route in routes.as_array().into_iter().flatten() {
-            if !matches!(route["protocol"].as_str(), Some("bgp" | "bird")) {
+        let Value::Array(mut routes) = json(&net.ip(space, &[family, "-j", "route", "show"])) else { continue };
+        routes.sort_by_key(|route| route["metric"].as_u64().unwrap_or_default());
+        let mut best = BTreeSet::new();
+        for route in &routes {
+            let dst = route["dst"].as_str().expect("a destination");
+            let first = best.insert(dst);
+            if !first || !matches!(route["protocol"].as_str(), Some("bgp" | "bird")) {
                 continue;
             }
-            let hops = route["nexthops"].as_array().cloned().unwrap_or_else(|| vec![route.clone()]);
-            let hops: BTreeSet<IpAddr> = hops
+            let itself = std::slice::from_ref(route);
+            let hops: BTreeSet<IpAddr> = route["nexthops"]
+                .as_array()
+                .map_or(itself, Vec::as_slice)
                 .iter()
                 .filter_map(|hop| hop["gateway"].as_str().or(hop["via"]["host"].as_str())?.parse().ok())
                 .map(|hop: IpAddr| link_locals.get(&hop).copied().unwrap_or(hop))
                 .collect();
             if !hops.is_empty() {
-                let dst = route["dst"].as_str().expect("a destination");
                 let single = || dst.parse::<IpAddr>().expect("an address").into();
                 seen.at(dst.parse().unwrap_or_else(|_| single())).kernel = Some(hops);
             }

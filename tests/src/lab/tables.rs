@@ -136,6 +136,16 @@ impl Seen {
         seen
     }
 
+    /// Leaves out what depends on history: what FRR tells a node of the node's own routes has the node or the router for
+    /// next hop, by whether its sessions with all nodes came up within its coalesce time.
+    pub fn without_history(mut self) -> Self {
+        for prefix in self.prefixes.values_mut().filter(|prefix| prefix.paths.contains_key(&Way::own())) {
+            let paths = std::mem::take(&mut prefix.paths);
+            prefix.paths = paths.into_iter().map(|(way, rank)| (Way { next_hop: None, ..way }, rank)).collect();
+        }
+        self
+    }
+
     /// Leaves only what a daemon shows.
     pub fn as_shown_by(mut self, daemon: BgpDaemon) -> Self {
         for prefix in self.prefixes.values_mut() {

@@ -185,9 +185,11 @@ impl Card {
         let (head, head_width) = head(site, detail);
         let mut plates = plates(scene, site, numbered);
         if !self.side.is_row() {
-            // High enough for what is written on tunnels that leave side by side.
+            // Of one width, and high enough for what is written on tunnels that leave side by side.
+            let widest = plates.iter().map(|(_, size)| size.x).fold(0.0, f64::max);
             for (&router, (_, size)) in site.routers.iter().zip(&mut plates) {
                 let tunnels = scene.tunnels.iter().filter(|link| link.ends.contains(&router)).count();
+                size.x = widest;
                 if tunnels <= WRITTEN {
                     size.y = size.y.max(length(tunnels) * APART / USED);
                 }

@@ -7,10 +7,10 @@ use kmh_model::{Model, Router, Site};
 use super::{cluster, itself, on_lan, reaching, rule, services};
 use crate::ranges::{Family, cidrs, families, reaching_lans};
 
-/// BGP (RFC 4271); BFD over one hop and over several (RFC 5881, RFC 5883); DNS.
+/// BGP (RFC 4271); BFD over one hop (RFC 5881), which FRR and BIRD (with `direct`) use with a neighbour on the segment,
+/// in their own AS too; DNS.
 const BGP: u16 = 179;
 const BFD: u16 = 3784;
-const BFD_MULTIHOP: u16 = 4784;
 const DNS: u16 = 53;
 
 /// What lets a sender know that a packet of its was too big.
@@ -42,7 +42,7 @@ pub(super) fn nodes(model: &Model, site: &Site, router: &Router, rules: &mut Vec
                 from: cidrs(
                     siblings.iter().flat_map(|other| &other.addresses).map(|address| IpNet::from(*address)),
                 ),
-                ports: vec![BFD, BFD_MULTIHOP],
+                ports: vec![BFD],
                 ..here("udp", "BFD with the site's other router")
             });
         }

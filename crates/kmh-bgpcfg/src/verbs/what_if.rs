@@ -214,6 +214,7 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
         .collect();
     let moved: BTreeSet<(&str, &str)> =
         impact.moved.iter().map(|one| (one.traffic.from.as_str(), one.traffic.to.as_str())).collect();
+    let is_down = |site: &str| impact.down.iter().any(|name| name.strip_prefix("site/") == Some(site));
     if sites.len() <= MATRIX {
         let mut page = Page::default();
         let heading = std::iter::once("FROM / TO").chain(sites.iter().copied());
@@ -221,6 +222,7 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
         for from in sites {
             let cells =
                 sites.iter().map(|to| match (lost.contains(&(from, to)), moved.contains(&(from, to))) {
+                    _ if is_down(from) || is_down(to) => "down",
                     (true, _) => "lost",
                     (false, true) => "moved",
                     (false, false) => "as before",
@@ -246,7 +248,11 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
         for one in &impact.moved {
             let (before, after) = (shorter(&one.before, &one.after), shorter(&one.after, &one.before));
             let part = if one.part { ", a part" } else { "" };
-            let lost = seconds(one.outage_ms) + part;
+            let lost = match (one.outage_ms, one.before.routers.first() != one.after.routers.first()) {
+                ([0, 0], true) => "until the gateway moves".to_owned(),
+                (range, true) => format!("{}{part}, and until the gateway moves", seconds(range)),
+                (range, false) => seconds(range) + part,
+            };
             let kinds = alike.entry((between(&one.traffic), before, after, lost)).or_default();
             kinds.insert(kind(&one.traffic.what));
         }

@@ -139,7 +139,8 @@ pub(crate) fn ends(
         return Err(Failure::wrong(format!(
             "`{}` and `{}` are of different families",
             sender.address, receiver.address
-        )));
+        ))
+        .hint("ask between two addresses of one family"));
     }
     if !prediction.is_alive(start) {
         let name = prediction.network().name(start);
@@ -206,7 +207,7 @@ fn leg(prediction: &Prediction<'_>, way: &Way) -> Leg {
         End::Blackhole(at) => ("swallowed", at),
         End::NoRoute(at) => ("no route", at),
         End::Filtered(at) => ("dropped by the packet filter", at),
-        End::NextIsDown(at) => ("handed to nobody: the next machine is down", at),
+        End::NextIsDown(at) => ("handed to nobody: the next machine is down, or there is none", at),
         End::Loop(at) => ("in a loop", at),
     };
     Leg { hops: way.hops.iter().map(|hop| step(prediction, hop)).collect(), end, at: name(at) }

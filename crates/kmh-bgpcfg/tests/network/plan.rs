@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::support::{MINIMAL, article, cluster, plan, router, two_lines, two_routers};
 use kmh_doc::network::{NetworkSpec, PeerKind};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 fn bytes(spec: &NetworkSpec) -> String {
     serde_json::to_string(spec).unwrap()
@@ -160,115 +160,6 @@ fn ipv6_only_has_identifiers_that_are_no_addresses() {
     assert_eq!(router(&both, "r-east").sessions.len(), 6, "two nodes and a router, in two families");
     assert_eq!(both.nodes[0].peers.len(), 2);
     assert_eq!(router(&both, "r-east").router_id.to_string(), "10.1.0.1");
-}
-
-/// Fields of the storage group's definitions, the same from Calico 3.28 to 3.31.
-fn known(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "BGPConfiguration" => &[
-            "asNumber",
-            "logSeverityScreen",
-            "nodeToNodeMeshEnabled",
-            "serviceClusterIPs",
-            "serviceLoadBalancerIPs",
-        ],
-        "BGPFilter" => &["exportV4", "exportV6"],
-        "BGPPeer" => &["peerIP", "asNumber", "nodeSelector", "filters", "maxRestartTime", "password"],
-        "IPAMConfig" => &["strictAffinity", "autoAllocateBlocks"],
-        "IPPool" => &[
-            "cidr",
-            "blockSize",
-            "ipipMode",
-            "vxlanMode",
-            "natOutgoing",
-            "nodeSelector",
-            "allowedUses",
-            "disabled",
-            "disableBGPExport",
-            "assignmentMode",
-        ],
-        other => panic!("{other} is not expected"),
-    }
-}
-
-#[test]
-fn calicos_resources_are_valid_and_in_order() {
-    let spec = plan(&article());
-    for resource in &spec.calico {
-        assert_eq!(resource["apiVersion"], "crd.projectcalico.org/v1");
-        let kind = resource["kind"].as_str().unwrap();
-        for field in resource["spec"].as_object().unwrap().keys() {
-            assert!(known(kind).contains(&field.as_str()), "{kind} has no {field}");
-        }
-    }
-    let names: Vec<String> = spec
-        .calico
-        .iter()
-        .map(|r| format!("{}/{}", r["kind"].as_str().unwrap(), r["metadata"]["name"].as_str().unwrap()))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "IPAMConfig/default",
-            "BGPFilter/no-transit",
-            "IPPool/pods.attic.v4",
-            "IPPool/pods.flat.v4",
-            "IPPool/pods.vps.v4",
-            "IPPool/nodes.attic.v4",
-            "IPPool/lan.attic.home.v4",
-            "IPPool/nodes.flat.v4",
-            "IPPool/nodes.vps.v4",
-            "IPPool/services.v4",
-            "BGPPeer/fw-attic.v4",
-            "BGPPeer/fw-flat.v4",
-            "BGPPeer/gw-vps.v4",
-            "BGPConfiguration/default",
-        ]
-    );
-    let get = |name: &str| &spec.calico[names.iter().position(|n| n == name).unwrap()]["spec"];
-    assert_eq!(
-        get("BGPFilter/no-transit")["exportV4"],
-        json!([{"source": "RemotePeers", "action": "Reject"}])
-    );
-    let pool = get("IPPool/pods.flat.v4");
-    assert_eq!(pool["nodeSelector"], "topology.kubernetes.io/zone == 'flat'");
-    assert_eq!(
-        (&pool["ipipMode"], &pool["vxlanMode"], &pool["natOutgoing"]),
-        (&json!("Never"), &json!("Never"), &json!(true))
-    );
-    // A disabled pool must not let a node announce its own segment.
-    for name in
-        names.iter().filter(|name| name.starts_with("IPPool/nodes.") || name.starts_with("IPPool/lan."))
-    {
-        assert_eq!(
-            (&get(name)["disabled"], &get(name)["disableBGPExport"]),
-            (&json!(true), &json!(true)),
-            "{name}"
-        );
-    }
-    assert_eq!(
-        *get("BGPPeer/gw-vps.v4"),
-        json!({"peerIP": "10.30.0.1", "asNumber": 65030, "nodeSelector": "topology.kubernetes.io/zone == 'vps'",
-               "filters": ["no-transit"], "maxRestartTime": "30s",
-               "password": {"secretKeyRef": {"name": "kmh-bgp-passwords", "key": "vps"}}})
-    );
-    assert_eq!(
-        *get("BGPConfiguration/default"),
-        json!({"asNumber": 64512, "logSeverityScreen": "Info", "nodeToNodeMeshEnabled": false,
-               "serviceClusterIPs": [{"cidr": "10.201.0.0/16"}], "serviceLoadBalancerIPs": [{"cidr": "10.202.0.0/24"}]})
-    );
-    for node in &spec.nodes {
-        assert_eq!(node.labels, [("topology.kubernetes.io/zone".to_owned(), node.site.clone())]);
-    }
-    // A block can be no larger than its pool.
-    let tiny = plan(&MINIMAL.replace("10.10.0.0/24", "10.10.0.0/28"));
-    let blocks: Vec<(&Value, &Value)> = tiny
-        .calico
-        .iter()
-        .filter(|r| r["kind"] == "IPPool")
-        .map(|r| (&r["spec"]["cidr"], &r["spec"]["blockSize"]))
-        .collect();
-    assert_eq!(blocks, [(&json!("10.200.0.0/18"), &json!(26)), (&json!("10.10.0.0/28"), &json!(28))]);
 }
 
 /// The article's inventory with its sites and nodes in another order.

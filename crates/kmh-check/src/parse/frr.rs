@@ -190,7 +190,11 @@ impl<'a> FrrConf<'a> {
             | ["maximum-paths", ..]
             | [
                 "bgp",
-                "bestpath" | "deterministic-med" | "always-compare-med" | "graceful-restart-disable",
+                "as-path"
+                | "bestpath"
+                | "deterministic-med"
+                | "always-compare-med"
+                | "graceful-restart-disable",
                 ..,
             ]
             | ["no", "bgp", "ebgp-requires-policy"] => {

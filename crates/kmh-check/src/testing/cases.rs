@@ -66,6 +66,8 @@ pub(crate) const CASES: &[Case] = &[
     no("pki.complete", "rb", "`ipsec-router`", |f| f.pki.certificates.retain(|c| c.name != "rb/ipsec-router")),
     no("pki.complete", "cp", "2 certificates", |f| { let mut more = f.entry("cp/admin").clone(); more.name += "-2"; f.pki.certificates.push(more); }),
     no("pki.complete", "cluster", "0 keys of class `service-account`", |f| { f.pki.keys.remove(1); }),
+    no("pki.complete", "keys/bgp/b", "0 keys of class `bgp-password`", |f| f.pki.keys.retain(|key| key.name != "keys/bgp/b")),
+    warn("pki.complete", "keys/bgp/gone", "asks for no such key", |f| { let mut more = f.pki.keys.iter().find(|key| key.name == "keys/bgp/b").unwrap().clone(); more.secret = "keys/bgp/gone.key".into(); more.name = "keys/bgp/gone".into(); f.pki.keys.push(more); }),
     warn("pki.complete", "pi/kube-proxy", "asks for no such", |f| f.entry("pi/kube-proxy").machine = Some("gone".into())),
     no("pki.chain", "cp/apiserver", "must be a `cluster-ca`", |f| { f.entry("cp/apiserver").issuer = Some("ca/etcd".into()); f.reissue("cp/apiserver", |_| {}); }),
     no("pki.chain", "cp/apiserver", "did not sign it", |f| f.reissue_by("cp/apiserver", Some("ca/etcd"), |_| {})),
@@ -265,6 +267,9 @@ pub(crate) const CASES: &[Case] = &[
     no("bundle.ownership", "cp:/etc/kubernetes/pki/apiserver.key", "runs as `kube`", |f| f.edit("cp", API_UNIT, "[Service]", "[Service]\nUser=kube")),
 
     // Bundle: against the certificates.
+    no("bundle.secrets", "rb:/usr/local/etc/kmh/password", "`keys/bgp/a.key` is not for this machine", |f| { let other = f.file("ra", "/etc/frr/password").content.clone(); f.file("rb", "/usr/local/etc/kmh/password").content = other; }),
+    no("bundle.secrets", "pi:/etc/kubernetes/pki/kube-proxy.key", "`keys/bgp/b.key` is not for this machine", |f| { let other = f.file("rb", "/usr/local/etc/kmh/password").content.clone(); f.file("pi", "/etc/kubernetes/pki/kube-proxy.key").content = other; }),
+    no("bundle.modes", "cluster:/etc/kubernetes/cluster/bgp-passwords.yaml", "holds a secret of the store", |f| { let other = f.file("pi", "/etc/kubernetes/pki/kube-proxy.key").content.clone(); f.file("cluster", "/etc/kubernetes/cluster/bgp-passwords.yaml").content.extend(other); }),
     no("bundle.passwords", "ra", "no file of it holds `keys/bgp/a`", |f| f.remove("ra", "/etc/frr/password")),
     no("bundle.passwords", "cluster", "nodes of `b` sign their sessions", |f| { f.file("cluster", "/etc/kubernetes/cluster/bgp-passwords.yaml").content.remove(1); }),
     no("bundle.store", "kmh.bundle/v1", "`other`", |f| f.bundle.store = "other".into()),

@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::safe;
 use crate::shared::ClusterTarget;
 use crate::versions;
-use crate::view::node::proxy_mode;
+use crate::view::node::{AS_NUMBER, has_as_number, proxy_mode};
 use crate::view::{Slots, View};
 use crate::yaml;
 
@@ -167,6 +167,8 @@ struct Apply {
     rbac: &'static str,
     /// The manifest of passwords, and the name of what it makes, when an earlier one has to be taken back.
     no_passwords: Option<(&'static str, &'static str)>,
+    /// The annotation that nodes must not have, when their AS number is everybody's.
+    no_as_numbers: Option<&'static str>,
     /// haproxy's port on every loopback.
     port: u16,
     /// How `ssh` is to be called to get to the machine.
@@ -189,6 +191,7 @@ pub(crate) fn apply(t: &ClusterTarget<'_>) -> Result<View, Fault> {
         crds: versions::CRDS,
         rbac: RBAC,
         no_passwords: (!has_passwords(t)).then_some((PASSWORDS, SECRET)),
+        no_as_numbers: (!t.shared.network.nodes.iter().any(has_as_number)).then_some(AS_NUMBER),
         port: t.shared.api.local_port,
         login: login(t.host)?,
         authority: format!("{}.crt", safe::word(&pki.only(Class::ClusterCa)?.name)?),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use kmh_doc::inventory::{Component, TaintEffect};
+use kmh_doc::network::NodePlan;
 use kmh_doc::pki::Class;
 use kmh_model::Node;
 use serde::Serialize;
@@ -18,6 +19,40 @@ use crate::view::{Nothing, View};
 /// For templates without variables.
 pub(crate) fn nothing(_: &NodeTarget<'_>) -> Result<View, Fault> {
     Ok(View::of(Nothing {}))
+}
+
+/// The annotation in which Calico looks for a node's AS number; without it, it has the cluster's.
+pub(crate) const AS_NUMBER: &str = "projectcalico.org/ASNumber";
+
+/// Whether the plan gives a node an AS number of its own: in layouts B and D.
+pub(crate) fn has_as_number(plan: &NodePlan) -> bool {
+    plan.annotations.iter().any(|(key, _)| key == AS_NUMBER)
+}
+
+#[derive(Serialize)]
+struct AsNumber<'a> {
+    annotation: &'static str,
+    asn: u32,
+    name: &'a str,
+    port: u16,
+    ca: &'a str,
+    certificate: &'a str,
+    key: &'a str,
+}
+
+/// `as-number.sh`.
+pub(crate) fn as_number(t: &NodeTarget<'_>) -> Result<View, Fault> {
+    let (pki, name) = (&t.shared.pki, t.node.name.as_str());
+    let pair = pki.pair(Class::KubeletClient, name)?;
+    Ok(View::of(AsNumber {
+        annotation: AS_NUMBER,
+        asn: t.plan.asn.get(),
+        name,
+        port: t.shared.api.local_port,
+        ca: pki.authority(Class::ClusterCa, name)?,
+        certificate: pair.certificate,
+        key: pair.key,
+    }))
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,12 @@
 //! Speakers tell each other until nobody has anything new to say.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::classes::{Class, Classes, Origins, announces};
-use super::decide::{Candidate, Rank};
-use super::speak::{Attrs, Refusal, Rule, Source, announce, export, import, link};
+use super::decide::{Candidate, best, rank};
+use super::speak::{Attrs, Memo, Refusal, Rule, Source, announce, export, import, link};
 use crate::network::{Daemon, Link, Machine, Network, Side, Speaker};
 
 /// What is up in a scenario.
@@ -15,6 +16,8 @@ pub(crate) struct Ups {
     pub(crate) nodes: Vec<bool>,
     pub(crate) tunnels: Vec<bool>,
     pub(crate) sessions: Vec<bool>,
+    /// Sessions that ended because they brought too much.
+    pub(crate) ended: Arc<BTreeSet<u32>>,
     /// How many sessions with nodes each router has, IPv4 and IPv6.
     pub(crate) callers: Vec<[u32; 2]>,
 }
@@ -57,6 +60,10 @@ pub(crate) struct Edge {
     pub(crate) to: usize,
     /// The sender's end.
     pub(crate) end: usize,
+    /// What arrives, seen from the receiver.
+    pub(crate) source: Source,
+    /// Its place among the edges to the same receiver.
+    slot: usize,
     lane: Lane,
 }
 
@@ -87,8 +94,10 @@ impl Graph {
             for end in [0, 1] {
                 let (own, peer) = (session.ends[end].machine, session.ends[1 - end].machine);
                 let (Some(from), Some(to)) = (place(own), place(peer)) else { continue };
+                let Some(source) = Source::of(network, number, 1 - end) else { continue };
                 for lane in lanes(network, own, peer, number, v6) {
-                    graph.add(Edge { session: number, from, to, end, lane });
+                    let slot = graph.inn[to].len();
+                    graph.add(Edge { session: number, from, to, end, source, slot, lane });
                 }
             }
         }
@@ -147,6 +156,8 @@ impl Heard {
 #[derive(Clone, Debug)]
 pub(crate) struct Injection {
     pub(crate) session: u32,
+    /// Seen from the router.
+    pub(crate) source: Source,
     pub(crate) heard: Heard,
 }
 
@@ -163,21 +174,24 @@ pub(crate) enum Choice {
 /// A class at rest.
 #[derive(Clone, Debug)]
 pub(crate) struct Settled {
-    /// The node for which it was computed, when it stands for others as well.
+    /// The node for which it was computed, when it stands for others as well. It need not live itself.
     pub(crate) stand_in: Option<usize>,
     /// By router.
     pub(crate) injected: Arc<[Vec<Injection>]>,
-    /// By edge.
-    heard: Vec<Option<Heard>>,
+    /// By receiver, then by edge to it. Shared between scenarios where nothing changed.
+    heard: Vec<Arc<Vec<Option<Heard>>>>,
     /// By speaker: where from, and what.
     best: Vec<Option<(Choice, Attrs)>>,
+    /// By speaker: whether it heard of a MED. Where it did not, the decision is a plain order of all paths.
+    meds: Vec<bool>,
     /// Whether it never came to rest.
     pub(crate) restless: bool,
 }
 
 impl Settled {
-    pub(crate) fn heard(&self, edge: u32) -> Option<&Heard> {
-        self.heard.get(edge as usize)?.as_ref()
+    /// What arrived over an edge; while its session is down, that is what arrived last.
+    pub(crate) fn heard(&self, edge: &Edge) -> Option<&Heard> {
+        self.heard.get(edge.to)?.get(edge.slot)?.as_ref()
     }
 
     pub(crate) fn best(&self, speaker: usize) -> Option<&(Choice, Attrs)> {
@@ -205,37 +219,17 @@ pub(crate) fn own_attrs(speaker: &Speaker) -> Attrs {
         next_hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         local_pref: None,
         med: (speaker.daemon == Daemon::Frr).then_some(0),
-        originator: None,
-        clusters: Arc::from([]),
+        reflected: None,
     }
 }
 
 impl<'a> Stage<'a> {
-    /// Where a machine has a route from that arrived over a session.
-    pub(crate) fn source(self, number: u32, own: usize) -> Option<Source> {
-        let (session, sides) = self.network.session(number)?;
-        let peer = session.ends.get(1 - own)?;
-        let (external, client, keep) = match sides.get(own)? {
-            Side::Router(side) => (side.external, side.client, side.keep),
-            Side::Node(side) => (side.external, false, false),
-            Side::Missing => return None,
-        };
-        let id = self.network.speaker(peer.machine)?.id;
-        Some(Source { session: Some(number), external, client, keep, id, link: link(session) })
-    }
-
-    /// A route over a session, for the decision.
-    pub(crate) fn candidate<'h>(self, number: u32, own: usize, attrs: &'h Attrs) -> Option<Candidate<'h>> {
-        let source = self.source(number, own)?;
-        let peer = self.network.session(number)?.0.ends.get(1 - own)?;
-        Some(Candidate {
-            own: false,
-            attrs,
-            external: source.external,
-            id: source.id,
-            peer_asn: peer.asn,
-            peer_address: Some(peer.address),
-        })
+    /// Whether an injection is there. Of nodes that share their fate the sessions with one router do, too.
+    pub(crate) fn is_injected(self, class: &Class, router: usize, one: &Injection) -> bool {
+        match class.origins {
+            Origins::Nodes => self.ups.machine(Machine::Router(router)),
+            Origins::Same(_) => self.ups.session(one.session),
+        }
     }
 
     /// Everything usable that a speaker has.
@@ -245,31 +239,37 @@ impl<'a> Stage<'a> {
         settled: &'h Settled,
         speaker: usize,
         own: &'h Attrs,
-    ) -> Vec<(Choice, Candidate<'h>)> {
-        let mut all = Vec::new();
-        let Some(machine) = self.graph.speakers.get(speaker).copied() else { return all };
+    ) -> (Vec<Choice>, Vec<Candidate<'h>>)
+    where
+        'a: 'h,
+    {
+        let into = self.graph.into(speaker);
+        let injected = settled.injected(speaker);
+        let mut choices = Vec::with_capacity(into.len() + injected.len() + 1);
+        let mut candidates = Vec::with_capacity(into.len() + injected.len() + 1);
+        let Some(machine) = self.graph.speakers.get(speaker).copied() else { return (choices, candidates) };
         if self.originates(class, machine) {
-            let own = Candidate { own: true, attrs: own, external: false, id: 0, peer_asn: 0, peer_address: None };
-            all.push((Choice::Own, own));
+            choices.push(Choice::Own);
+            candidates.push(Candidate { source: &Source::OWN, attrs: own });
         }
-        for (place, one) in (0..).zip(settled.injected(speaker)) {
-            if one.heard.outcome.is_ok()
-                && self.ups.session(one.session)
-                && let Some(candidate) = self.candidate(one.session, 0, &one.heard.attrs)
-            {
-                all.push((Choice::Injected(place), candidate));
+        for (place, one) in (0..).zip(injected) {
+            if one.heard.outcome.is_ok() && self.is_injected(class, speaker, one) {
+                choices.push(Choice::Injected(place));
+                candidates.push(Candidate { source: &one.source, attrs: &one.heard.attrs });
             }
         }
-        for number in self.graph.into(speaker) {
-            if let (Some(edge), Some(heard)) = (self.graph.edges.get(*number as usize), settled.heard(*number))
-                && heard.outcome.is_ok()
+        for number in into {
+            if let (Some(edge), Some(heard)) = (
+                self.graph.edges.get(*number as usize),
+                self.graph.edges.get(*number as usize).and_then(|edge| settled.heard(edge)),
+            ) && heard.outcome.is_ok()
                 && self.ups.session(edge.session)
-                && let Some(candidate) = self.candidate(edge.session, 1 - edge.end, &heard.attrs)
             {
-                all.push((Choice::Edge(*number), candidate));
+                choices.push(Choice::Edge(*number));
+                candidates.push(Candidate { source: &edge.source, attrs: &heard.attrs });
             }
         }
-        all
+        (choices, candidates)
     }
 
     fn originates(self, class: &Class, machine: Machine) -> bool {
@@ -278,94 +278,84 @@ impl<'a> Stage<'a> {
                 (Origins::Same(machines), _) => machines.binary_search(&machine).is_ok(),
                 (Origins::Nodes, Machine::Router(_)) => false,
                 // Such nodes have classes of their own.
-                (Origins::Nodes, Machine::Node(_)) => {
-                    class.members.iter().any(|member| {
-                        self.classes.prefix(*member).is_some_and(|prefix| prefix.origin == Some(machine))
-                    })
-                }
+                (Origins::Nodes, Machine::Node(_)) => class.members.iter().any(|member| {
+                    self.classes.prefix(*member).is_some_and(|prefix| prefix.origin == Some(machine))
+                }),
             }
+    }
+
+    /// Whether anybody living announces a class.
+    fn is_announced(self, class: &Class) -> bool {
+        match &class.origins {
+            Origins::Same(machines) => machines.iter().any(|machine| self.ups.machine(*machine)),
+            Origins::Nodes => class.members.iter().any(|member| {
+                let origin = self.classes.prefix(*member).and_then(|prefix| prefix.origin);
+                origin.is_some_and(|origin| self.ups.machine(origin))
+            }),
+        }
     }
 
     fn choose(self, class: &Class, settled: &Settled, speaker: usize) -> Option<(Choice, Attrs)> {
         let own = own_attrs(self.network.speaker(*self.graph.speakers.get(speaker)?)?);
-        let (choices, candidates): (Vec<_>, Vec<_>) =
-            self.candidates(class, settled, speaker, &own).into_iter().unzip();
-        let best = Rank::best(&candidates)?;
+        let (choices, candidates) = self.candidates(class, settled, speaker, &own);
+        let best = best(&candidates)?;
         Some((*choices.get(best)?, candidates.get(best)?.attrs.clone()))
     }
 
     /// Where a speaker's route is from.
     pub(crate) fn source_of(self, settled: &Settled, speaker: usize, choice: Choice) -> Option<Source> {
         match choice {
-            Choice::Own => Some(Source {
-                session: None,
-                external: false,
-                client: false,
-                keep: false,
-                id: 0,
-                link: Link::Segment,
-            }),
-            Choice::Injected(place) => {
-                self.source(settled.injected(speaker).get(place as usize)?.session, 0)
-            }
-            Choice::Edge(number) => {
-                let edge = self.graph.edges.get(number as usize)?;
-                self.source(edge.session, 1 - edge.end)
-            }
+            Choice::Own => Some(Source::OWN),
+            Choice::Injected(place) => Some(settled.injected(speaker).get(place as usize)?.source),
+            Choice::Edge(number) => Some(self.graph.edges.get(number as usize)?.source),
         }
     }
 
     /// What arrives over an edge now.
-    fn tell(self, class: &Class, settled: &Settled, edge: &Edge) -> Option<Heard> {
-        if !self.ups.session(edge.session) {
-            return None;
-        }
+    fn tell(self, class: &Class, settled: &Settled, edge: &Edge, memo: &mut Memo) -> Option<Heard> {
         let machine = *self.graph.speakers.get(edge.from)?;
+        let own;
         let (source, attrs) = match edge.lane {
             Lane::Best => {
                 let (choice, attrs) = settled.best(edge.from)?;
-                (self.source_of(settled, edge.from, *choice)?, attrs.clone())
+                (self.source_of(settled, edge.from, *choice)?, attrs)
             }
             Lane::Only(None) => {
                 if !self.originates(class, machine) {
                     return None;
                 }
-                (self.source_of(settled, edge.from, Choice::Own)?, own_attrs(self.network.speaker(machine)?))
+                own = own_attrs(self.network.speaker(machine)?);
+                (Source::OWN, &own)
             }
             Lane::Only(Some(session)) => {
-                let number = self.graph.into(edge.from).iter().find(|number| {
-                    self.graph.edges.get(**number as usize).is_some_and(|edge| edge.session == session)
-                })?;
-                let heard = settled.heard(*number).filter(|heard| heard.outcome.is_ok())?;
+                let into = self.graph.into(edge.from).iter();
+                let mut into = into.filter_map(|number| self.graph.edges.get(*number as usize));
+                let into = into.find(|edge| edge.session == session)?;
+                let heard = settled.heard(into).filter(|heard| heard.outcome.is_ok())?;
                 if !self.ups.session(session) {
                     return None;
                 }
-                let into = self.graph.edges.get(*number as usize)?;
-                (self.source(session, 1 - into.end)?, heard.attrs.clone())
+                (into.source, &heard.attrs)
             }
         };
-        let over = link(self.network.session(edge.session)?.0);
-        let alone = self.ups.is_alone(machine, over, class.v6);
+        let alone = self.ups.is_alone(machine, link(self.network.session(edge.session)?.0), class.v6);
         let prefix = (class.net, &class.rules[..]);
         let blocks = self.classes.blocks_of(machine);
-        let sent = export(self.network, (edge.session, edge.end), &source, &attrs, prefix, (alone, blocks))?;
+        let sent = export(self.network, (edge.session, edge.end), &source, attrs, prefix, (alone, blocks), memo)?;
         Some(Heard::new(import(self.network, (edge.session, 1 - edge.end), sent, prefix)))
     }
 
     /// What nodes that hand nothing on announce, by router.
     fn inject(self, class: &Class) -> (Option<usize>, Arc<[Vec<Injection>]>) {
         let mut all = vec![Vec::new(); self.network.routers.len()];
-        let alive = |machine: &Machine| self.ups.machine(*machine);
         let mut stand_in = None;
         let origins: Vec<Machine> = match &class.origins {
-            Origins::Same(machines) => machines.iter().copied().filter(alive).collect(),
+            Origins::Same(machines) => machines.iter().copied().filter(|one| self.ups.machine(*one)).collect(),
             Origins::Nodes => {
-                let members = class.members.iter().filter_map(|member| self.classes.prefix(*member)?.origin);
-                let first: Option<Machine> = members.into_iter().find(alive);
-                stand_in = first.and_then(|machine| match machine {
-                    Machine::Node(node) => Some(node),
-                    Machine::Router(_) => None,
-                });
+                let first = class.members.first().and_then(|member| self.classes.prefix(*member)?.origin);
+                if let Some(Machine::Node(node)) = first {
+                    stand_in = Some(node);
+                }
                 first.into_iter().collect()
             }
         };
@@ -378,59 +368,116 @@ impl<'a> Stage<'a> {
                 let Some((session, [_, Side::Node(side)])) = self.network.session(*number) else { continue };
                 let [Machine::Router(router), _] = session.ends.map(|end| end.machine) else { continue };
                 let blocks = self.classes.blocks_of(machine);
-                if !self.ups.session(*number) || !announces(self.network, *number, blocks, class.net) {
+                if session.fault.is_some()
+                    || self.ups.ended.contains(number)
+                    || !announces(self.network, *number, blocks, class.net)
+                {
                     continue;
                 }
                 let sent = announce(*side, &session.ends[1]);
                 let heard = Heard::new(import(self.network, (*number, 0), sent, (class.net, &class.rules)));
-                if let Some(own) = all.get_mut(router) {
-                    own.push(Injection { session: *number, heard });
+                if let (Some(own), Some(source)) = (all.get_mut(router), Source::of(self.network, *number, 0)) {
+                    own.push(Injection { session: *number, source, heard });
                 }
             }
         }
         (stand_in, all.into())
     }
+
+    /// Whether what a speaker hears over an edge now cannot change its mind.
+    fn is_idle(self, settled: &Settled, edge: &Edge, number: u32, now: Option<&Heard>) -> bool {
+        let Some((choice, attrs)) = settled.best(edge.to) else {
+            return now.is_none_or(|heard| heard.outcome.is_err());
+        };
+        if settled.meds.get(edge.to).copied().unwrap_or(true) || *choice == Choice::Edge(number) {
+            return false;
+        }
+        let Some(now) = now.filter(|heard| heard.outcome.is_ok()) else { return true };
+        let Some(source) = self.source_of(settled, edge.to, *choice) else { return false };
+        let (best, now) = (Candidate { source: &source, attrs }, Candidate { source: &edge.source, attrs: &now.attrs });
+        rank(&best, &now).0.is_lt()
+    }
 }
 
-/// Lets a class come to rest: from nothing, or from where it rested before some sessions ended.
-pub(crate) fn settle(stage: Stage<'_>, class: &Class, before: Option<&Arc<Settled>>) -> Arc<Settled> {
+/// Lets a class come to rest from nothing.
+pub(crate) fn settle(stage: Stage<'_>, class: &Class) -> Arc<Settled> {
+    let count = stage.graph.speakers.len();
+    let (stand_in, injected) = stage.inject(class);
+    let mut settled = Settled {
+        stand_in,
+        injected,
+        heard: stage.graph.inn.iter().map(|into| Arc::new(vec![None; into.len()])).collect(),
+        best: vec![None; count],
+        meds: vec![false; count],
+        restless: false,
+    };
+    if stage.is_announced(class) {
+        for (speaker, meds) in settled.meds.iter_mut().enumerate() {
+            let injected = settled.injected.get(speaker).into_iter().flatten();
+            *meds = injected.into_iter().any(|one| has_med(&one.heard));
+        }
+        run(stage, class, &mut settled, (0..count).collect());
+    }
+    Arc::new(settled)
+}
+
+/// Lets a class come to rest again after some sessions ended: those of the speakers in `lost`.
+pub(crate) fn resettle(stage: Stage<'_>, class: &Class, before: &Arc<Settled>, lost: &[usize]) -> Arc<Settled> {
+    let lives = |speaker: &usize| stage.graph.speakers.get(*speaker).is_some_and(|one| stage.ups.machine(*one));
+    let changed: VecDeque<usize> =
+        lost.iter().copied().filter(lives).filter(|speaker| has_lost(stage, class, before, *speaker)).collect();
+    if changed.is_empty() || !stage.is_announced(class) {
+        return Arc::clone(before);
+    }
+    // Many that lost their best at once would offer each other their second best first, then their third: BGP's hunt for
+    // paths, which ends where a start from nothing ends at once.
+    if changed.len() * 4 > stage.graph.speakers.len() + 8 {
+        return settle(stage, class);
+    }
+    let mut settled = Settled::clone(before);
+    run(stage, class, &mut settled, changed);
+    Arc::new(settled)
+}
+
+/// Whether a speaker's best route went with the sessions that it lost.
+fn has_lost(stage: Stage<'_>, class: &Class, before: &Settled, speaker: usize) -> bool {
+    let Some(machine) = stage.graph.speakers.get(speaker) else { return false };
+    if matches!(machine, Machine::Node(_)) {
+        return true;
+    }
+    if before.meds.get(speaker).copied().unwrap_or(true) {
+        return stage.choose(class, before, speaker).as_ref() != before.best(speaker);
+    }
+    match before.best(speaker) {
+        None => false,
+        Some((Choice::Own, _)) => !stage.ups.machine(*machine),
+        Some((Choice::Injected(place), _)) => before
+            .injected(speaker)
+            .get(*place as usize)
+            .is_none_or(|one| !stage.is_injected(class, speaker, one)),
+        Some((Choice::Edge(number), _)) => {
+            stage.graph.edges.get(*number as usize).is_none_or(|edge| !stage.ups.session(edge.session))
+        }
+    }
+}
+
+fn has_med(heard: &Heard) -> bool {
+    heard.attrs.med.unwrap_or(0) != 0
+}
+
+fn run(stage: Stage<'_>, class: &Class, settled: &mut Settled, mut queue: VecDeque<usize>) {
     let count = stage.graph.speakers.len();
     let mut dirty = vec![false; count];
-    let mut settled = match before {
-        Some(before) => {
-            let mut any = false;
-            for (speaker, dirty) in dirty.iter_mut().enumerate() {
-                *dirty = has_lost(stage, class, before, speaker);
-                any |= *dirty;
-            }
-            if !any {
-                return Arc::clone(before);
-            }
-            Settled::clone(before)
-        }
-        None => {
-            let (stand_in, injected) = stage.inject(class);
-            dirty.fill(true);
-            let heard = vec![None; stage.graph.edges.len()];
-            Settled { stand_in, injected, heard, best: vec![None; count], restless: false }
-        }
-    };
-    if before.is_some() {
-        // What ended sessions brought is gone.
-        for (heard, edge) in settled.heard.iter_mut().zip(&stage.graph.edges) {
-            if heard.is_some() && !stage.ups.session(edge.session) {
-                *heard = None;
-            }
-        }
+    for speaker in &queue {
+        dirty[*speaker] = true;
     }
     // Far more than any network that comes to rest needs.
     let mut left = 64 * count + 1024;
-    let mut queue: std::collections::VecDeque<usize> = (0..count).filter(|speaker| dirty[*speaker]).collect();
     while let Some(speaker) = queue.pop_front() {
         dirty[speaker] = false;
-        let best = stage.choose(class, &settled, speaker);
-        let learned_all = matches!(stage.graph.speakers.get(speaker), Some(Machine::Node(_)));
-        if settled.best[speaker] == best && !learned_all {
+        let best = stage.choose(class, settled, speaker);
+        let sends_all = matches!(stage.graph.speakers.get(speaker), Some(Machine::Node(_)));
+        if settled.best[speaker] == best && !sends_all {
             continue;
         }
         settled.best[speaker] = best;
@@ -439,33 +486,24 @@ pub(crate) fn settle(stage: Stage<'_>, class: &Class, before: Option<&Arc<Settle
             break;
         }
         left -= 1;
+        let mut memo = Memo::default();
         for number in stage.graph.out.get(speaker).into_iter().flatten() {
-            let Some(edge) = stage.graph.edges.get(*number as usize) else { continue };
-            let now = stage.tell(class, &settled, edge);
-            let Some(slot) = settled.heard.get_mut(*number as usize) else { continue };
-            if *slot != now {
+            let edge = stage.graph.edges.get(*number as usize);
+            // What came over a session that ended is not looked at.
+            let Some(edge) = edge.filter(|edge| stage.ups.session(edge.session)) else { continue };
+            let now = stage.tell(class, settled, edge, &mut memo);
+            if settled.heard(edge) == now.as_ref() {
+                continue;
+            }
+            settled.meds[edge.to] |= now.as_ref().is_some_and(has_med);
+            let idle = stage.is_idle(settled, edge, *number, now.as_ref());
+            if let Some(slot) = settled.heard.get_mut(edge.to).and_then(|all| Arc::make_mut(all).get_mut(edge.slot)) {
                 *slot = now;
-                if !std::mem::replace(&mut dirty[edge.to], true) {
-                    queue.push_back(edge.to);
-                }
+            }
+            let sends_all = matches!(stage.graph.speakers.get(edge.to), Some(Machine::Node(_)));
+            if (!idle || sends_all) && !std::mem::replace(&mut dirty[edge.to], true) {
+                queue.push_back(edge.to);
             }
         }
     }
-    Arc::new(settled)
-}
-
-/// Whether a speaker must decide anew because sessions ended.
-fn has_lost(stage: Stage<'_>, class: &Class, before: &Settled, speaker: usize) -> bool {
-    let Some(machine) = stage.graph.speakers.get(speaker) else { return false };
-    let edges = stage.graph.into(speaker).iter().filter_map(|number| {
-        Some((stage.graph.edges.get(*number as usize)?.session, before.heard(*number)?))
-    });
-    let injected = before.injected(speaker).iter().map(|one| (one.session, &one.heard));
-    let mut lost = edges.chain(injected).filter(|(session, heard)| heard.outcome.is_ok() && !stage.ups.session(*session));
-    if matches!(machine, Machine::Node(_)) {
-        return lost.next().is_some() || !stage.ups.machine(*machine);
-    }
-    let has_own = matches!(before.best(speaker), Some((Choice::Own, _)));
-    (lost.next().is_some() || (has_own && !stage.ups.machine(*machine)))
-        && stage.choose(class, before, speaker).as_ref() != before.best(speaker)
 }

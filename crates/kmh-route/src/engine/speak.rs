@@ -68,6 +68,7 @@ impl Memo {
 pub(crate) struct Source {
     /// The session; none for the speaker's own.
     pub(crate) session: Option<u32>,
+    /// Whether an eBGP peer sent it.
     pub(crate) external: bool,
     /// Whether the peer is a client of the speaker's (RFC 4456).
     pub(crate) client: bool,
@@ -75,7 +76,51 @@ pub(crate) struct Source {
     pub(crate) keep: bool,
     /// The peer's router id.
     pub(crate) id: u32,
+    /// The peer's AS number.
+    pub(crate) asn: u32,
+    /// The peer's address.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) link: Link,
+}
+
+impl Source {
+    /// The speaker itself.
+    pub(crate) const OWN: Self = Self {
+        session: None,
+        external: false,
+        client: false,
+        keep: false,
+        id: 0,
+        asn: 0,
+        address: None,
+        link: Link::Segment,
+    };
+
+    /// A session, seen from one end.
+    pub(crate) fn of(network: &Network<'_>, number: u32, own: usize) -> Option<Self> {
+        let (session, sides) = network.session(number)?;
+        let peer = session.ends.get(1 - own)?;
+        let (external, client, keep) = match sides.get(own)? {
+            Side::Router(side) => (side.external, side.client, side.keep),
+            Side::Node(side) => (side.external, false, false),
+            Side::Missing => return None,
+        };
+        Some(Self {
+            session: Some(number),
+            external,
+            client,
+            keep,
+            id: network.speaker(peer.machine)?.id,
+            asn: peer.asn,
+            address: Some(peer.address),
+            link: link(session),
+        })
+    }
+
+    /// Whether it is the speaker itself.
+    pub(crate) fn is_own(&self) -> bool {
+        self.session.is_none()
+    }
 }
 
 /// Why a route was not taken.
@@ -171,7 +216,7 @@ fn frr(
     (prefix, alone): (&[u32], bool),
     memo: &mut Memo,
 ) -> Option<Attrs> {
-    let own = source.session.is_none();
+    let own = source.is_own();
     let reflected = !own && !source.external && !side.external;
     if reflected && !reflects(source, side.client) {
         return None;
@@ -244,7 +289,7 @@ fn bird(
     if source.session == Some(number) {
         return None;
     }
-    let own = source.session.is_none();
+    let own = source.is_own();
     let reflected = !own && !source.external && !side.external;
     if reflected && !reflects(source, side.client) {
         return None;
@@ -290,7 +335,7 @@ fn calico(
     attrs: &Attrs,
     (net, blocks): (IpNet, &[IpNet]),
 ) -> Option<Attrs> {
-    let learned = source.session.is_some();
+    let learned = !source.is_own();
     if source.session == Some(number) || (learned && !source.external && !side.external) {
         return None;
     }

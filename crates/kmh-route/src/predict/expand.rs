@@ -7,18 +7,31 @@ use kmh_doc::Cidr;
 
 use super::Prediction;
 use crate::engine::{
-    Attrs, Candidate, Choice, Class, Heard, Prefix, Rank, Refusal, Settled, Source, export, import, link, merges,
-    own_attrs, rank,
+    Attrs, Candidate, Choice, Class, Heard, Memo, Origins, Prefix, Reflected, Refusal, Settled, Source, best, export,
+    import, link, merges, own_attrs, rank,
 };
 use crate::network::{Daemon, Machine, Network, Side, Speaker};
 use crate::table::{Installed, Path, Route, Step, Table, Verdict};
 
 /// A route as it arrived at a machine.
 struct Arrival {
-    session: u32,
-    /// The machine's end.
-    end: usize,
+    source: Source,
     heard: Heard,
+}
+
+/// What was decided about a prefix.
+struct Decided {
+    /// Of each arrival.
+    verdicts: Vec<Verdict>,
+    installed: Option<Installed>,
+}
+
+/// The next hop of a prefix, when another node was computed in its origin's place.
+fn swapped(network: &Network<'_>, settled: &Settled, prefix: &Prefix, next_hop: IpAddr) -> IpAddr {
+    let (Some(from), Some(Machine::Node(to))) = (settled.stand_in, prefix.origin) else { return next_hop };
+    let (Some(from), Some(to)) = (network.nodes.get(from), network.nodes.get(to)) else { return next_hop };
+    let place = from.addresses.iter().position(|address| *address == next_hop);
+    place.and_then(|place| same_family(from, to, place)).unwrap_or(next_hop)
 }
 
 /// The sender of a class's routes, when it stands for another node.
@@ -42,15 +55,18 @@ impl Swap<'_> {
         if from.asn != to.asn && attrs.path.contains(&from.asn) {
             attrs.path = attrs.path.iter().map(|asn| if *asn == from.asn { to.asn } else { *asn }).collect();
         }
-        if attrs.originator == Some(from.id) {
-            attrs.originator = Some(to.id);
+        if let Some(reflected) = &attrs.reflected
+            && reflected.originator == from.id
+        {
+            attrs.reflected = Some(Arc::new(Reflected { originator: to.id, ..Reflected::clone(reflected) }));
         }
         attrs
     }
 
     /// The other node's session with the same router.
-    fn session(&self, number: u32) -> u32 {
-        let Some((session, _)) = self.network.session(number) else { return number };
+    fn source(&self, source: &Source) -> Source {
+        let Some(number) = source.session else { return *source };
+        let Some((session, _)) = self.network.session(number) else { return *source };
         let router = session.ends[0];
         let others = self.network.sessions_of(Machine::Node(self.to)).iter().copied();
         let mut others = others.filter(|other| {
@@ -58,7 +74,7 @@ impl Swap<'_> {
                 other.ends[0].machine == router.machine && other.ends[0].address == router.address
             })
         });
-        others.next().unwrap_or(number)
+        others.next().and_then(|other| Source::of(self.network, other, 0)).unwrap_or(*source)
     }
 }
 
@@ -100,19 +116,57 @@ impl Prediction<'_> {
         match machine {
             Machine::Node(node) => self.classes.of_node.get(node).is_some_and(|own| own.binary_search(&number).is_ok()),
             Machine::Router(_) => match &class.origins {
-                crate::engine::Origins::Same(machines) => machines.binary_search(&machine).is_ok(),
-                crate::engine::Origins::Nodes => false,
+                Origins::Same(machines) => machines.binary_search(&machine).is_ok(),
+                Origins::Nodes => false,
             },
         }
     }
 
     /// What a machine's kernel does with a prefix.
     pub(crate) fn installed(&self, machine: Machine, number: u32) -> Option<Installed> {
-        let (_, class) = self.classes.with_class(number)?;
+        let (prefix, class) = self.classes.with_class(number)?;
+        if !self.is_alive(machine) {
+            return None;
+        }
         if self.is_own(machine, number, class) {
             return Some(Installed::Own);
         }
-        self.route_of(machine, number)?.installed
+        if !self.is_announced(prefix, class) {
+            return None;
+        }
+        let settled = self.settled.get(prefix.class as usize)?;
+        let speaker = self.network.speaker(machine)?;
+        if let (Machine::Router(router), false) = (machine, speaker.multipath) {
+            let (_, attrs) = settled.best(router)?;
+            return self.kernel(speaker, prefix, vec![swapped(self.network, settled, prefix, attrs.next_hop)]);
+        }
+        if let Machine::Router(router) = machine {
+            let own = own_attrs(speaker);
+            let (choice, attrs) = settled.best(router)?;
+            let stage = self.stage(class);
+            let source = stage.source_of(settled, router, *choice)?;
+            let best = Candidate { source: &source, attrs };
+            let (_, all) = stage.candidates(class, settled, router, &own);
+            let frr = speaker.daemon == Daemon::Frr;
+            let beside = all.iter().filter(|other| merges(frr, &best, other)).map(|other| other.attrs.next_hop);
+            let gates = beside.chain([attrs.next_hop]);
+            return self.kernel(speaker, prefix, gates.map(|gate| swapped(self.network, settled, prefix, gate)).collect());
+        }
+        let arrivals = Told::new(self, machine, class, settled).arrivals(prefix);
+        self.decide(machine, speaker, prefix, false, &arrivals).installed
+    }
+
+    /// What the kernel gets, when a route of BGP's won.
+    fn kernel(&self, speaker: &Speaker, prefix: &Prefix, mut gates: Vec<IpAddr>) -> Option<Installed> {
+        gates.sort_unstable();
+        gates.dedup();
+        if speaker.connected.iter().any(|(net, _)| *net == prefix.net) {
+            Some(Installed::Own)
+        } else if gates.is_empty() || (speaker.daemon == Daemon::Calico && self.network.calico.is_service(prefix.net)) {
+            None
+        } else {
+            Some(Installed::Via(gates))
+        }
     }
 
     /// All that a machine knows about a prefix.
@@ -128,80 +182,77 @@ impl Prediction<'_> {
     }
 
     fn one_route(&self, machine: Machine, prefix: &Prefix, own: bool, arrivals: &[Arrival]) -> Route {
-        let class = self.classes.list.get(prefix.class as usize);
-        let speaker = self.network.speaker(machine);
-        let (Some(class), Some(speaker)) = (class, speaker) else {
-            return Route { prefix: Cidr::new(prefix.net), paths: Vec::new(), installed: None };
-        };
-        let stage = self.stage(class);
+        let nothing = || Route { prefix: Cidr::new(prefix.net), paths: Vec::new(), installed: None };
+        let Some(speaker) = self.network.speaker(machine) else { return nothing() };
+        let decided = self.decide(machine, speaker, prefix, own, arrivals);
+        let mut paths: Vec<Path> = Vec::with_capacity(arrivals.len() + 1);
+        if own {
+            paths.push(own_path(&own_attrs(speaker)));
+        }
+        paths.extend(arrivals.iter().zip(decided.verdicts).map(|(arrival, verdict)| self.path(arrival, verdict)));
+        paths.sort_by(|a, b| {
+            let key = |path: &'_ Path| (class_of(path.verdict), path.peer_address);
+            key(a).cmp(&key(b)).then_with(|| a.from.cmp(&b.from)).then_with(|| a.as_path.cmp(&b.as_path))
+        });
+        Route { prefix: Cidr::new(prefix.net), paths, installed: decided.installed }
+    }
+
+    /// What becomes of each arrival, and of the packets.
+    fn decide(
+        &self,
+        machine: Machine,
+        speaker: &Speaker,
+        prefix: &Prefix,
+        own: bool,
+        arrivals: &[Arrival],
+    ) -> Decided {
         let own_attrs = own_attrs(speaker);
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
         let mut places: Vec<Option<usize>> = Vec::new();
         if own {
-            let one =
-                Candidate { own: true, attrs: &own_attrs, external: false, id: 0, peer_asn: 0, peer_address: None };
-            candidates.push(one);
+            candidates.push(Candidate { source: &Source::OWN, attrs: &own_attrs });
             places.push(None);
         }
         for (place, arrival) in arrivals.iter().enumerate().filter(|(_, arrival)| arrival.heard.outcome.is_ok()) {
-            if let Some(candidate) = stage.candidate(arrival.session, arrival.end, &arrival.heard.attrs) {
-                candidates.push(candidate);
-                places.push(Some(place));
-            }
+            candidates.push(Candidate { source: &arrival.source, attrs: &arrival.heard.attrs });
+            places.push(Some(place));
         }
-        let best = Rank::best(&candidates);
-        let frr = speaker.daemon == Daemon::Frr;
-        let verdict = |place: usize| match (best, candidates.get(place)) {
-            (Some(best), _) if best == place => Verdict::Best,
-            (Some(best), Some(other)) => match candidates.get(best) {
-                Some(best) if speaker.multipath && merges(frr, best, other) => Verdict::Equal,
-                Some(best) => match rank(best, other) {
-                    (order, step) if order.is_le() => Verdict::Lost(step),
-                    // Better than the winner, but not of its neighbouring AS.
-                    _ => Verdict::Lost(Step::Med),
-                },
-                None => Verdict::Refused,
-            },
-            _ => Verdict::Refused,
+        let mut verdicts = vec![Verdict::Refused; arrivals.len()];
+        let winner = best(&candidates);
+        let Some((place, best)) = winner.and_then(|place| Some((place, candidates.get(place)?))) else {
+            return Decided { verdicts, installed: None };
         };
-        let mut paths = Vec::new();
+        let frr = speaker.daemon == Daemon::Frr;
         let mut gates = Vec::new();
-        for (number, place) in places.iter().enumerate() {
-            let verdict = verdict(number);
-            let arrival = place.and_then(|place| arrivals.get(place));
-            if let (Some(arrival), Verdict::Best | Verdict::Equal) = (arrival, verdict) {
+        for ((number, other), at) in candidates.iter().enumerate().zip(&places) {
+            let verdict = if number == place {
+                Verdict::Best
+            } else if speaker.multipath && merges(frr, best, other) {
+                Verdict::Equal
+            } else {
+                match rank(best, other) {
+                    (order, step) if order.is_le() => Verdict::Lost(step),
+                    // Better than the winner, and worse than another one of its own neighbouring AS.
+                    _ => Verdict::Lost(Step::Med),
+                }
+            };
+            let Some(at) = *at else { continue };
+            if let (Verdict::Best | Verdict::Equal, Some(arrival)) = (verdict, arrivals.get(at)) {
                 gates.extend(self.gate(machine, speaker, arrival));
             }
-            paths.push(match arrival {
-                Some(arrival) => self.path(arrival, verdict),
-                None => own_path(&own_attrs),
-            });
+            if let Some(slot) = verdicts.get_mut(at) {
+                *slot = verdict;
+            }
         }
-        let refused = arrivals.iter().filter(|arrival| arrival.heard.outcome.is_err());
-        paths.extend(refused.map(|arrival| self.path(arrival, Verdict::Refused)));
-        paths.sort_by(|a, b| {
-            let key = |path: &Path| (class_of(path.verdict), path.from.clone(), path.peer_address);
-            key(a).cmp(&key(b))
-        });
-        gates.sort_unstable();
-        gates.dedup();
-        let connected = speaker.connected.iter().any(|(net, _)| *net == prefix.net);
-        let installed = match best.and_then(|best| places.get(best)) {
-            Some(None) => Some(Installed::Own),
-            Some(Some(_)) if connected => Some(Installed::Own),
-            Some(Some(_)) if speaker.daemon == Daemon::Calico && self.network.calico.is_service(prefix.net) => None,
-            Some(Some(_)) if gates.is_empty() => None,
-            Some(Some(_)) => Some(Installed::Via(gates)),
-            None => None,
-        };
-        Route { prefix: Cidr::new(prefix.net), paths, installed }
+        let installed = if best.source.is_own() { Some(Installed::Own) } else { self.kernel(speaker, prefix, gates) };
+        Decided { verdicts, installed }
     }
 
     /// Where the kernel sends packets for a route: its next hop, or what leads there.
     fn gate(&self, machine: Machine, speaker: &Speaker, arrival: &Arrival) -> Option<IpAddr> {
         let next_hop = arrival.heard.attrs.next_hop;
         let Machine::Node(node) = machine else { return Some(next_hop) };
-        let (session, sides) = self.network.session(arrival.session)?;
+        let (session, sides) = self.network.session(arrival.source.session?)?;
         let router = session.ends.first()?;
         if let Side::Router(side) = &sides[0]
             && self.network.speaker(router.machine).is_some_and(|router| router.daemon == Daemon::Frr)
@@ -221,7 +272,10 @@ impl Prediction<'_> {
     }
 
     fn path(&self, arrival: &Arrival, verdict: Verdict) -> Path {
-        let peer = self.network.session(arrival.session).map(|(session, _)| session.ends[1 - arrival.end]);
+        let session = arrival.source.session.and_then(|number| self.network.session(number));
+        let peer = session.and_then(|(session, _)| {
+            session.ends.iter().find(|end| Some(end.address) == arrival.source.address)
+        });
         let attrs = &arrival.heard.attrs;
         Path {
             from: peer.map(|peer| self.network.name(peer.machine).to_owned()),
@@ -291,7 +345,9 @@ impl<'a> Told<'a> {
             Machine::Router(router) => {
                 let graph = prediction.stage(class).graph;
                 told.any = !settled.injected(router).is_empty()
-                    || graph.into(router).iter().any(|edge| settled.heard(*edge).is_some());
+                    || graph.into(router).iter().any(|edge| {
+                        graph.edges.get(*edge as usize).is_some_and(|edge| settled.heard(edge).is_some())
+                    });
             }
             Machine::Node(_) => {
                 for number in prediction.network.sessions_of(machine) {
@@ -325,7 +381,7 @@ impl<'a> Told<'a> {
             source.session = Some(if back { number } else { u32::MAX });
         }
         let alone = prediction.ups.is_alone(session.ends[0].machine, link(session), class.v6);
-        export(prediction.network, (number, 0), &source, attrs, (class.net, &class.rules), (alone, &[]))
+        export(prediction.network, (number, 0), &source, attrs, (class.net, &class.rules), (alone, &[]), &mut Memo::default())
     }
 
     /// What arrives of one prefix.
@@ -346,10 +402,9 @@ impl<'a> Told<'a> {
                     Some((*session, attrs((if back { own } else { others }).as_ref()?)))
                 });
                 let network = self.prediction.network;
-                sent.map(|(session, sent)| Arrival {
-                    session,
-                    end: 1,
-                    heard: Heard::new(import(network, (session, 1), sent, prefix)),
+                sent.filter_map(|(session, sent)| {
+                    let source = Source::of(network, session, 1)?;
+                    Some(Arrival { source, heard: Heard::new(import(network, (session, 1), sent, prefix)) })
                 })
                 .collect()
             }
@@ -361,22 +416,19 @@ impl<'a> Told<'a> {
             attrs: swap.map_or_else(|| heard.attrs.clone(), |swap| swap.attrs(&heard.attrs)),
             outcome: heard.outcome,
         };
-        let ups = &self.prediction.ups;
-        let injected = self.settled.injected(router).iter().filter(|one| ups.session(one.session));
+        let stage = self.prediction.stage(self.class);
+        let injected = self.settled.injected(router).iter();
+        let injected = injected.filter(|one| stage.is_injected(self.class, router, one));
         let mut all: Vec<Arrival> = injected
             .map(|one| Arrival {
-                session: swap.map_or(one.session, |swap| swap.session(one.session)),
-                end: 0,
+                source: swap.map_or(one.source, |swap| swap.source(&one.source)),
                 heard: heard(&one.heard),
             })
             .collect();
-        let graph = self.prediction.stage(self.class).graph;
-        for number in graph.into(router) {
-            let (Some(edge), Some(one)) = (graph.edges.get(*number as usize), self.settled.heard(*number)) else {
-                continue;
-            };
-            if ups.session(edge.session) {
-                all.push(Arrival { session: edge.session, end: 1 - edge.end, heard: heard(one) });
+        for number in stage.graph.into(router) {
+            let edge = stage.graph.edges.get(*number as usize).filter(|edge| stage.ups.session(edge.session));
+            if let Some((edge, one)) = edge.and_then(|edge| Some((edge, self.settled.heard(edge)?))) {
+                all.push(Arrival { source: edge.source, heard: heard(one) });
             }
         }
         all

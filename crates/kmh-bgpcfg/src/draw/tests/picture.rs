@@ -1,11 +1,11 @@
 //! SVG.
 
 use super::*;
-use crate::draw::canvas::Canvas;
+use crate::draw::canvas::{Anchor, Canvas};
 use crate::draw::curve::curves;
 use crate::draw::geometry::Rect;
 use crate::draw::layout::Layout;
-use crate::draw::scene::Scene;
+use crate::draw::scene::{Machine, Scene};
 use crate::draw::svg::paint;
 
 fn painted(spec: &NetworkSpec, options: &Options<'_>) -> Canvas {
@@ -114,6 +114,41 @@ fn no_tunnel_crosses_a_card() {
                 // It leaves its own card by the nearest border.
                 let deep = own && card.rect.grown(-14.0).holds(curve.at(0.5));
                 assert!(!deep, "{} stays in {}", link.plan.name, scene.sites[card.site].name);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_session_crosses_a_box_or_a_text() {
+    for shape in shapes().filter(|shape| shape.sites < 25) {
+        let spec = network(Shape { nodes: 9, ..shape }, "s");
+        let options = Options { path: path(&["s00-n0", "s00-n1"]), ..Options::default() };
+        let scene = Scene::new(&spec, &options);
+        for card in Layout::new(&scene).cards {
+            let words = card.words.iter().map(|words| {
+                let wide = words.face.width(&words.text);
+                let left = if words.anchor == Anchor::End { words.at.x - wide } else { words.at.x };
+                Rect::new(left, words.at.y - 6.0, wide, 12.0)
+            });
+            let boxes =
+                card.pills.iter().map(|pill| pill.rect).chain(card.plates.iter().map(|plate| plate.rect));
+            let all: Vec<Rect> = boxes.chain(words).collect();
+            let own = scene.sessions.iter().map(|peering| (Machine::Router(peering.router), peering.peer));
+            let ends =
+                own.chain([(Machine::Node(0), Machine::Node(1)), (Machine::Node(0), Machine::Node(8))]);
+            let ways: Vec<_> = ends.filter_map(|(from, to)| card.way(from, to)).collect();
+            assert!(ways.len() >= 9 * shape.routers, "{} sites", shape.sites);
+            for (a, b) in ways.iter().flat_map(|way| way.iter().zip(&way[1..])) {
+                assert!(a.x == b.x || a.y == b.y, "{a:?} {b:?} is aslant");
+                let part = Rect::new(a.x.min(b.x), a.y.min(b.y), (a.x - b.x).abs(), (a.y - b.y).abs());
+                let met = all.iter().find(|rect| part.meets(rect));
+                assert!(met.is_none(), "{part:?} meets {met:?}, {} sites, {:?}", shape.sites, card.side);
+                assert!(
+                    part.x > card.rect.x && part.right() < card.rect.right(),
+                    "{part:?} leaves {:?}",
+                    card.rect
+                );
             }
         }
     }
