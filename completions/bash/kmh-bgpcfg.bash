@@ -16,6 +16,9 @@ _kmh__bgpcfg() {
             ",$1")
                 cmd="kmh__bgpcfg"
                 ;;
+            kmh__bgpcfg,draw)
+                cmd="kmh__bgpcfg__subcmd__draw"
+                ;;
             kmh__bgpcfg,help)
                 cmd="kmh__bgpcfg__subcmd__help"
                 ;;
@@ -30,6 +33,9 @@ _kmh__bgpcfg() {
                 ;;
             kmh__bgpcfg,why)
                 cmd="kmh__bgpcfg__subcmd__why"
+                ;;
+            kmh__bgpcfg__subcmd__help,draw)
+                cmd="kmh__bgpcfg__subcmd__help__subcmd__draw"
                 ;;
             kmh__bgpcfg__subcmd__help,help)
                 cmd="kmh__bgpcfg__subcmd__help__subcmd__help"
@@ -53,7 +59,7 @@ _kmh__bgpcfg() {
 
     case "${cmd}" in
         kmh__bgpcfg)
-            opts="-i -o -q -v -h -V --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version plan predict what-if why help"
+            opts="-i -o -q -v -h -V --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version plan predict what-if why draw help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,9 +104,89 @@ _kmh__bgpcfg() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kmh__bgpcfg__subcmd__help)
-            opts="plan predict what-if why help"
+        kmh__bgpcfg__subcmd__draw)
+            opts="-i -o -q -v -h --nodes --path --down --service --services --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --nodes)
+                    COMPREPLY=($(compgen -W "auto each count" -- "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --down)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --services)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__bgpcfg__subcmd__help)
+            opts="plan predict what-if why draw help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__bgpcfg__subcmd__help__subcmd__draw)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -184,6 +184,9 @@ impl Netns {
         run(Command::new("/usr/sbin/bird").args(["-p", "-c", &at("bird.conf")]));
         let args = ["-f", "-c", &at("bird.conf"), "-s", &at("bird.ctl"), "-P", &at("bird.pid")];
         self.spawn(space, "bird", &dir.join("log"), "/usr/sbin/bird", &args);
+        let socket = dir.join("bird.ctl");
+        let ready = || if socket.exists() { Ok(()) } else { Err(self.log(&format!("bird-{space}/log"))) };
+        until(Duration::from_secs(30), &format!("BIRD in {space}"), ready);
     }
 
     /// Asks BIRD.
@@ -243,7 +246,7 @@ pub fn until(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<(), St
             Err(answer) if start.elapsed() > limit => {
                 panic!("{what}: not within {limit:?}; last answer:\n{answer}")
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
 }

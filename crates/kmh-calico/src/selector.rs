@@ -50,6 +50,12 @@ impl Selector {
         }
     }
 
+    /// One that selects nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Expression::Not(Box::new(Expression::All)))
+    }
+
     /// Whether it selects something with these labels.
     pub fn selects(&self, labels: &Labels<'_>) -> bool {
         self.0.selects(labels)
@@ -58,11 +64,6 @@ impl Selector {
     /// A label that everything selected must have, when it asks for one: what an index can answer.
     pub fn required(&self) -> Option<(&str, &str)> {
         self.0.required()
-    }
-
-    /// Whether it selects everything, whatever its labels.
-    pub fn is_all(&self) -> bool {
-        self.0 == Expression::All
     }
 
     /// Whether it speaks of what has no namespace, which only network policies may.

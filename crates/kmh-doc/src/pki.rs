@@ -135,7 +135,7 @@ pub struct Key {
     pub name: String,
     /// Which.
     pub class: KeyClass,
-    /// Algorithm: `ecdsa-p256`, `random-256`.
+    /// Algorithm: `ecdsa-p256`, `random-256`; `text-256` is letters and digits.
     pub algorithm: String,
     /// Reference to the secret in the store.
     pub secret: String,

@@ -17,6 +17,9 @@ use crate::network::{Machine, Network};
 use crate::predict::Prediction;
 use crate::table::{Path, Route, Verdict};
 
+mod doors;
+mod rests;
+
 /// Names that a finding lists at most.
 const NAMED: usize = 3;
 
@@ -29,9 +32,12 @@ pub fn findings(network: &Network<'_>, ground: &Ground, prediction: &Prediction<
     guards(network.spec, &mut all);
     default_routes(network.spec, &mut all);
     sessions(network, prediction, &mut all);
+    doors::doors(network.spec, &mut all);
+    rests::rests(network, &mut all);
     restless(prediction, &mut all);
     loops(network, prediction, &mut all);
     ways(network, ground, prediction, &mut all);
+    rests::refused_blocks(network, ground, prediction, &mut all);
     services(network, ground, prediction, &mut all);
     all.sort_by(|a, b| {
         (b.level, &a.id, &a.subject, &a.message).cmp(&(a.level, &b.id, &b.subject, &b.message))
@@ -433,6 +439,19 @@ fn one_way(
             format!("packets from `{a}` to `{target}` on `{b}` cross the node `{}`", network.name(node)),
             "nodes must not hand on what they learned: add the guard to their peers, and an AS-path filter to their router",
         );
+    }
+    // Chosen, or known already by its cause.
+    let chosen = network.spec.findings.iter().any(|one| one.id == "hairpin");
+    if network.site(from) == network.site(to) && there.end == End::Delivered(to) && !chosen {
+        let routers: Vec<&str> = there.routers().map(|n| network.name(Machine::Router(n))).collect();
+        if !routers.is_empty() {
+            add(
+                "hairpin",
+                FindingLevel::Warning,
+                format!("packets from `{a}` to `{target}` on `{b}` beside it cross {}", some(routers)),
+                "let the router tell nodes the blocks of their own site: `as-override`, in one AS `route-reflector-client`",
+            );
+        }
     }
     if there.end == End::Delivered(to) {
         let back = way(prediction, to, None, source);

@@ -21,7 +21,8 @@ mod engine;
 mod policy;
 mod prefixes;
 mod route;
-mod selector;
+
+use kmh_calico::selector;
 
 pub use down::Down;
 pub use fault::Fault;

@@ -177,9 +177,8 @@ fn examples(model: &Model, site: &Site, way: Use, peer: u32) -> Examples {
         (PeerKind::Node, true) => from_node(model, site, way.v6, peer),
         (PeerKind::Node, false) => to_node(model, site, way.v6),
         (PeerKind::Router, true) => from_router(model, site, way.v6, peer),
-        (PeerKind::Router, false) => to_router(model, site, way.v6),
-        // Everything that either may say to others, each way.
-        (PeerKind::Sibling, _) => to_router(model, site, way.v6),
+        // The site's other router hears and says whatever either may say to others.
+        (PeerKind::Router, false) | (PeerKind::Sibling, _) => to_router(model, site, way.v6),
     }
 }
 

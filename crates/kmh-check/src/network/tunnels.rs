@@ -21,17 +21,17 @@ pub(crate) fn numbers(model: &Model, network: &NetworkSpec, out: &mut Findings<'
         model.tunnels.iter().map(|tunnel| (tunnel.name(), tunnel)).collect();
     for tunnel in &network.tunnels {
         out.look();
-        let [a, b] = tunnel.ends.each_ref().map(|end| Some((model.router(&end.router)?, end)));
-        let (Some(a), Some(b)) = (a, b) else {
+        let ends = tunnel.ends.each_ref().map(|end| Some((model.router(&end.router)?, end)));
+        let [Some(first), Some(second)] = ends else {
             out.critical(&tunnel.name, "the inventory does not have both of its routers", REPLAN);
             continue;
         };
-        let (i, j) = (u32::from(a.0.id), u32::from(b.0.id));
+        let (i, j) = (u32::from(first.0.id), u32::from(second.0.id));
         if i >= j {
             out.critical(&tunnel.name, "the end with the lower router id is not the first", REPLAN);
             continue;
         }
-        let (Some(u), Some(v)) = (line_number(a), line_number(b)) else {
+        let (Some(u), Some(v)) = (line_number(first), line_number(second)) else {
             out.critical(&tunnel.name, "the inventory does not have both of its lines", REPLAN);
             continue;
         };

@@ -170,7 +170,7 @@ impl<'a> FrrConf<'a> {
                 }
             }
             ["ip" | "ipv6", "prefix-list" | "route", ..]
-            | ["network" | "redistribute" | "aggregate-address", ..]
+            | ["network" | "redistribute" | "aggregate-address" | "maximum-paths", ..]
             | [
                 "neighbor",
                 _,
@@ -187,7 +187,6 @@ impl<'a> FrrConf<'a> {
                 | "graceful-restart-disable",
                 ..,
             ]
-            | ["maximum-paths", ..]
             | [
                 "bgp",
                 "as-path"

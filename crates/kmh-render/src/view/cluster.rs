@@ -38,7 +38,7 @@ pub(crate) fn rbac(t: &ClusterTarget<'_>) -> Result<View, Fault> {
 
 /// Where the passwords of BGP sessions are put: applied before the resources that name them.
 pub(crate) const PASSWORDS: &str = "/etc/kubernetes/cluster/12-bgp-passwords.yaml";
-/// The Secret that the BGPPeers name.
+/// The Secret that Calico's peers name.
 const SECRET: &str = "kmh-bgp-passwords";
 
 #[derive(Serialize)]

@@ -164,16 +164,13 @@ fn first_phase(t: &RouterTarget<'_>, end: &End<'_>, slots: &mut Slots) -> Result
         "dpd_delay": "10",
         "dpd_maxfail": "5",
     });
-    match end.tunnel.psk.as_deref() {
-        Some(key) => {
-            fields["authentication_method"] = json!("pre_shared_key");
-            fields["pre-shared-key"] = json!(slots.put(t.shared.pki.secret(key)?, Encoding::Raw));
-        }
-        None => {
-            fields["authentication_method"] = json!("cert");
-            fields["certref"] = json!(CERT_REF);
-            fields["caref"] = json!(CA_REF);
-        }
+    if let Some(key) = end.tunnel.psk.as_deref() {
+        fields["authentication_method"] = json!("pre_shared_key");
+        fields["pre-shared-key"] = json!(slots.put(t.shared.pki.secret(key)?, Encoding::Raw));
+    } else {
+        fields["authentication_method"] = json!("cert");
+        fields["certref"] = json!(CERT_REF);
+        fields["caref"] = json!(CA_REF);
     }
     // From another line to the same address: pfSense takes that only with this, and then leaves the way there to the
     // rules that send each line's own packets by its own gateway.

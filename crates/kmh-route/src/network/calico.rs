@@ -146,7 +146,7 @@ impl Faults {
                 Fault::new(place, format!("`{text}` is no selector: {why}"))
                     .hint("write it as Calico's documentation does, such as `topology.kubernetes.io/zone == 'attic'`"),
             );
-            Selector::Not(Box::new(Selector::All))
+            Selector::none()
         })
     }
 }

@@ -96,6 +96,25 @@ fn no_text_meets_another_or_leaves_the_page() {
 }
 
 #[test]
+fn a_text_without_room_on_its_tunnel_is_left_out() {
+    let labels = |name: &str| {
+        let mut spec = network(Shape { sites: 2, lines: 2, ..ARTICLE }, "s");
+        spec.tunnels
+            .iter_mut()
+            .flat_map(|tunnel| &mut tunnel.ends)
+            .for_each(|end| end.uplink = name.to_owned());
+        let canvas = painted(&spec, &Options::default());
+        for (i, (rect, text)) in canvas.texts.iter().enumerate() {
+            let met = canvas.texts[i + 1..].iter().find(|(other, _)| rect.meets(other));
+            assert!(met.is_none(), "{text:?} meets {met:?}");
+        }
+        times(&canvas.out, "class=\"tag\"")
+    };
+    assert_eq!(labels("dsl"), 4);
+    assert_eq!(labels("a-line-with-a-name-of-many-characters-but-no-more-than-allowed"), 0);
+}
+
+#[test]
 fn no_tunnel_crosses_a_card() {
     for shape in shapes() {
         let spec = network(shape, "s");

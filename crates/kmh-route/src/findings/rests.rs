@@ -1,0 +1,136 @@
+//! What a sound network rests on, beside filters and sessions: routes that stop what has no way, gateways, pools, and blocks
+//! that routers let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use kmh_doc::network::{Finding, NetworkSpec};
+
+use super::{error, pools, service_ranges, some, warning};
+use crate::ground::Ground;
+use crate::network::{Machine, Network};
+use crate::predict::Prediction;
+use crate::table::Verdict;
+
+pub(super) fn rests(network: &Network<'_>, all: &mut Vec<Finding>) {
+    stops(network.spec, all);
+    gateways(network, all);
+    wrapped(network.spec, all);
+    if network.has_mesh() {
+        all.push(error(
+            "node-mesh",
+            "nodes",
+            "Calico's nodes peer with each other as well: what follows from that is not predicted".to_owned(),
+            "`nodeToNodeMeshEnabled: false` in Calico's BGPConfiguration",
+        ));
+    }
+}
+
+/// Ranges of the cluster that a router sends to the Internet, in clear text, as soon as it has no route to them.
+fn stops(spec: &NetworkSpec, all: &mut Vec<Finding>) {
+    let shared: Vec<IpNet> = pools(spec).map(|(net, _)| net).chain(service_ranges(spec)).collect();
+    for router in &spec.routers {
+        let others = spec.routers.iter().filter(|other| other.site != router.site);
+        let others = others.flat_map(|other| &other.originate).map(|net| net.net());
+        let ranges: BTreeSet<IpNet> = shared.iter().copied().chain(others).collect();
+        let stopped = |range: &IpNet| {
+            router.unreachable.iter().chain(&router.originate).any(|net| net.net().contains(range))
+        };
+        let open: Vec<String> = ranges.iter().filter(|range| !stopped(range)).map(ToString::to_string).collect();
+        if !open.is_empty() {
+            all.push(error(
+                "no-stop",
+                &router.name,
+                format!(
+                    "it has no unreachable route for {}: without a tunnel, packets leave by the default route in clear text",
+                    some(open.iter().map(String::as_str))
+                ),
+                "add them to `unreachable`",
+            ));
+        }
+    }
+}
+
+/// Gateways that nobody has. Only between two routers of a site an address can move (VRRP, CARP).
+fn gateways(network: &Network<'_>, all: &mut Vec<Finding>) {
+    let mut routers: BTreeMap<&str, usize> = BTreeMap::new();
+    for router in &network.spec.routers {
+        *routers.entry(&router.site).or_default() += 1;
+    }
+    let mut nobodys: BTreeMap<(&str, IpAddr), Vec<&str>> = BTreeMap::new();
+    for node in &network.spec.nodes {
+        for gateway in &node.gateways {
+            let is_router = match network.owner(*gateway) {
+                Some(owner) => matches!(owner, Machine::Router(_)),
+                None => routers.get(node.site.as_str()).is_some_and(|count| *count > 1),
+            };
+            if !is_router {
+                nobodys.entry((&node.site, *gateway)).or_default().push(&node.name);
+            }
+        }
+    }
+    for ((site, gateway), nodes) in nobodys {
+        all.push(error(
+            "no-gateway",
+            site,
+            format!("`{gateway}`, the gateway of {}, is no router's address", some(nodes)),
+            "name the address of the site's router, or the one that its two routers share",
+        ));
+    }
+}
+
+/// Pools whose packets Calico wraps: routers are not needed for them, and their MTU is another one.
+fn wrapped(spec: &NetworkSpec, all: &mut Vec<Finding>) {
+    for resource in spec.calico.iter().filter(|one| one["kind"] == "IPPool" && one["spec"]["disabled"] != true) {
+        let modes = ["ipipMode", "vxlanMode"].into_iter().filter(|mode| {
+            resource["spec"][mode].as_str().is_some_and(|written| !written.is_empty() && written != "Never")
+        });
+        for mode in modes {
+            all.push(warning(
+                "wrapped-pool",
+                resource["metadata"]["name"].as_str().unwrap_or_default(),
+                format!("`{mode}` wraps packets between nodes: what is predicted is the way of unwrapped ones"),
+                "`Never`: routers have a route to every block",
+            ));
+        }
+    }
+}
+
+/// Blocks that a node announces and its own router refuses.
+pub(super) fn refused_blocks(
+    network: &Network<'_>,
+    ground: &Ground,
+    prediction: &Prediction<'_>,
+    all: &mut Vec<Finding>,
+) {
+    // The cause of what is unreachable: without that, nobody asks every router about every block.
+    if !all.iter().any(|finding| finding.id == "unreachable-pair") {
+        return;
+    }
+    let mut routers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for router in &network.spec.routers {
+        routers.entry(&router.site).or_default().push(&router.name);
+    }
+    let single = ground.borrowed.iter().map(|(address, node)| (IpNet::from(*address), node));
+    let mut refused: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
+    for (net, node) in ground.blocks.iter().map(|(net, node)| (*net, node)).chain(single) {
+        let Some(machine) = network.machine(node) else { continue };
+        for router in routers.get(network.site(machine)).into_iter().flatten() {
+            let Some(route) = prediction.route(router, net) else { continue };
+            let path = route.paths.iter().find(|path| path.from.as_deref() == Some(node));
+            if let Some(path) = path.filter(|path| path.verdict == Verdict::Refused) {
+                let rule = path.rule.clone().unwrap_or_default();
+                refused.entry((router, rule)).or_default().push(format!("{net} from {node}"));
+            }
+        }
+    }
+    for ((router, rule), blocks) in refused {
+        all.push(error(
+            "refused-block",
+            router,
+            format!("it refuses {} ({rule})", some(blocks.iter().map(String::as_str))),
+            "let the prefix list take the pool's range and block size, and the AS-path list the nodes' AS",
+        ));
+    }
+}
