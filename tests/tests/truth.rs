@@ -1,5 +1,7 @@
 //! The prediction equals reality: clusters of every kind in network namespaces, with the real FRR and BIRD and the
 //! rendered packet filters; every table is compared with what was predicted, and again with each single failure.
+//!
+//! `KMH_TRUTH=six,random-7` runs only those clusters, `KMH_LABS=2` so many side by side.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,9 +14,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use kmh_doc::network::Session;
 use kmh_tests::lab::Lab;
+use kmh_tests::lab::cables::{self, OUTSIDE, pod_space};
+use kmh_tests::lab::ground::Pod;
 use kmh_tests::lab::weather::Failure;
-use kmh_tests::topologies::{Dice, Topology, named, random};
+use kmh_tests::netns::until;
+use kmh_tests::topologies::{Dice, Kind, Topology, named, random, site};
 
 /// BIRD's connect delay, FRR's retry after ten seconds, many labs on few processors.
 const START: Duration = Duration::from_secs(45);
@@ -50,8 +56,7 @@ fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>) -
     let mut lab = Lab::up(inventory);
     let mut complaints = Vec::new();
     let mut check = |lab: &Lab, what: &str, limit: Duration| {
-        let answer = check_once(lab, limit);
-        match answer {
+        match lab.agrees(limit) {
             Ok(took) => eprintln!("{name}: {what}: as predicted after {took:.1?}"),
             Err(text) => {
                 let complaint = format!("{name}: {what}: NOT as predicted\n{text}");
@@ -68,17 +73,6 @@ fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>) -
     }
     eprintln!("{name}: done after {:.0?}", start.elapsed());
     complaints
-}
-
-fn check_once(lab: &Lab, limit: Duration) -> Result<Duration, String> {
-    if std::env::var_os("KMH_UNPREDICTED").is_some() {
-        let took = lab.settle(limit)?;
-        if lab.down.is_empty() {
-            lab.all_reach_all()?;
-        }
-        return Ok(took);
-    }
-    lab.agrees(limit)
 }
 
 /// Every tunnel, every router.
@@ -116,4 +110,127 @@ fn random_clusters_are_as_predicted() {
         })
     });
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// From the first second on, with all tunnels, with none, with routers that die: pods of every site call the others all
+/// the time, and nothing of the cluster's is ever seen on a line to the Internet.
+#[test]
+fn nothing_leaves_in_clear_text() {
+    let jobs = ["two-routers", "two-routers-bird", "two-lines", "a-bird", "dual", "six-bird"];
+    let jobs: Vec<Topology> = named().into_iter().filter(|topology| jobs.contains(&&*topology.name)).collect();
+    let complaints = side_by_side(jobs, |topology| {
+        let mut lab = Lab::up(&topology.inventory());
+        lab.watch_the_internet();
+        call_all_the_time(&mut lab);
+        if let Err(complaint) = lab.agrees(START) {
+            return vec![format!("{}: {complaint}", topology.name)];
+        }
+        for tunnel in lab.tunnels() {
+            lab.strike(&Failure::Tunnel(tunnel));
+        }
+        if let Err(complaint) = lab.agrees(CHANGE) {
+            return vec![format!("{}: without tunnels: {complaint}", topology.name)];
+        }
+        let mut complaints = Vec::new();
+        let pods = lab.ground.pods.clone();
+        for (from, to) in pods.iter().flat_map(|from| pods.iter().map(move |to| (from, to))) {
+            if from.site != to.site && from.address.is_ipv6() == to.address.is_ipv6() && lab.ping(from, to).is_ok() {
+                complaints.push(format!("{}: {} reaches {} without a tunnel", topology.name, from.node, to.node));
+            }
+        }
+        let router = lab.documents.network.routers[0].name.clone();
+        lab.strike(&Failure::Router(router));
+        std::thread::sleep(Duration::from_secs(12));
+        let arrived = lab.arrived();
+        if arrived.inner > 0 {
+            complaints.push(format!("{}: {} packets of the cluster's left in clear text", topology.name, arrived.inner));
+        }
+        // What counts does count: with a route of its own and without its packet filter a router sends them out.
+        let last = lab.documents.network.routers.last().expect("a router");
+        let target = pods.iter().find(|pod| pod.site != last.site).expect("a pod elsewhere").address;
+        let (family, outside) = (cables::family(target), OUTSIDE[usize::from(target.is_ipv6())]);
+        let line = format!(
+            "nft flush ruleset; set -- $(ip {family} route show default); ip {family} route add {target} via $3 metric 1; \
+             ping -n -c 1 -W 1 {target}; ping -n -c 1 -W 1 {outside}"
+        );
+        lab.net.sh(&last.name, &line);
+        let after = lab.arrived();
+        if after.inner == 0 || after.outer == 0 {
+            complaints.push(format!("{}: the proof proves nothing: {after:?}", topology.name));
+        }
+        complaints
+    });
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// A pod of each site calls one of each other site, five times a second.
+fn call_all_the_time(lab: &mut Lab) {
+    let pods = lab.ground.pods.clone();
+    for (n, from) in pods.iter().enumerate() {
+        for (m, to) in pods.iter().enumerate().filter(|(_, to)| to.site != from.site) {
+            if from.address.is_ipv6() == to.address.is_ipv6() {
+                let (source, target) = (from.address.to_string(), to.address.to_string());
+                let args = ["-n", "-q", "-i", "0.2", "-I", &source, &target];
+                lab.net.start(&pod_space(&from.node), &format!("ping-{n}-{m}"), "ping", &args);
+            }
+        }
+    }
+}
+
+/// What a person is told about an outage is what he gets: a silent tunnel, a silent node, a node's BIRD that dies. The
+/// measured time lies within the said one, give or take a third: timers have jitter, and this machine has other work.
+#[test]
+fn outages_are_as_long_as_said() {
+    let sites = vec![site(Kind::Frr, 2), site(Kind::Bird, 2), site(Kind::Frr, 1)];
+    let mut lab = Lab::up(&Topology::new("outages", sites).inventory());
+    lab.agrees(START).unwrap();
+    let session = |lab: &Lab, router: &str, peer: &str| -> Session {
+        lab.plan(router).sessions.iter().find(|session| session.peer == peer).expect("a session").clone()
+    };
+    let within = |what: &str, took: Duration, [from, to]: [u32; 2]| {
+        let (least, most) = (u128::from(from) * 2 / 3, u128::from(to) * 4 / 3);
+        eprintln!("{what}: {took:?}, said were {from} to {to} ms");
+        assert!((least..=most).contains(&took.as_millis()), "{what}: {took:?} are not within {from} to {to} ms");
+    };
+
+    // From FRR to BIRD and back; the third site carries it on.
+    let said = session(&lab, "r1a", "r2a").outage.silent_ms;
+    let pods = lab.ground.pods.clone();
+    let pod = |node: &str| pods.iter().find(|pod| pod.node == node).expect("a pod").clone();
+    let lost = loss(&mut lab, &pod("n11"), &pod("n21"), Failure::Tunnel("r1a--r2a".into()));
+    within("a silent tunnel", lost, said);
+    lab.mend(&Failure::Tunnel("r1a--r2a".into()));
+
+    for (router, silent, dead) in [("r1a", "n12", "n11"), ("r2a", "n22", "n21")] {
+        let known = |lab: &Lab, node: &str| {
+            let routes = lab.net.ip(router, &["route", "show", &pod(node).block.to_string()]);
+            if routes.contains("via") { Err(routes) } else { Ok(()) }
+        };
+        let said = session(&lab, router, silent).outage;
+        lab.strike(&Failure::Node(silent.to_owned()));
+        let took = until(Duration::from_secs(20), "a silent node", || known(&lab, silent));
+        within(&format!("{router}: a silent node"), took, said.silent_ms);
+        lab.mend(&Failure::Node(silent.to_owned()));
+
+        lab.net.kill(dead, "bird");
+        let took = until(Duration::from_secs(60), "a dead BIRD", || known(&lab, dead));
+        within(&format!("{router}: a dead BIRD"), took, said.closed_ms);
+    }
+}
+
+/// For how long nothing comes back while something breaks.
+fn loss(lab: &mut Lab, from: &Pod, to: &Pod, failure: Failure) -> Duration {
+    // One each tenth of a second.
+    let line = format!("ping -n -q -i 0.1 -c 100 -W 1 -I {} {}", from.address, to.address);
+    let space = pod_space(&from.node);
+    let text = std::thread::scope(|scope| {
+        let net = &lab.net;
+        let ping = scope.spawn(move || net.sh(&space, &line).stdout);
+        std::thread::sleep(Duration::from_secs(2));
+        lab.silence(&failure);
+        ping.join().unwrap()
+    });
+    lab.down.insert(failure);
+    let received = text.split(", ").find_map(|part| part.strip_suffix(" received")?.parse::<u64>().ok());
+    Duration::from_millis(100 * (100 - received.unwrap_or_else(|| panic!("{text}"))))
 }

@@ -1,6 +1,7 @@
 //! What a person should know about the network, as far as the inventory alone says it. Notes say what a choice means;
 //! errors will not work. What follows from the predicted routes is found elsewhere.
 
+mod calico;
 mod choices;
 mod cuts;
 mod sites;
@@ -27,6 +28,7 @@ pub(crate) fn findings(
     tunnels::find(index, tunnels, pod_mtu, &mut all)?;
     cuts::find(index, &mut all);
     choices::find(index, &mut all);
+    calico::find(index, &mut all);
     let mut all = gather(all);
     all.sort_by(|a, b| (b.level, &a.id, &a.subject).cmp(&(a.level, &b.id, &b.subject)));
     Ok(all)

@@ -38,6 +38,22 @@ fn router<'a>(network: &'a mut Value, name: &str) -> &'a mut Value {
     routers.iter_mut().find(|router| router["name"] == name).unwrap()
 }
 
+/// Takes a rule of the packet filter away, by what it is for.
+fn without(network: &mut Value, name: &str, description: &str) {
+    let rules = router(network, name)["firewall"].as_array_mut().unwrap();
+    let before = rules.len();
+    rules.retain(|rule| rule["description"] != description);
+    assert!(rules.len() < before, "{name} has no rule `{description}`");
+}
+
+fn calico(network: &mut Value, kind: &str, change: fn(&mut Value)) {
+    for resource in network["spec"]["calico"].as_array_mut().unwrap() {
+        if resource["kind"] == kind {
+            change(&mut resource["spec"]);
+        }
+    }
+}
+
 fn ids(answer: &Value) -> Vec<String> {
     let mut ids: Vec<String> = answer["findings"]
         .as_array()
@@ -140,7 +156,45 @@ fn each_mistake_is_found() {
                 .retain(|session| session["peer"] != "pi-1");
         }),
     ];
-    for (what, wanted, mistake) in mistakes {
+    let more: &[(&str, &str, Mistake)] = &[
+        ("no unreachable routes", "error no-stop", |network| {
+            router(network, "fw-flat")["unreachable"] = json!([]);
+        }),
+        ("nobody's gateway", "error no-gateway", |network| {
+            network["spec"]["nodes"][0]["gateways"] = json!(["10.10.0.99"]);
+        }),
+        ("BFD at one end", "warning bfd-one-sided", |network| {
+            router(network, "fw-flat")["sessions"][3]["bfd_ms"] = json!(null);
+        }),
+        ("no BFD let in", "warning bfd-filtered", |network| without(network, "fw-flat", "BFD between routers")),
+        ("no BGP let in", "warning bgp-filtered", |network| without(network, "fw-flat", "BGP between routers")),
+        ("no BGP let in anywhere", "error bgp-filtered", |network| {
+            for name in ["fw-attic", "fw-flat", "gw-vps"] {
+                without(network, name, "BGP between routers");
+            }
+        }),
+        ("no IKE let in", "error ike-filtered", |network| without(network, "gw-vps", "IKE, and ESP inside UDP")),
+        ("no ESP let in", "warning esp-filtered", |network| {
+            without(network, "gw-vps", "tunnels without NAT between");
+        }),
+        ("the mesh is on", "error node-mesh", |network| {
+            calico(network, "BGPConfiguration", |spec| spec["nodeToNodeMeshEnabled"] = json!(true));
+        }),
+        ("wrapped packets", "warning wrapped-pool", |network| {
+            calico(network, "IPPool", |spec| spec["ipipMode"] = json!("CrossSubnet"));
+        }),
+        ("blocks of another size", "error refused-block", |network| {
+            calico(network, "IPPool", |spec| spec["blockSize"] = json!(24));
+        }),
+        ("no direct routes", "warning hairpin", |network| {
+            for map in router(network, "fw-flat")["route_maps"].as_array_mut().unwrap() {
+                if map["name"] == "nodes-out-v4" {
+                    map["rules"] = json!([]);
+                }
+            }
+        }),
+    ];
+    for (what, wanted, mistake) in mistakes.iter().chain(more) {
         let mut document = network();
         mistake(&mut document);
         let found = ids(&answer("predict", &document.to_string()));
@@ -195,6 +249,40 @@ fn every_single_failure_and_every_two() {
     let pairs = pairs["scenarios"].as_array().unwrap();
     assert_eq!(pairs.len(), 3);
     assert!(pairs.iter().all(|pair| pair["partitions"].as_array().unwrap().len() == 2), "{pairs:?}");
+    // A site and its own router are the site alone.
+    let pairs = answer("what-if --all-pairs --of site,router", ARTICLE);
+    assert_eq!(pairs["scenarios"].as_array().unwrap().len(), 3 + 3 + 6);
+}
+
+/// What a node that went down sent and got has not moved to its neighbour.
+#[test]
+fn a_node_that_is_down_moves_nothing_but_services() {
+    let answer = answer("what-if --down node/flat-1", ARTICLE);
+    let moved = answer["scenarios"][0]["moved"].as_array().unwrap();
+    assert!(!moved.is_empty());
+    assert!(moved.iter().all(|one| one["what"].is_object() && one["from"] == "flat"), "{moved:?}");
+}
+
+/// Detection in a fraction of a second: the news needs longer than that to spread.
+#[test]
+fn outages_say_something_however_short() {
+    let inventory = ARTICLE.replace("bgp: {layout: A}", "bgp: {layout: A, timers: {routers: {bfd_ms: 100}}}");
+    let answer = answer("what-if --down tunnel/fw-attic--fw-flat", &inventory);
+    assert_eq!(answer["scenarios"][0]["outage_ms"], json!([400, 800]));
+}
+
+#[test]
+fn a_segment_is_asked_by_its_own_rules() {
+    let end = |words: &str| {
+        let said = ask(&format!("why {words} -o json"), ARTICLE);
+        let answer: Value = serde_json::from_str(&said.out).unwrap();
+        (answer["there"]["end"].clone(), answer["there"]["at"].clone())
+    };
+    assert_eq!(end("192.168.10.50 10.201.0.10"), (json!("delivered"), json!("attic-1")));
+    // Services are all that `home` may reach.
+    assert_eq!(end("192.168.10.50 10.10.0.11"), (json!("dropped by the packet filter"), json!("fw-attic")));
+    assert_eq!(end("192.168.10.50 10.200.64.193"), (json!("dropped by the packet filter"), json!("fw-attic")));
+    assert_eq!(end("192.168.10.50 8.8.8.8"), (json!("sent to the Internet"), json!("fw-attic")));
 }
 
 #[test]
@@ -228,6 +316,10 @@ fn questions_that_make_no_sense() {
         ("predict --down fw-attic", "`fw-attic` names nothing that can be down"),
         ("predict --service 10.201.0.80=nobody", "`nobody`"),
         ("predict --service 10.99.0.1=attic-1", "10.99.0.1"),
+        ("predict --service x --down router/nobody,fw", "there is no router `nobody`"),
+        ("draw --service x --down nobody", "`--service x` says no service"),
+        ("why attic-1 127.0.0.1", "is the address of no machine that others reach"),
+        ("why 224.0.0.5 0.0.0.0", "2 errors"),
         ("what-if", "nothing is down in this question"),
         ("what-if --down tunnel/a--b", "there is no tunnel `a--b`"),
         ("predict -o svg", "does not print `svg`"),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use kmh_doc::network::{Finding, FindingLevel, NetworkSpec, RouterPlan};
+use serde_json::Value;
 
 use crate::filter::matches_prefix;
 use crate::forward::{End, Way, way};
@@ -148,15 +149,17 @@ fn aggregates(spec: &NetworkSpec, all: &mut Vec<Finding>) {
 
 /// Enabled pools of workloads, and their block length.
 fn pools(spec: &NetworkSpec) -> impl Iterator<Item = (IpNet, Option<u64>)> {
-    spec.calico.iter().filter(|resource| resource["kind"] == "IPPool").filter_map(|resource| {
+    spec.calico.iter().filter(|resource| is_for_pods(resource)).filter_map(|resource| {
         let pool = &resource["spec"];
-        let uses = pool["allowedUses"].as_array();
-        let for_pods = uses.is_none_or(|uses| uses.iter().any(|one| one == "Workload"));
-        if pool["disabled"] == true || !for_pods {
-            return None;
-        }
         Some((pool["cidr"].as_str()?.parse().ok()?, pool["blockSize"].as_u64()))
     })
+}
+
+fn is_for_pods(resource: &Value) -> bool {
+    let pool = &resource["spec"];
+    let uses = pool["allowedUses"].as_array();
+    let for_pods = uses.is_none_or(|uses| uses.iter().any(|one| one == "Workload"));
+    resource["kind"] == "IPPool" && pool["disabled"] != true && for_pods
 }
 
 fn packet_sizes(spec: &NetworkSpec, all: &mut Vec<Finding>) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use kmh_doc::Cidr;
 
 use crate::down::Down;
-use crate::engine::{Class, Classes, Graph, Origins, Prefix, Settled, Stage, Ups, resettle, settle};
+use crate::engine::{Class, Classes, Graph, Memo, Origins, Prefix, Settled, Stage, Ups, resettle, settle};
 use crate::ground::Ground;
 use crate::network::{Machine, Network, Side, Why};
 use crate::table::Table;
@@ -358,12 +358,11 @@ impl<'n> Prediction<'n> {
         let Some(place) = graph.place(own) else { return 0 };
         let mut count = 0;
         for (class, settled) in self.classes.list.iter().zip(&self.settled).filter(|(class, _)| class.v6 == session.v6) {
-            let accepts = |edge: &&u32| {
-                graph.edges.get(**edge as usize).is_some_and(|edge| {
-                    edge.session == number && settled.heard(edge).is_some_and(|heard| heard.outcome.is_ok())
-                })
-            };
-            let over_edge = graph.into(place).iter().any(|edge| accepts(&edge));
+            let edges = graph.into(place).iter().filter_map(|edge| graph.edges.get(*edge as usize));
+            let over_edge = edges.filter(|edge| edge.session == number).any(|edge| {
+                let heard = self.stage(class).tell(class, settled, edge, &mut Memo::default());
+                heard.is_some_and(|heard| heard.outcome.is_ok())
+            });
             let injected = settled.injected(place).iter().filter(|one| one.heard.outcome.is_ok());
             let from_all = match class.origins {
                 Origins::Same(_) => injected.clone().any(|one| one.session == number),

@@ -370,6 +370,22 @@ fn gone(network: &Network<'_>, down: &Down) -> Gone {
     Gone { tunnels, machines }
 }
 
+/// Whether all that one scenario takes away is gone in another one already: a router of a site that is down.
+pub fn implies(network: &Network<'_>, wide: &Down, narrow: &Down) -> bool {
+    let everything = |down: &Down| {
+        let mut gone = gone(network, down);
+        let is_gone = |end: &kmh_doc::network::TunnelEnd| {
+            network.machine(&end.router).is_some_and(|router| gone.machines.contains(&router))
+        };
+        let tunnels = network.spec.tunnels.iter().filter(|tunnel| tunnel.ends.iter().any(is_gone));
+        let tunnels: Vec<String> = tunnels.map(|tunnel| tunnel.name.clone()).collect();
+        gone.tunnels.extend(tunnels);
+        gone
+    };
+    let (wide, narrow) = (everything(wide), everything(narrow));
+    wide.machines.is_superset(&narrow.machines) && wide.tunnels.is_superset(&narrow.tunnels)
+}
+
 /// After how long `here` notices that `there` is silent; none when nothing watches it (a node and its gateway).
 fn silence(network: &Network<'_>, here: Machine, there: Machine, tunnel: Option<&str>) -> Option<[u32; 2]> {
     let Machine::Router(n) = here else { return None };

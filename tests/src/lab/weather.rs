@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use kmh_doc::network::Tunnel;
+
 use super::Lab;
 use super::cables::{family, node_interface};
 
@@ -31,29 +33,31 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// Whether it takes a tunnel with it.
+    fn cuts(&self, tunnel: &Tunnel) -> bool {
+        match self {
+            Self::Tunnel(name) => *name == tunnel.name,
+            Self::Uplink(line) => tunnel.ends.iter().any(|end| format!("{}/{}", end.router, end.uplink) == *line),
+            Self::Router(_) | Self::Node(_) => false,
+        }
+    }
+}
+
 impl Lab {
     /// Tunnels that carry nothing: cut themselves, or their line is.
     pub(super) fn cut_tunnels(&self) -> BTreeSet<String> {
-        let is_cut = |failure: &Failure, tunnel: &kmh_doc::network::Tunnel| match failure {
-            Failure::Tunnel(name) => *name == tunnel.name,
-            Failure::Uplink(line) => {
-                tunnel.ends.iter().any(|end| format!("{}/{}", end.router, end.uplink) == *line)
-            }
-            Failure::Router(_) | Failure::Node(_) => false,
-        };
         let tunnels = self.documents.network.tunnels.iter();
-        tunnels
-            .filter(|tunnel| self.down.iter().any(|failure| is_cut(failure, tunnel)))
-            .map(|tunnel| tunnel.name.clone())
-            .collect()
+        let cut = tunnels.filter(|tunnel| self.down.iter().any(|failure| failure.cuts(tunnel)));
+        cut.map(|tunnel| tunnel.name.clone()).collect()
     }
 
-    /// Breaks something. Interfaces stay up: only silence tells.
-    pub fn strike(&mut self, failure: &Failure) {
+    /// Lets every packet vanish. Interfaces stay up: only silence tells.
+    pub fn silence(&self, failure: &Failure) {
         let before = self.cut_tunnels();
-        self.down.insert(failure.clone());
-        for tunnel in self.cut_tunnels().difference(&before) {
-            let end = &self.tunnel(tunnel).ends[0];
+        let tunnels = self.documents.network.tunnels.iter();
+        for tunnel in tunnels.filter(|tunnel| failure.cuts(tunnel) && !before.contains(&tunnel.name)) {
+            let end = &tunnel.ends[0];
             let interface = &end.interface;
             let rules = format!(
                 "table inet cut_{interface} {{\n\
@@ -68,6 +72,12 @@ impl Lab {
                          chain o { type filter hook postrouting priority 400; oifname != lo drop; }\n}\n";
             self.net.nft(space, rules);
         }
+    }
+
+    /// Breaks something.
+    pub fn strike(&mut self, failure: &Failure) {
+        self.silence(failure);
+        self.down.insert(failure.clone());
         self.settle_gateways();
     }
 

@@ -34,6 +34,12 @@ pub(crate) fn calico(model: &Model) -> Result<Vec<Value>, PlanError> {
     Ok(all)
 }
 
+/// The inventory's Calico, when it says.
+pub(crate) fn release(model: &Model) -> Option<Release> {
+    let (major, minor) = model.versions.calico.as_ref()?.major_minor();
+    Some(Release(major, minor))
+}
+
 /// What resources are made of.
 struct Maker<'m> {
     model: &'m Model,
@@ -42,11 +48,7 @@ struct Maker<'m> {
 
 impl<'m> Maker<'m> {
     fn new(model: &'m Model) -> Self {
-        let release = model.versions.calico.as_ref().map(|version| {
-            let (major, minor) = version.major_minor();
-            Release(major, minor)
-        });
-        Self { model, release }
+        Self { model, release: release(model) }
     }
 
     /// A resource; fields that the release does not know are left out.

@@ -23,6 +23,8 @@ const LANE: f64 = 6.0;
 const ROWS: usize = 6;
 /// Widest name that is not cut.
 const ROOM: f64 = 190.0;
+/// Between routers one below the other.
+const STACKED: f64 = 24.0;
 /// Up to so many tunnels of a router are kept so far apart that there can be something written on each.
 const WRITTEN: usize = 6;
 /// A router without text.
@@ -211,7 +213,7 @@ impl Card {
         let (plates_width, plates_height) = if row {
             (widths.sum::<f64>() + between * (length(plates.len()) - 1.0).max(0.0), tallest)
         } else {
-            let height = plates.iter().map(|(_, size)| size.y + 14.0).sum::<f64>() - 14.0;
+            let height = plates.iter().map(|(_, size)| size.y + STACKED).sum::<f64>() - STACKED;
             (widths.fold(0.0, f64::max) + gutter, height.max(0.0))
         };
         let inner = head_width.max(pills_width).max(plates_width);
@@ -282,7 +284,7 @@ impl Card {
             at = if row {
                 Point::new(at.x + size.x + between, at.y)
             } else {
-                Point::new(at.x, at.y + size.y + 14.0)
+                Point::new(at.x, at.y + size.y + STACKED)
             };
             self.plates.push(Plate { router: site.routers[i], rect: Rect::new(x, y, size.x, size.y), lines });
         }

@@ -103,6 +103,9 @@ pub(super) fn dot(scene: &Scene<'_>) -> String {
         let look = look(link.down, scene.on_path(i), plain);
         let _ = writeln!(out, "  {a} -- {b} [tooltip={tip},{label} {look}];");
     }
+    for step in scene.bare_steps() {
+        let _ = writeln!(out, "  {} -- {} [{PATH}];", id(scene, step.from), id(scene, step.to));
+    }
     out.push_str("}\n");
     out
 }

@@ -134,6 +134,13 @@ pub(super) fn mermaid(scene: &Scene<'_>) -> String {
             chart.link(&format!("r{}", peering.router), arrow, None, &peer, peering.down, on_path);
         }
     }
+    for step in scene.bare_steps() {
+        let [from, to] = [step.from, step.to].map(|machine| match machine {
+            Machine::Router(i) => format!("r{i}"),
+            Machine::Node(i) => format!("n{i}"),
+        });
+        chart.link(&from, "---", None, &to, false, true);
+    }
     let (dead, path) = (std::mem::take(&mut chart.dead), std::mem::take(&mut chart.path));
     chart.styled(&dead, "stroke:#c2410c,stroke-dasharray:3 3");
     chart.styled(&path, "stroke:#b58900,stroke-width:5px");

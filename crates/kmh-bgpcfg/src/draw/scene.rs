@@ -227,6 +227,18 @@ impl<'a> Scene<'a> {
         self.steps.iter().any(|step| step.over == Over::Tunnel(tunnel))
     }
 
+    /// The path's steps that no tunnel and no session stands for: between nodes of a site, and to a gateway that is no
+    /// peer.
+    pub(super) fn bare_steps(&self) -> impl Iterator<Item = &Step> {
+        let along = |step: &Step| {
+            self.sessions.iter().any(|peering| {
+                let ends = (Machine::Router(peering.router), peering.peer);
+                (step.from, step.to) == ends || (step.to, step.from) == ends
+            })
+        };
+        self.steps.iter().filter(move |step| step.over == Over::Segment && !along(step))
+    }
+
     /// Whether the path goes along this session.
     pub(super) fn along(&self, peering: &Peering<'_>) -> bool {
         let ends = (Machine::Router(peering.router), peering.peer);

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 use kmh_cli::table::Table as Page;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
-use kmh_route::Down;
-use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, singles};
+use kmh_route::{Down, Network};
+use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, implies, singles};
 use serde::Serialize;
 
 use super::{Conditions, down, ground, json, network, open};
@@ -75,7 +75,7 @@ pub(crate) fn run(
     let (base, scenarios) = if all {
         let single: Vec<_> =
             singles(&opened, &ground).into_iter().filter(|(one, _)| args.includes(one)).collect();
-        let scenarios = if args.all_pairs { pairs(&single)? } else { single };
+        let scenarios = if args.all_pairs { pairs(&opened, &single)? } else { single };
         (named, scenarios)
     } else {
         (Down::default(), vec![(named, Vec::new())])
@@ -117,8 +117,8 @@ impl WhatIf {
     }
 }
 
-/// Every two of the single ones.
-fn pairs(single: &[(Down, Vec<String>)]) -> Result<Vec<(Down, Vec<String>)>, Failure> {
+/// Every two of the single ones, but not a site and its own router: that is the site alone.
+fn pairs(network: &Network<'_>, single: &[(Down, Vec<String>)]) -> Result<Vec<(Down, Vec<String>)>, Failure> {
     let count = single.len() * single.len().saturating_sub(1) / 2;
     if count > SCENARIOS {
         return Err(Failure::wrong(format!("these are {count} scenarios, more than {SCENARIOS}"))
@@ -127,6 +127,9 @@ fn pairs(single: &[(Down, Vec<String>)]) -> Result<Vec<(Down, Vec<String>)>, Fai
     let mut pairs = Vec::with_capacity(count);
     for (n, (a, _)) in single.iter().enumerate() {
         for (b, _) in single.iter().skip(n + 1) {
+            if implies(network, a, b) || implies(network, b, a) {
+                continue;
+            }
             let mut both = a.clone();
             both.tunnels.extend(b.tunnels.iter().cloned());
             both.uplinks.extend(b.uplinks.iter().cloned());

@@ -133,7 +133,7 @@ pub(crate) fn ends(
     };
     let Some(start) = sender.machine else {
         return Err(Failure::wrong(format!("no machine of the network sends from `{from}`"))
-            .hint("name a node, a router, or an address of a node, a pod or a LAN"));
+            .hint("name a node, a router, or an address: of a node, of a pod, on a LAN that may reach something"));
     };
     if sender.address.is_ipv4() != receiver.address.is_ipv4() {
         return Err(Failure::wrong(format!(

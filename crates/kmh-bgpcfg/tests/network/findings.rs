@@ -56,6 +56,13 @@ fn each_in_its_case_and_nowhere_else() {
             article.replace("  operator:", "  calico: {nat_outgoing: false}\n  operator:"),
             FindingLevel::Note,
         ),
+        (
+            "calico-api",
+            article.replace("  operator:", "  calico: {api: projectcalico.org/v3}\n  operator:"),
+            FindingLevel::Warning,
+        ),
+        ("node-keepalive", bgp("timers: {nodes: {keepalive: 2}}"), FindingLevel::Note),
+        ("load-balancer-addresses", article.replace("calico: 3.31.2", "calico: 3.29.0"), FindingLevel::Note),
         ("single-ingress", laid_out(&article, "D"), FindingLevel::Note),
         ("single-ingress", cluster(true, false).replace("bgp: frr", "bgp: bird"), FindingLevel::Note),
         (

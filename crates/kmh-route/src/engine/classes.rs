@@ -1,7 +1,7 @@
 //! Prefixes that share their fate: announced by nodes of one site that are treated alike, matched by the same rules.
 //! Their routes among routers differ only in whose they are, so that they are computed once, for one of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -52,6 +52,8 @@ pub(crate) struct Classes {
     pub(crate) of_node: Vec<Vec<u32>>,
     /// Each node's blocks.
     pub(crate) blocks: Vec<Vec<IpNet>>,
+    /// Borrowed addresses and their nodes.
+    borrowed: HashSet<(IpNet, usize)>,
 }
 
 /// A node's sessions, as far as they matter for its routes.
@@ -76,7 +78,16 @@ impl Classes {
         let profiles = profiles(network);
         let transit_sites: BTreeSet<&str> =
             network.transit.iter().map(|node| network.site(Machine::Node(*node))).collect();
-        let mut all = Self { of_node: vec![Vec::new(); network.nodes.len()], blocks, ..Self::default() };
+        let borrowed = ground.borrowed.iter().filter_map(|(address, node)| match network.machine(node)? {
+            Machine::Node(node) => Some((IpNet::from(*address), node)),
+            Machine::Router(_) => None,
+        });
+        let mut all = Self {
+            of_node: vec![Vec::new(); network.nodes.len()],
+            blocks,
+            borrowed: borrowed.collect(),
+            ..Self::default()
+        };
         let mut places: HashMap<Key, u32> = HashMap::new();
         for (net, machines) in origins {
             let v6 = matches!(net, IpNet::V6(_));
@@ -129,6 +140,12 @@ impl Classes {
     pub(crate) fn with_class(&self, number: u32) -> Option<(&Prefix, &Class)> {
         let prefix = self.prefix(number)?;
         Some((prefix, self.list.get(prefix.class as usize)?))
+    }
+
+    /// Whether a machine has a prefix of its own from its kernel alone: the route to a pod with a borrowed address. BIRD
+    /// learns it with preference 10, so that whatever BGP brings, with preference 100, is the better one.
+    pub(crate) fn is_borrowed(&self, machine: Machine, net: IpNet) -> bool {
+        matches!(machine, Machine::Node(node) if self.borrowed.contains(&(net, node)))
     }
 
     pub(crate) fn blocks_of(&self, machine: Machine) -> &[IpNet] {

@@ -62,8 +62,6 @@ pub(crate) struct Edge {
     pub(crate) end: usize,
     /// What arrives, seen from the receiver.
     pub(crate) source: Source,
-    /// Its place among the edges to the same receiver.
-    slot: usize,
     lane: Lane,
 }
 
@@ -96,8 +94,7 @@ impl Graph {
                 let (Some(from), Some(to)) = (place(own), place(peer)) else { continue };
                 let Some(source) = Source::of(network, number, 1 - end) else { continue };
                 for lane in lanes(network, own, peer, number, v6) {
-                    let slot = graph.inn[to].len();
-                    graph.add(Edge { session: number, from, to, end, source, slot, lane });
+                    graph.add(Edge { session: number, from, to, end, source, lane });
                 }
             }
         }
@@ -171,15 +168,13 @@ pub(crate) enum Choice {
     Edge(u32),
 }
 
-/// A class at rest.
+/// A class at rest. What each speaker holds for the best says all: what arrives anywhere follows from it.
 #[derive(Clone, Debug)]
 pub(crate) struct Settled {
     /// The node for which it was computed, when it stands for others as well. It need not live itself.
     pub(crate) stand_in: Option<usize>,
     /// By router.
     pub(crate) injected: Arc<[Vec<Injection>]>,
-    /// By receiver, then by edge to it. Shared between scenarios where nothing changed.
-    heard: Vec<Arc<Vec<Option<Heard>>>>,
     /// By speaker: where from, and what.
     best: Vec<Option<(Choice, Attrs)>>,
     /// By speaker: whether it heard of a MED. Where it did not, the decision is a plain order of all paths.
@@ -189,17 +184,26 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
-    /// What arrived over an edge; while its session is down, that is what arrived last.
-    pub(crate) fn heard(&self, edge: &Edge) -> Option<&Heard> {
-        self.heard.get(edge.to)?.get(edge.slot)?.as_ref()
-    }
-
     pub(crate) fn best(&self, speaker: usize) -> Option<&(Choice, Attrs)> {
         self.best.get(speaker)?.as_ref()
     }
 
     pub(crate) fn injected(&self, router: usize) -> &[Injection] {
         self.injected.get(router).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Something usable that a speaker has.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) choice: Choice,
+    pub(crate) source: Source,
+    pub(crate) attrs: Attrs,
+}
+
+impl Offer {
+    pub(crate) fn candidate(&self) -> Candidate<'_> {
+        Candidate { source: &self.source, attrs: &self.attrs }
     }
 }
 
@@ -233,43 +237,31 @@ impl<'a> Stage<'a> {
     }
 
     /// Everything usable that a speaker has.
-    pub(crate) fn candidates<'h>(
-        self,
-        class: &Class,
-        settled: &'h Settled,
-        speaker: usize,
-        own: &'h Attrs,
-    ) -> (Vec<Choice>, Vec<Candidate<'h>>)
-    where
-        'a: 'h,
-    {
+    pub(crate) fn offers(self, class: &Class, settled: &Settled, speaker: usize) -> Vec<Offer> {
         let into = self.graph.into(speaker);
         let injected = settled.injected(speaker);
-        let mut choices = Vec::with_capacity(into.len() + injected.len() + 1);
-        let mut candidates = Vec::with_capacity(into.len() + injected.len() + 1);
-        let Some(machine) = self.graph.speakers.get(speaker).copied() else { return (choices, candidates) };
-        if self.originates(class, machine) {
-            choices.push(Choice::Own);
-            candidates.push(Candidate { source: &Source::OWN, attrs: own });
+        let mut offers = Vec::with_capacity(into.len() + injected.len() + 1);
+        let Some(machine) = self.graph.speakers.get(speaker).copied() else { return offers };
+        if self.originates(class, machine)
+            && let Some(own) = self.network.speaker(machine)
+        {
+            offers.push(Offer { choice: Choice::Own, source: Source::OWN, attrs: own_attrs(own) });
         }
         for (place, one) in (0..).zip(injected) {
             if one.heard.outcome.is_ok() && self.is_injected(class, speaker, one) {
-                choices.push(Choice::Injected(place));
-                candidates.push(Candidate { source: &one.source, attrs: &one.heard.attrs });
+                let choice = Choice::Injected(place);
+                offers.push(Offer { choice, source: one.source, attrs: one.heard.attrs.clone() });
             }
         }
         for number in into {
-            if let (Some(edge), Some(heard)) = (
-                self.graph.edges.get(*number as usize),
-                self.graph.edges.get(*number as usize).and_then(|edge| settled.heard(edge)),
-            ) && heard.outcome.is_ok()
-                && self.ups.session(edge.session)
+            if let Some(edge) = self.graph.edges.get(*number as usize)
+                && let Some(heard) = self.tell(class, settled, edge, &mut Memo::default())
+                && heard.outcome.is_ok()
             {
-                choices.push(Choice::Edge(*number));
-                candidates.push(Candidate { source: &edge.source, attrs: &heard.attrs });
+                offers.push(Offer { choice: Choice::Edge(*number), source: edge.source, attrs: heard.attrs });
             }
         }
-        (choices, candidates)
+        offers
     }
 
     fn originates(self, class: &Class, machine: Machine) -> bool {
@@ -295,11 +287,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn choose(self, class: &Class, settled: &Settled, speaker: usize) -> Option<(Choice, Attrs)> {
-        let own = own_attrs(self.network.speaker(*self.graph.speakers.get(speaker)?)?);
-        let (choices, candidates) = self.candidates(class, settled, speaker, &own);
-        let best = best(&candidates)?;
-        Some((*choices.get(best)?, candidates.get(best)?.attrs.clone()))
+    /// The best that a speaker has, and whether MEDs are about.
+    fn choose(self, class: &Class, settled: &Settled, speaker: usize) -> (Option<(Choice, Attrs)>, bool) {
+        let mut offers = self.offers(class, settled, speaker);
+        let candidates: Vec<Candidate<'_>> = offers.iter().map(Offer::candidate).collect();
+        let best = best(&candidates);
+        let meds = offers.iter().any(|offer| has_med(&offer.attrs));
+        (best.map(|best| offers.swap_remove(best)).map(|offer| (offer.choice, offer.attrs)), meds)
     }
 
     /// Where a speaker's route is from.
@@ -311,10 +305,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// What arrives over an edge now.
-    fn tell(self, class: &Class, settled: &Settled, edge: &Edge, memo: &mut Memo) -> Option<Heard> {
+    /// What arrives over an edge.
+    pub(crate) fn tell(self, class: &Class, settled: &Settled, edge: &Edge, memo: &mut Memo) -> Option<Heard> {
+        if !self.ups.session(edge.session) {
+            return None;
+        }
         let machine = *self.graph.speakers.get(edge.from)?;
-        let own;
+        let held;
         let (source, attrs) = match edge.lane {
             Lane::Best => {
                 let (choice, attrs) = settled.best(edge.from)?;
@@ -324,18 +321,19 @@ impl<'a> Stage<'a> {
                 if !self.originates(class, machine) {
                     return None;
                 }
-                own = own_attrs(self.network.speaker(machine)?);
-                (Source::OWN, &own)
+                held = own_attrs(self.network.speaker(machine)?);
+                (Source::OWN, &held)
             }
             Lane::Only(Some(session)) => {
                 let into = self.graph.into(edge.from).iter();
                 let mut into = into.filter_map(|number| self.graph.edges.get(*number as usize));
-                let into = into.find(|edge| edge.session == session)?;
-                let heard = settled.heard(into).filter(|heard| heard.outcome.is_ok())?;
-                if !self.ups.session(session) {
+                let into = into.find(|edge| edge.session == session && edge.lane == Lane::Best)?;
+                let heard = self.tell(class, settled, into, &mut Memo::default())?;
+                if heard.outcome.is_err() {
                     return None;
                 }
-                (into.source, &heard.attrs)
+                held = heard.attrs;
+                (into.source, &held)
             }
         };
         let alone = self.ups.is_alone(machine, link(self.network.session(edge.session)?.0), class.v6);
@@ -383,40 +381,20 @@ impl<'a> Stage<'a> {
         }
         (stand_in, all.into())
     }
-
-    /// Whether what a speaker hears over an edge now cannot change its mind.
-    fn is_idle(self, settled: &Settled, edge: &Edge, number: u32, now: Option<&Heard>) -> bool {
-        let Some((choice, attrs)) = settled.best(edge.to) else {
-            return now.is_none_or(|heard| heard.outcome.is_err());
-        };
-        if settled.meds.get(edge.to).copied().unwrap_or(true) || *choice == Choice::Edge(number) {
-            return false;
-        }
-        let Some(now) = now.filter(|heard| heard.outcome.is_ok()) else { return true };
-        let Some(source) = self.source_of(settled, edge.to, *choice) else { return false };
-        let (best, now) = (Candidate { source: &source, attrs }, Candidate { source: &edge.source, attrs: &now.attrs });
-        rank(&best, &now).0.is_lt()
-    }
 }
 
 /// Lets a class come to rest from nothing.
 pub(crate) fn settle(stage: Stage<'_>, class: &Class) -> Arc<Settled> {
     let count = stage.graph.speakers.len();
     let (stand_in, injected) = stage.inject(class);
-    let mut settled = Settled {
-        stand_in,
-        injected,
-        heard: stage.graph.inn.iter().map(|into| Arc::new(vec![None; into.len()])).collect(),
-        best: vec![None; count],
-        meds: vec![false; count],
-        restless: false,
-    };
+    let mut settled = Settled { stand_in, injected, best: vec![None; count], meds: vec![false; count], restless: false };
     if stage.is_announced(class) {
-        for (speaker, meds) in settled.meds.iter_mut().enumerate() {
-            let injected = settled.injected.get(speaker).into_iter().flatten();
-            *meds = injected.into_iter().any(|one| has_med(&one.heard));
-        }
-        run(stage, class, &mut settled, (0..count).collect());
+        let begins = |speaker: &usize| {
+            let machine = stage.graph.speakers.get(*speaker);
+            !settled.injected(*speaker).is_empty() || machine.is_some_and(|one| stage.originates(class, *one))
+        };
+        let beginners: Vec<usize> = (0..count).filter(begins).collect();
+        Run::new(stage, class, &mut settled).go(&beginners);
     }
     Arc::new(settled)
 }
@@ -424,18 +402,28 @@ pub(crate) fn settle(stage: Stage<'_>, class: &Class) -> Arc<Settled> {
 /// Lets a class come to rest again after some sessions ended: those of the speakers in `lost`.
 pub(crate) fn resettle(stage: Stage<'_>, class: &Class, before: &Arc<Settled>, lost: &[usize]) -> Arc<Settled> {
     let lives = |speaker: &usize| stage.graph.speakers.get(*speaker).is_some_and(|one| stage.ups.machine(*one));
-    let changed: VecDeque<usize> =
-        lost.iter().copied().filter(lives).filter(|speaker| has_lost(stage, class, before, *speaker)).collect();
+    let changed = lost.iter().copied().filter(lives).filter(|speaker| has_lost(stage, class, before, *speaker));
+    let mut changed: Vec<usize> = changed.collect();
     if changed.is_empty() || !stage.is_announced(class) {
         return Arc::clone(before);
     }
-    // Many that lost their best at once would offer each other their second best first, then their third: BGP's hunt for
-    // paths, which ends where a start from nothing ends at once.
-    if changed.len() * 4 > stage.graph.speakers.len() + 8 {
-        return settle(stage, class);
-    }
+    // Whoever has its route from one that lost its own has lost it as well. Without that, they would offer each other
+    // what is gone already: BGP's hunt for paths, which ends at the same place, later.
     let mut settled = Settled::clone(before);
-    run(stage, class, &mut settled, changed);
+    let mut place = 0;
+    while let Some(speaker) = changed.get(place).copied() {
+        place += 1;
+        settled.best[speaker] = None;
+        for number in stage.graph.out.get(speaker).into_iter().flatten() {
+            let Some(edge) = stage.graph.edges.get(*number as usize) else { continue };
+            let is_node = matches!(stage.graph.speakers.get(edge.to), Some(Machine::Node(_)));
+            let relies = matches!(settled.best(edge.to), Some((Choice::Edge(on), _)) if on == number) || is_node;
+            if relies && !changed.contains(&edge.to) {
+                changed.push(edge.to);
+            }
+        }
+    }
+    Run::new(stage, class, &mut settled).go(&changed);
     Arc::new(settled)
 }
 
@@ -446,7 +434,7 @@ fn has_lost(stage: Stage<'_>, class: &Class, before: &Settled, speaker: usize) -
         return true;
     }
     if before.meds.get(speaker).copied().unwrap_or(true) {
-        return stage.choose(class, before, speaker).as_ref() != before.best(speaker);
+        return stage.choose(class, before, speaker).0.as_ref() != before.best(speaker);
     }
     match before.best(speaker) {
         None => false,
@@ -461,49 +449,109 @@ fn has_lost(stage: Stage<'_>, class: &Class, before: &Settled, speaker: usize) -
     }
 }
 
-fn has_med(heard: &Heard) -> bool {
-    heard.attrs.med.unwrap_or(0) != 0
+fn has_med(attrs: &Attrs) -> bool {
+    attrs.med.unwrap_or(0) != 0
 }
 
-fn run(stage: Stage<'_>, class: &Class, settled: &mut Settled, mut queue: VecDeque<usize>) {
-    let count = stage.graph.speakers.len();
-    let mut dirty = vec![false; count];
-    for speaker in &queue {
-        dirty[*speaker] = true;
+/// What a speaker has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Todo {
+    Nothing,
+    /// Tell the others of its best.
+    Tell,
+    /// Decide anew, and tell the others when that changes anything.
+    Choose,
+    /// Decide anew, and tell the others.
+    Both,
+}
+
+struct Run<'a, 's> {
+    stage: Stage<'a>,
+    class: &'a Class,
+    settled: &'s mut Settled,
+    todo: Vec<Todo>,
+    queue: VecDeque<usize>,
+}
+
+impl<'a, 's> Run<'a, 's> {
+    fn new(stage: Stage<'a>, class: &'a Class, settled: &'s mut Settled) -> Self {
+        let todo = vec![Todo::Nothing; stage.graph.speakers.len()];
+        Self { stage, class, settled, todo, queue: VecDeque::new() }
     }
-    // Far more than any network that comes to rest needs.
-    let mut left = 64 * count + 1024;
-    while let Some(speaker) = queue.pop_front() {
-        dirty[speaker] = false;
-        let best = stage.choose(class, settled, speaker);
-        let sends_all = matches!(stage.graph.speakers.get(speaker), Some(Machine::Node(_)));
-        if settled.best[speaker] == best && !sends_all {
-            continue;
+
+    fn add(&mut self, speaker: usize, what: Todo) {
+        let Some(todo) = self.todo.get_mut(speaker) else { return };
+        if *todo == Todo::Nothing {
+            self.queue.push_back(speaker);
         }
-        settled.best[speaker] = best;
-        if left == 0 {
-            settled.restless = true;
-            break;
+        *todo = match (*todo, what) {
+            (Todo::Tell, Todo::Choose) | (Todo::Choose, Todo::Tell) => Todo::Both,
+            (now, then) => now.max(then),
+        };
+    }
+
+    fn go(&mut self, first: &[usize]) {
+        for speaker in first {
+            self.add(*speaker, Todo::Choose);
         }
-        left -= 1;
+        // Far more than any network that comes to rest needs.
+        let mut left = 64 * self.stage.graph.speakers.len() + 1024;
+        while let Some(speaker) = self.queue.pop_front() {
+            let todo = std::mem::replace(&mut self.todo[speaker], Todo::Nothing);
+            let is_node = matches!(self.stage.graph.speakers.get(speaker), Some(Machine::Node(_)));
+            if todo >= Todo::Choose {
+                let (best, meds) = self.stage.choose(self.class, self.settled, speaker);
+                self.settled.meds[speaker] |= meds;
+                if todo == Todo::Choose && self.settled.best[speaker] == best && !is_node {
+                    continue;
+                }
+                self.settled.best[speaker] = best;
+            }
+            if left == 0 {
+                self.settled.restless = true;
+                return;
+            }
+            left -= 1;
+            self.tell_all(speaker);
+        }
+    }
+
+    fn tell_all(&mut self, speaker: usize) {
         let mut memo = Memo::default();
-        for number in stage.graph.out.get(speaker).into_iter().flatten() {
-            let edge = stage.graph.edges.get(*number as usize);
-            // What came over a session that ended is not looked at.
-            let Some(edge) = edge.filter(|edge| stage.ups.session(edge.session)) else { continue };
-            let now = stage.tell(class, settled, edge, &mut memo);
-            if settled.heard(edge) == now.as_ref() {
+        let graph = self.stage.graph;
+        for number in graph.out.get(speaker).into_iter().flatten() {
+            let Some(edge) = graph.edges.get(*number as usize) else { continue };
+            if matches!(graph.speakers.get(edge.to), Some(Machine::Node(_))) {
+                self.add(edge.to, Todo::Choose);
                 continue;
             }
-            settled.meds[edge.to] |= now.as_ref().is_some_and(has_med);
-            let idle = stage.is_idle(settled, edge, *number, now.as_ref());
-            if let Some(slot) = settled.heard.get_mut(edge.to).and_then(|all| Arc::make_mut(all).get_mut(edge.slot)) {
-                *slot = now;
-            }
-            let sends_all = matches!(stage.graph.speakers.get(edge.to), Some(Machine::Node(_)));
-            if (!idle || sends_all) && !std::mem::replace(&mut dirty[edge.to], true) {
-                queue.push_back(edge.to);
+            let now = self.stage.tell(self.class, self.settled, edge, &mut memo);
+            let now = now.filter(|heard| heard.outcome.is_ok()).map(|heard| heard.attrs);
+            let meds = self.settled.meds[edge.to] || now.as_ref().is_some_and(has_med);
+            self.settled.meds[edge.to] = meds;
+            match (&self.settled.best[edge.to], now) {
+                (Some((Choice::Edge(on), attrs)), now) if on == number => {
+                    if meds || now.as_ref() != Some(attrs) {
+                        self.add(edge.to, Todo::Choose);
+                    }
+                }
+                (None, None) => {}
+                _ if meds => self.add(edge.to, Todo::Choose),
+                (None, Some(now)) => self.take(edge.to, *number, now),
+                (Some(_), None) => {}
+                (Some((choice, attrs)), Some(now)) => {
+                    let Some(source) = self.stage.source_of(self.settled, edge.to, *choice) else { continue };
+                    let best = Candidate { source: &source, attrs };
+                    if rank(&Candidate { source: &edge.source, attrs: &now }, &best).0.is_lt() {
+                        self.take(edge.to, *number, now);
+                    }
+                }
             }
         }
+    }
+
+    fn take(&mut self, speaker: usize, edge: u32, attrs: Attrs) {
+        self.settled.best[speaker] = Some((Choice::Edge(edge), attrs));
+        self.add(speaker, Todo::Tell);
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use kmh_doc::network::{Finding, NetworkSpec};
 
-use super::{error, pools, service_ranges, some, warning};
+use super::{error, is_for_pods, pools, service_ranges, some, warning};
 use crate::ground::Ground;
 use crate::network::{Machine, Network};
 use crate::predict::Prediction;
@@ -82,7 +82,7 @@ fn gateways(network: &Network<'_>, all: &mut Vec<Finding>) {
 
 /// Pools whose packets Calico wraps: routers are not needed for them, and their MTU is another one.
 fn wrapped(spec: &NetworkSpec, all: &mut Vec<Finding>) {
-    for resource in spec.calico.iter().filter(|one| one["kind"] == "IPPool" && one["spec"]["disabled"] != true) {
+    for resource in spec.calico.iter().filter(|resource| is_for_pods(resource)) {
         let modes = ["ipipMode", "vxlanMode"].into_iter().filter(|mode| {
             resource["spec"][mode].as_str().is_some_and(|written| !written.is_empty() && written != "Never")
         });

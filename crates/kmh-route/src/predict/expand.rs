@@ -21,6 +21,8 @@ struct Arrival {
 
 /// What was decided about a prefix.
 struct Decided {
+    /// Of the machine's own.
+    own: Verdict,
     /// Of each arrival.
     verdicts: Vec<Verdict>,
     installed: Option<Installed>,
@@ -141,14 +143,14 @@ impl Prediction<'_> {
             return self.kernel(speaker, prefix, vec![swapped(self.network, settled, prefix, attrs.next_hop)]);
         }
         if let Machine::Router(router) = machine {
-            let own = own_attrs(speaker);
             let (choice, attrs) = settled.best(router)?;
             let stage = self.stage(class);
             let source = stage.source_of(settled, router, *choice)?;
             let best = Candidate { source: &source, attrs };
-            let (_, all) = stage.candidates(class, settled, router, &own);
+            let all = stage.offers(class, settled, router);
             let frr = speaker.daemon == Daemon::Frr;
-            let beside = all.iter().filter(|other| merges(frr, &best, other)).map(|other| other.attrs.next_hop);
+            let beside = all.iter().filter(|other| merges(frr, &best, &other.candidate()));
+            let beside = beside.map(|other| other.attrs.next_hop);
             let gates = beside.chain([attrs.next_hop]);
             return self.kernel(speaker, prefix, gates.map(|gate| swapped(self.network, settled, prefix, gate)).collect());
         }
@@ -187,7 +189,7 @@ impl Prediction<'_> {
         let decided = self.decide(machine, speaker, prefix, own, arrivals);
         let mut paths: Vec<Path> = Vec::with_capacity(arrivals.len() + 1);
         if own {
-            paths.push(own_path(&own_attrs(speaker)));
+            paths.push(own_path(&own_attrs(speaker), decided.own));
         }
         paths.extend(arrivals.iter().zip(decided.verdicts).map(|(arrival, verdict)| self.path(arrival, verdict)));
         paths.sort_by(|a, b| {
@@ -209,7 +211,10 @@ impl Prediction<'_> {
         let own_attrs = own_attrs(speaker);
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
         let mut places: Vec<Option<usize>> = Vec::new();
-        if own {
+        let heard = arrivals.iter().any(|arrival| arrival.heard.outcome.is_ok());
+        let weak = own && heard && self.classes.is_borrowed(machine, prefix.net);
+        let own_verdict = if weak { Verdict::Lost(Step::Own) } else { Verdict::Best };
+        if own && !weak {
             candidates.push(Candidate { source: &Source::OWN, attrs: &own_attrs });
             places.push(None);
         }
@@ -220,7 +225,7 @@ impl Prediction<'_> {
         let mut verdicts = vec![Verdict::Refused; arrivals.len()];
         let winner = best(&candidates);
         let Some((place, best)) = winner.and_then(|place| Some((place, candidates.get(place)?))) else {
-            return Decided { verdicts, installed: None };
+            return Decided { own: own_verdict, verdicts, installed: None };
         };
         let frr = speaker.daemon == Daemon::Frr;
         let mut gates = Vec::new();
@@ -244,8 +249,9 @@ impl Prediction<'_> {
                 *slot = verdict;
             }
         }
-        let installed = if best.source.is_own() { Some(Installed::Own) } else { self.kernel(speaker, prefix, gates) };
-        Decided { verdicts, installed }
+        // The kernel's own route stays, whatever BIRD thinks of it.
+        let installed = if own { Some(Installed::Own) } else { self.kernel(speaker, prefix, gates) };
+        Decided { own: own_verdict, verdicts, installed }
     }
 
     /// Where the kernel sends packets for a route: its next hop, or what leads there.
@@ -304,7 +310,7 @@ impl Prediction<'_> {
     }
 }
 
-fn own_path(attrs: &Attrs) -> Path {
+fn own_path(attrs: &Attrs, verdict: Verdict) -> Path {
     Path {
         from: None,
         peer_address: None,
@@ -313,7 +319,7 @@ fn own_path(attrs: &Attrs) -> Path {
         local_pref: attrs.local_pref,
         med: attrs.med,
         rule: None,
-        verdict: Verdict::Best,
+        verdict,
     }
 }
 
@@ -334,20 +340,26 @@ struct Told<'a> {
     settled: &'a Settled,
     /// Of a node, by session: what its router sends of others' routes, and of the node's own.
     by_session: Vec<(u32, Option<Attrs>, Option<Attrs>)>,
+    /// Of a router: what came from those that hand on what they learned.
+    by_edge: Vec<(Source, Heard)>,
     /// Of a router: whether there is anything.
     any: bool,
 }
 
 impl<'a> Told<'a> {
     fn new(prediction: &'a Prediction<'a>, machine: Machine, class: &'a Class, settled: &'a Settled) -> Self {
-        let mut told = Self { prediction, machine, class, settled, by_session: Vec::new(), any: false };
+        let mut told = Self { prediction, machine, class, settled, by_session: Vec::new(), by_edge: Vec::new(), any: false };
         match machine {
             Machine::Router(router) => {
-                let graph = prediction.stage(class).graph;
-                told.any = !settled.injected(router).is_empty()
-                    || graph.into(router).iter().any(|edge| {
-                        graph.edges.get(*edge as usize).is_some_and(|edge| settled.heard(edge).is_some())
-                    });
+                let stage = prediction.stage(class);
+                for number in stage.graph.into(router) {
+                    let edge = stage.graph.edges.get(*number as usize);
+                    let heard = edge.and_then(|edge| stage.tell(class, settled, edge, &mut Memo::default()));
+                    if let Some((edge, heard)) = edge.zip(heard) {
+                        told.by_edge.push((edge.source, heard));
+                    }
+                }
+                told.any = !settled.injected(router).is_empty() || !told.by_edge.is_empty();
             }
             Machine::Node(_) => {
                 for number in prediction.network.sessions_of(machine) {
@@ -425,12 +437,7 @@ impl<'a> Told<'a> {
                 heard: heard(&one.heard),
             })
             .collect();
-        for number in stage.graph.into(router) {
-            let edge = stage.graph.edges.get(*number as usize).filter(|edge| stage.ups.session(edge.session));
-            if let Some((edge, one)) = edge.and_then(|edge| Some((edge, self.settled.heard(edge)?))) {
-                all.push(Arrival { source: edge.source, heard: heard(one) });
-            }
-        }
+        all.extend(self.by_edge.iter().map(|(source, one)| Arrival { source: *source, heard: heard(one) }));
         all
     }
 }

@@ -79,6 +79,19 @@ fn graphs_tell_what_is_down_and_the_path() {
     assert!(chart.contains("  class n5 dead\n") && chart.contains("  class r0,n0,r1,n3 way\n"), "{chart}");
 }
 
+#[test]
+fn a_step_without_a_session_has_a_line() {
+    let spec = network(ARTICLE, "s");
+    let options = Options { path: path(&["s00-n0", "s00-n1"]), ..Options::default() };
+    assert_eq!(
+        times(&graph(&spec, Format::Dot, options.clone()), "\"node s00-n0\" -- \"node s00-n1\" [color"),
+        1
+    );
+    let chart = graph(&spec, Format::Mermaid, options);
+    check(&chart);
+    assert!(chart.contains("  n0 --- n1\n") && chart.contains("  linkStyle 9 "), "{chart}");
+}
+
 /// The subset that is written: lines of a few shapes, subgraphs that end, links between what there is.
 fn check(chart: &str) {
     let mut lines = chart.lines();
