@@ -106,9 +106,11 @@ struct Conditions {
 /// Reads what `kubectl get services,endpointslices -A -o json` prints. Of the addresses only those inside `announced`
 /// count, because Calico announces no others.
 pub(crate) fn from_kubectl(text: &str, announced: &[IpNet]) -> Result<Vec<Service>, Failure> {
-    let list: List = serde_json::from_str(text).map_err(|error| {
+    let is_object = text.trim_start().starts_with('{');
+    let list: Result<List, _> = serde_json::from_str(if is_object { text } else { "" });
+    let list = list.map_err(|error| {
         Failure::wrong("the services cannot be read")
-            .because(error)
+            .because(if is_object { error.to_string() } else { "it is no list as kubectl prints it".to_owned() })
             .hint("write them with `kubectl get services,endpointslices -A -o json`")
     })?;
     // Nodes with a ready endpoint, by service and family. Unknown readiness counts as ready (Kubernetes' API).

@@ -263,6 +263,23 @@ fn a_node_that_is_down_moves_nothing_but_services() {
     assert!(moved.iter().all(|one| one["what"].is_object() && one["from"] == "flat"), "{moved:?}");
 }
 
+/// The range leads to other nodes when the service's own one is down, and kube-proxy drops it there.
+#[test]
+fn a_service_without_a_pod_is_lost() {
+    let asked = "--service 10.202.0.7=attic-1 --service 10.201.0.7=attic-1 --service 10.202.0.8=flat-1,pi-1";
+    let gone = answer(&format!("what-if --down node/attic-1 {asked}"), ARTICLE);
+    let lost: Vec<&str> = gone["scenarios"][0]["lost"].as_array().unwrap().iter()
+        .map(|one| one["what"]["service"].as_str().unwrap())
+        .collect();
+    assert_eq!(lost, ["10.202.0.7", "10.201.0.7"].repeat(3).iter().rev().copied().collect::<Vec<_>>());
+    let half = answer(&format!("what-if --down node/flat-1 {asked}"), ARTICLE);
+    assert_eq!(half["scenarios"][0]["lost"], json!([]), "pi-1 has a pod of it");
+    // A pod on any node reaches it while there is one.
+    assert_eq!(answer(&format!("why vps-1 10.202.0.7 {asked}"), ARTICLE)["arrives"], true);
+    let why = answer(&format!("why vps-1 10.202.0.7 {asked} --down node/attic-1"), ARTICLE);
+    assert_eq!((&why["arrives"], &why["there"]["end"]), (&json!(false), &json!("swallowed")));
+}
+
 /// Detection in a fraction of a second: the news needs longer than that to spread.
 #[test]
 fn outages_say_something_however_short() {

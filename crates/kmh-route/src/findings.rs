@@ -532,9 +532,13 @@ fn services(network: &Network<'_>, ground: &Ground, prediction: &Prediction<'_>,
 
 /// The ranges whose addresses nodes announce for services.
 pub fn service_ranges(spec: &NetworkSpec) -> Vec<IpNet> {
-    const LISTS: [&str; 3] = ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"];
+    ranges(spec, &["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"])
+}
+
+/// The ranges in these lists of Calico's BGPConfiguration.
+pub(crate) fn ranges(spec: &NetworkSpec, lists: &[&str]) -> Vec<IpNet> {
     let settings = spec.calico.iter().filter(|resource| resource["kind"] == "BGPConfiguration");
-    let lists = settings.flat_map(|resource| LISTS.map(|key| &resource["spec"][key]));
+    let lists = settings.flat_map(|resource| lists.iter().map(|key| &resource["spec"][key]));
     let ranges = lists.filter_map(|list| list.as_array()).flatten();
     ranges.filter_map(|range| range["cidr"].as_str()?.parse().ok()).collect()
 }

@@ -95,6 +95,7 @@ pub fn way(prediction: &Prediction<'_>, start: Machine, source: Option<IpAddr>, 
         let found = prediction.lookup(here, to);
         let ends = match found.as_ref().map(|found| found.origin) {
             None => Some(End::NoRoute(here)),
+            Some(Origin::Service) if !serves(prediction, here, here == start, to) => Some(End::Blackhole(here)),
             Some(Origin::Own | Origin::Pod | Origin::Service) => Some(End::Delivered(here)),
             Some(Origin::Unreachable) => Some(End::Unreachable(here)),
             Some(Origin::Blackhole) => Some(End::Blackhole(here)),
@@ -129,6 +130,25 @@ pub fn way(prediction: &Prediction<'_>, start: Machine, source: Option<IpAddr>, 
         zone = Some(if gate.is_some_and(|gate| gate.tunnel.is_some()) { Zone::Tunnel } else { Zone::Nodes });
         here = next;
     }
+}
+
+/// Whether a node has somebody to answer for a service's address. With `externalTrafficPolicy: Local` kube-proxy drops what
+/// comes from elsewhere to an external address where no pod of the service runs: the range that every node announces leads
+/// there as soon as the service's own nodes are gone. What pods of the node itself send goes to any pod, as does what is sent
+/// to a cluster address.
+fn serves(prediction: &Prediction<'_>, here: Machine, is_start: bool, to: IpAddr) -> bool {
+    let network = prediction.network();
+    let Some(service) = prediction.ground().services.iter().find(|service| service.address == to) else {
+        return true;
+    };
+    let is_alive = |name: &String| network.machine(name).is_some_and(|node| prediction.is_alive(node));
+    if !service.nodes.iter().any(is_alive) {
+        return false;
+    }
+    let everywhere = crate::findings::ranges(network.spec, &["serviceClusterIPs"]);
+    is_start
+        || service.nodes.iter().any(|name| name == network.name(here))
+        || everywhere.iter().any(|net| net.contains(&to))
 }
 
 /// The segment beside the nodes' from which a packet comes that begins at this router; none when it is the router's own.

@@ -76,7 +76,7 @@ pub(super) fn dot(scene: &Scene<'_>) -> String {
     for peering in &scene.sessions {
         let drawn = match peering.peer {
             Machine::Router(_) => true,
-            Machine::Node(i) => scene.sites[scene.nodes[i].site].shown.binary_search(&i).is_ok(),
+            Machine::Node(i) => scene.shows(i),
         };
         if drawn {
             let plain = match peering.session.with {

@@ -56,8 +56,6 @@ pub(super) fn mermaid(scene: &Scene<'_>) -> String {
         let _ = writeln!(chart.out, "  %% {}", line.replace(['\n', '\r', '{', '}'], " "));
     }
     let mut classes: Vec<(String, &str)> = Vec::new();
-    // Nodes are numbered site by site, so this is sorted.
-    let shown: Vec<usize> = scene.sites.iter().flat_map(|site| site.shown.iter().copied()).collect();
     for (number, site) in scene.sites.iter().enumerate() {
         let mut label = vec![dead_mark(site.down, site.name), asns(&site.asns)];
         label.extend(site.networks.iter().map(|net| format!("nodes {net}")));
@@ -91,7 +89,7 @@ pub(super) fn mermaid(scene: &Scene<'_>) -> String {
         .iter()
         .filter_map(|peering| match peering.peer {
             Machine::Router(i) => Some((peering, format!("r{i}"))),
-            Machine::Node(i) => shown.binary_search(&i).is_ok().then(|| (peering, format!("n{i}"))),
+            Machine::Node(i) => scene.shows(i).then(|| (peering, format!("n{i}"))),
         })
         .collect();
     // Those with nodes that are not shown, one by router.

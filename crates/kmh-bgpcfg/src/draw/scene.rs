@@ -227,6 +227,11 @@ impl<'a> Scene<'a> {
         self.steps.iter().any(|step| step.over == Over::Tunnel(tunnel))
     }
 
+    /// Whether a node is drawn by itself.
+    pub(super) fn shows(&self, node: usize) -> bool {
+        self.sites[self.nodes[node].site].shown.binary_search(&node).is_ok()
+    }
+
     /// The path's steps that no tunnel and no session stands for: between nodes of a site, and to a gateway that is no
     /// peer.
     pub(super) fn bare_steps(&self) -> impl Iterator<Item = &Step> {
@@ -236,7 +241,12 @@ impl<'a> Scene<'a> {
                 (step.from, step.to) == ends || (step.to, step.from) == ends
             })
         };
-        self.steps.iter().filter(move |step| step.over == Over::Segment && !along(step))
+        let shown = |machine| match machine {
+            Machine::Router(_) => true,
+            Machine::Node(i) => self.shows(i),
+        };
+        let bare = move |step: &&Step| step.over == Over::Segment && !along(step);
+        self.steps.iter().filter(bare).filter(move |step| shown(step.from) && shown(step.to))
     }
 
     /// Whether the path goes along this session.

@@ -4,7 +4,7 @@ use clap::Args;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
 use kmh_route::forward::way;
 
-use super::{Conditions, down, ground, network, open, why};
+use super::{Conditions, conditions, network, open, why};
 use crate::draw::{self, Nodes, Options};
 
 /// Options of `draw`.
@@ -29,10 +29,9 @@ pub(crate) fn run(
 ) -> Result<Answer, Failure> {
     let spec = network(stream, context)?;
     let opened = open(&spec)?;
-    let down = down(&opened, &args.conditions)?;
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
     let path = match args.path.as_deref() {
         Some([from, to]) => {
-            let ground = ground(stream, context, &opened, &args.conditions)?;
             let prediction = kmh_route::predict(&opened, &ground, &down);
             let (start, from, to) = why::ends(&prediction, &ground, from, to)?;
             let way = way(&prediction, start, Some(from), to);

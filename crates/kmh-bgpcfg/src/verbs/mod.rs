@@ -46,8 +46,23 @@ pub(crate) fn open(spec: &NetworkSpec) -> Result<Network<'_>, Failure> {
     Network::new(spec).map_err(|faults| refused(&faults))
 }
 
-/// What the nodes announce.
-pub(crate) fn ground(
+/// What the nodes announce, and what is down: all mistakes at once.
+pub(crate) fn conditions(
+    stream: &Stream,
+    context: &mut Context<'_>,
+    network: &Network<'_>,
+    asked: &Conditions,
+) -> Result<(Ground, Down), Failure> {
+    match (ground(stream, context, network, asked), down(network, asked)) {
+        (Ok(ground), Ok(down)) => Ok((ground, down)),
+        (ground, down) => {
+            let failures = [ground.err(), down.err()].into_iter().flatten();
+            Err(Failure::all(failures).unwrap_or_else(|| Failure::wrong("this cannot be answered")))
+        }
+    }
+}
+
+fn ground(
     stream: &Stream,
     context: &mut Context<'_>,
     network: &Network<'_>,
@@ -87,11 +102,11 @@ pub(crate) fn ground(
     Failure::all(failures).map_or(Ok(ground), Err)
 }
 
-/// What is down, all mistakes at once.
-pub(crate) fn down(network: &Network<'_>, conditions: &Conditions) -> Result<Down, Failure> {
-    let down = Down::parse(conditions.down.iter().map(String::as_str)).map_err(|faults| refused(&faults))?;
-    down.check(network.spec).map_err(|faults| refused(&faults))?;
-    Ok(down)
+fn down(network: &Network<'_>, conditions: &Conditions) -> Result<Down, Failure> {
+    let mut down = Down::default();
+    let mut faults: Vec<Fault> = conditions.down.iter().filter_map(|text| down.add(text).err()).collect();
+    faults.extend(down.check(network.spec).err().into_iter().flatten());
+    if faults.is_empty() { Ok(down) } else { Err(refused(&faults)) }
 }
 
 /// Faults of a document or a question, as the tool says them.

@@ -8,7 +8,7 @@ use kmh_route::table::{Installed, Path, Route, Step, Table, Verdict};
 use serde::Serialize;
 use std::fmt::Write as _;
 
-use super::{Conditions, down, ground, json, network, open};
+use super::{Conditions, conditions, json, network, open};
 
 /// More tables than this are not shown without being asked for.
 const TABLES: usize = 12;
@@ -40,8 +40,7 @@ pub(crate) fn run(
 ) -> Result<Answer, Failure> {
     let spec = network(stream, context)?;
     let opened = open(&spec)?;
-    let ground = ground(stream, context, &opened, &args.conditions)?;
-    let down = down(&opened, &args.conditions)?;
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
     let machines = machines(&spec);
     context.check_limit(machines.iter().map(|(name, site)| (*name, Some(*site), vec![])))?;
     let prediction = kmh_route::predict(&opened, &ground, &down);

@@ -10,7 +10,7 @@ use kmh_route::{Down, Network};
 use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, implies, singles};
 use serde::Serialize;
 
-use super::{Conditions, down, ground, json, network, open};
+use super::{Conditions, conditions, json, network, open};
 
 /// More scenarios than this take too long to wait for.
 const SCENARIOS: usize = 50_000;
@@ -69,8 +69,7 @@ pub(crate) fn run(
     }
     let spec = network(stream, context)?;
     let opened = open(&spec)?;
-    let ground = ground(stream, context, &opened, &args.conditions)?;
-    let named = down(&opened, &args.conditions)?;
+    let (ground, named) = conditions(stream, context, &opened, &args.conditions)?;
     // What is named is down in every scenario of a series; alone it is the scenario.
     let (base, scenarios) = if all {
         let single: Vec<_> =

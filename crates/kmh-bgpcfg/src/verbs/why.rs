@@ -12,7 +12,7 @@ use kmh_route::{Ground, Machine, Network, Origin, Prediction};
 use serde::Serialize;
 
 use super::predict::step_words;
-use super::{Conditions, down, ground, json, network, open};
+use super::{Conditions, conditions, json, network, open};
 
 /// Options of `why`.
 #[derive(Args, Clone, Debug)]
@@ -87,8 +87,7 @@ pub(crate) fn run(
 ) -> Result<Answer, Failure> {
     let spec = network(stream, context)?;
     let opened = open(&spec)?;
-    let ground = ground(stream, context, &opened, &args.conditions)?;
-    let down = down(&opened, &args.conditions)?;
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
     let prediction = kmh_route::predict(&opened, &ground, &down);
     let (start, from, to) = ends(&prediction, &ground, &args.from, &args.to)?;
     let there = way(&prediction, start, Some(from), to);
@@ -159,6 +158,10 @@ fn place(
 ) -> Result<Place, Failure> {
     let network = prediction.network();
     if let Ok(address) = text.parse::<IpAddr>() {
+        if is_nobodys(address) {
+            return Err(Failure::wrong(format!("`{address}` is the address of no machine that others reach"))
+                .hint("ask about an address of one machine, pod or service"));
+        }
         return Ok(Place { machine: sender(address, network, ground), address });
     }
     let machine = network.machine(text).ok_or_else(|| {
@@ -170,6 +173,15 @@ fn place(
     let address = addresses.iter().find(fits).or(addresses.first()).copied();
     let address = address.ok_or_else(|| Failure::wrong(format!("`{text}` has no address")))?;
     Ok(Place { machine: Some(machine), address })
+}
+
+/// Addresses that routers send nowhere (RFC 6890), or to many (RFC 5771, RFC 4291).
+fn is_nobodys(address: IpAddr) -> bool {
+    let alone = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    alone || address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
 /// Addresses of a machine on its segment.

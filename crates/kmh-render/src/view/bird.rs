@@ -88,6 +88,7 @@ struct Peer {
     keep_next_hop: bool,
     next_hop_self: bool,
     route_reflector_client: bool,
+    all_paths: bool,
     maximum_prefix: u32,
 }
 
@@ -279,6 +280,7 @@ fn peer(session: &Session, password: &mut impl FnMut(&str) -> Result<String, Fau
         keep_next_hop: session.keep_next_hop,
         next_hop_self: session.next_hop_self,
         route_reflector_client: session.route_reflector_client,
+        all_paths: session.with == PeerKind::Node,
         maximum_prefix: session.maximum_prefix,
     })
 }

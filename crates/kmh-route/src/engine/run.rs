@@ -48,7 +48,7 @@ impl Ups {
 enum Lane {
     /// Its best.
     Best,
-    /// What it has from one place (RFC 7911: calico-node sends all paths, FRR takes them): its own, or that session.
+    /// What it has from one place (RFC 7911: calico-node sends all paths, routers take them): its own, or that session.
     Only(Option<u32>),
 }
 
@@ -123,7 +123,7 @@ impl Graph {
 }
 
 fn lanes(network: &Network<'_>, own: Machine, peer: Machine, number: u32, v6: bool) -> Vec<Lane> {
-    let takes_all = network.speaker(peer).is_some_and(|peer| peer.daemon == Daemon::Frr);
+    let takes_all = network.speaker(peer).is_some_and(|peer| peer.daemon != Daemon::Calico);
     if !matches!(own, Machine::Node(_)) || !takes_all {
         return vec![Lane::Best];
     }

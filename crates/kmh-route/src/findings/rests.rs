@@ -17,7 +17,7 @@ pub(super) fn rests(network: &Network<'_>, all: &mut Vec<Finding>) {
     stops(network.spec, all);
     gateways(network, all);
     wrapped(network.spec, all);
-    if network.has_mesh() {
+    if network.has_mesh() && network.spec.nodes.len() > 1 {
         all.push(error(
             "node-mesh",
             "nodes",

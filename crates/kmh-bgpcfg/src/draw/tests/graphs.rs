@@ -151,7 +151,7 @@ fn flowcharts_keep_to_the_subset_and_to_what_pages_draw() {
     for shape in shapes() {
         let spec = network(shape, "s");
         let down = Down { sites: set(&["s00"]), ..Down::default() };
-        let way = path(&["s00-n0", "s00-r0", "s01-r0", "s01-n1"]);
+        let way = path(&["s00-n0", "s00-r0", "s01-r0", "s01-n1", "s01-n2"]);
         let chart =
             graph(&spec, Format::Mermaid, Options { down: Some(&down), path: way, ..Options::default() });
         check(&chart);
