@@ -110,7 +110,11 @@ pub(crate) fn from_kubectl(text: &str, announced: &[IpNet]) -> Result<Vec<Servic
     let list: Result<List, _> = serde_json::from_str(if is_object { text } else { "" });
     let list = list.map_err(|error| {
         Failure::wrong("the services cannot be read")
-            .because(if is_object { error.to_string() } else { "it is no list as kubectl prints it".to_owned() })
+            .because(if is_object {
+                error.to_string()
+            } else {
+                "it is no list as kubectl prints it".to_owned()
+            })
             .hint("write them with `kubectl get services,endpointslices -A -o json`")
     })?;
     // Nodes with a ready endpoint, by service and family. Unknown readiness counts as ready (Kubernetes' API).

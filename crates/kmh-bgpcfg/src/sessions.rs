@@ -160,7 +160,12 @@ fn with_router(
         // The other router of the site knows nothing of this one's tunnels.
         next_hop_self: with == PeerKind::Sibling,
         route_reflector_client: false,
-        password: if with == PeerKind::Sibling { password(model, site) } else { None },
+        password: match tunnel {
+            None => password(model, site),
+            Some(tunnel) => {
+                tunnel.signs_bgp(model).then(|| format!("keys/bgp-tunnel/{}", tunnel.name()))
+            }
+        },
         keepalive: timers.keepalive,
         hold: timers.hold,
         bfd_ms,
@@ -179,7 +184,7 @@ fn held(hold: u16, interval: u16) -> [u32; 2] {
     [ms(hold) - ms(interval.min(hold / 3)), ms(hold)]
 }
 
-/// One key a site, for all sessions on its node segment: what leaves a tunnel was authenticated by IPsec already.
+/// One key a site, for all sessions on its node segment. What leaves a tunnel was authenticated by IPsec already.
 fn password(model: &Model, site: &Site) -> Option<String> {
     model.bgp.passwords.then(|| format!("keys/bgp/{}", site.name))
 }

@@ -131,7 +131,7 @@ pub enum Usage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// Stable name: `keys/service-account`, `keys/encryption`, `keys/bgp/SITE`, `keys/psk/TUNNEL`.
+    /// Stable name: `keys/service-account`, `keys/encryption`, `keys/bgp/SITE`, `keys/bgp-tunnel/TUNNEL`, `keys/psk/TUNNEL`.
     pub name: String,
     /// Which.
     pub class: KeyClass,

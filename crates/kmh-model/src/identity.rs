@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use kmh_doc::inventory::TunnelAuth;
+use kmh_doc::inventory::{RouterKind, TunnelAuth};
 
 use crate::model::{Model, Router, Tunnel};
 use crate::tunnels;
@@ -28,6 +28,15 @@ impl Router {
 }
 
 impl Tunnel {
+    /// Whether the BGP session through it is signed too, although IPsec has authenticated it already. On FreeBSD one signed
+    /// neighbour on the node segment makes bgpd's socket refuse every unsigned call (`syncache_add` in its kernel): of two
+    /// pfSense routers neither could call the other.
+    pub fn signs_bgp(&self, model: &Model) -> bool {
+        let is_pfsense = |router: &Router| router.kind == RouterKind::Pfsense;
+        model.bgp.passwords
+            && self.ends.iter().all(|end| model.router(end.router.as_str()).is_some_and(is_pfsense))
+    }
+
     /// The IKE identity of its end, the first or the second.
     ///
     /// Of two lines to one line of a peer, pfSense looks for the pre-shared key by the peer's identity alone: so with

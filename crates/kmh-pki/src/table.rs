@@ -345,6 +345,8 @@ pub enum Each {
     Cluster,
     /// For each site, when sessions on node segments have passwords.
     Site,
+    /// For each tunnel whose BGP session is signed: [`kmh_model::Tunnel::signs_bgp`].
+    SignedTunnel,
     /// For each tunnel, when its ends know each other by a shared key.
     Tunnel,
 }
@@ -377,11 +379,18 @@ pub const TEXT_LENGTHS: std::ops::RangeInclusive<usize> = 22..=80;
 
 /// All keys without a certificate, by name.
 pub const KEYS: &[KeyRow] = &[
-    // These three are not deployed as they are: configurations hold them.
+    // These four are not deployed as they are: configurations hold them.
     KeyRow {
         class: KeyClass::BgpPassword,
         name: "keys/bgp/{}",
         each: Each::Site,
+        algorithm: TEXT,
+        places: &[],
+    },
+    KeyRow {
+        class: KeyClass::BgpPassword,
+        name: "keys/bgp-tunnel/{}",
+        each: Each::SignedTunnel,
         algorithm: TEXT,
         places: &[],
     },

@@ -150,6 +150,10 @@ fn wanted_keys(model: &Model, row: &KeyRow) -> Vec<WantedKey> {
         Each::Tunnel if model.tunnel_auth == TunnelAuth::Psk => {
             model.tunnels.iter().map(kmh_model::Tunnel::name).collect()
         }
+        Each::SignedTunnel => {
+            let signed = model.tunnels.iter().filter(|tunnel| tunnel.signs_bgp(model));
+            signed.map(kmh_model::Tunnel::name).collect()
+        }
         Each::Site | Each::Tunnel => Vec::new(),
     };
     let deploy = deploy(model, row.places, Machine::None);

@@ -95,7 +95,9 @@ pub fn way(prediction: &Prediction<'_>, start: Machine, source: Option<IpAddr>, 
         let found = prediction.lookup(here, to);
         let ends = match found.as_ref().map(|found| found.origin) {
             None => Some(End::NoRoute(here)),
-            Some(Origin::Service) if !serves(prediction, here, here == start, to) => Some(End::Blackhole(here)),
+            Some(Origin::Service) if !serves(prediction, here, here == start, to) => {
+                Some(End::Blackhole(here))
+            }
             Some(Origin::Own | Origin::Pod | Origin::Service) => Some(End::Delivered(here)),
             Some(Origin::Unreachable) => Some(End::Unreachable(here)),
             Some(Origin::Blackhole) => Some(End::Blackhole(here)),

@@ -167,7 +167,8 @@ impl<'n> Before<'n> {
             outage_ms: None,
         };
         for (key, way) in &now {
-            let Some(old) = others.get(key).or_else(|| self.ways.get(key)).filter(|old| old.end.arrives()) else {
+            let Some(old) = others.get(key).or_else(|| self.ways.get(key)).filter(|old| old.end.arrives())
+            else {
                 continue;
             };
             if !way.end.arrives() {
@@ -209,8 +210,12 @@ impl<'n> Before<'n> {
         let network = self.prediction.network();
         let mut longest = [0, 0];
         for (hop, gate) in ways.flat_map(gates) {
-            let Some(next) = network.owner(gate.next_hop).filter(|_| gone.has(network, gate)) else { continue };
-            let Some([from, to]) = silence(network, hop.machine, next, gate.tunnel.as_deref()) else { continue };
+            let Some(next) = network.owner(gate.next_hop).filter(|_| gone.has(network, gate)) else {
+                continue;
+            };
+            let Some([from, to]) = silence(network, hop.machine, next, gate.tunnel.as_deref()) else {
+                continue;
+            };
             let to = to.saturating_add(SPREAD_MS);
             // Below a second the spreading outweighs the detection: what nobody promises to be faster than is half.
             longest = [longest[0].max(from.max(to.div_ceil(2))), longest[1].max(to)];
@@ -250,8 +255,9 @@ impl<'n> Before<'n> {
             .filter(|(key, way)| key.what == PODS && !way.end.arrives())
             .flat_map(|(key, _)| [(key.from, key.to), (key.to, key.from)])
             .collect();
-        let living: Vec<usize> =
-            (0..self.sites.len()).filter(|n| self.sites.get(*n).is_some_and(|site| living.contains(site))).collect();
+        let living: Vec<usize> = (0..self.sites.len())
+            .filter(|n| self.sites.get(*n).is_some_and(|site| living.contains(site)))
+            .collect();
         // Reaching each other is not transitive: a site in the middle may reach two that are apart, and is in both groups.
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for first in &living {
@@ -332,7 +338,9 @@ impl<'n> Before<'n> {
 
 /// Every gate of a way, the equal ones that this packet does not take among them.
 fn gates(way: &Way) -> impl Iterator<Item = (&Hop, &Gate)> {
-    way.hops.iter().flat_map(|hop| hop.found.iter().flat_map(move |found| found.gates.iter().map(move |gate| (hop, gate))))
+    way.hops.iter().flat_map(|hop| {
+        hop.found.iter().flat_map(move |found| found.gates.iter().map(move |gate| (hop, gate)))
+    })
 }
 
 /// What a scenario takes away.

@@ -1,6 +1,6 @@
 //! The network as a picture: sites, routers, tunnels, nodes and sessions, as SVG, as DOT (Graphviz) or as Mermaid.
 //!
-//! Pure: a network document in, text out, the same bytes every time. [`scene`](self) is what is to be seen, without
+//! Pure: a network document in, text out, the same bytes every time. `scene` is what is to be seen, without
 //! places; `layout`, `card` and `curve` give it places, `svg` paints it; `dot` and `mermaid` leave the places to
 //! others.
 

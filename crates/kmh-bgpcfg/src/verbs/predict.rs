@@ -46,7 +46,8 @@ pub(crate) fn run(
     let prediction = kmh_route::predict(&opened, &ground, &down);
     let findings = kmh_route::findings(&opened, &ground, &prediction);
     let chosen = machines.iter().filter(|(name, site)| context.chosen(name, Some(site), &[]));
-    let is_no = findings.iter().any(|finding| finding.level == FindingLevel::Error);
+    let worst = if context.common.strict { FindingLevel::Warning } else { FindingLevel::Error };
+    let is_no = findings.iter().any(|finding| finding.level >= worst);
     let text = if format == Format::Json {
         let tables = chosen.filter_map(|(name, _)| prediction.table(name)).collect();
         json(&Said { assumed: ground.assumed, tables, findings: &findings })?

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 use kmh_cli::table::Table as Page;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
-use kmh_route::{Down, Network};
 use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, implies, singles};
+use kmh_route::{Down, Network};
 use serde::Serialize;
 
 use super::{Conditions, conditions, json, network, open};

@@ -131,8 +131,9 @@ pub(crate) fn ends(
         }
     };
     let Some(start) = sender.machine else {
-        return Err(Failure::wrong(format!("no machine of the network sends from `{from}`"))
-            .hint("name a node, a router, or an address: of a node, of a pod, on a LAN that may reach something"));
+        return Err(Failure::wrong(format!("no machine of the network sends from `{from}`")).hint(
+            "name a node, a router, or an address: of a node, of a pod, on a LAN that may reach something",
+        ));
     };
     if sender.address.is_ipv4() != receiver.address.is_ipv4() {
         return Err(Failure::wrong(format!(
@@ -159,8 +160,10 @@ fn place(
     let network = prediction.network();
     if let Ok(address) = text.parse::<IpAddr>() {
         if is_nobodys(address) {
-            return Err(Failure::wrong(format!("`{address}` is the address of no machine that others reach"))
-                .hint("ask about an address of one machine, pod or service"));
+            return Err(Failure::wrong(format!(
+                "`{address}` is the address of no machine that others reach"
+            ))
+            .hint("ask about an address of one machine, pod or service"));
         }
         return Ok(Place { machine: sender(address, network, ground), address });
     }

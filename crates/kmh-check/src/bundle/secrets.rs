@@ -75,6 +75,10 @@ fn may_have(view: &View<'_>, key: Option<&Key>) -> bool {
     let router = matches!(view.machine.kind, MachineKind::LinuxRouter | MachineKind::Pfsense);
     match key.class {
         KeyClass::Encryption => view.is(Role::ControlPlane),
+        KeyClass::BgpPassword if key.name.starts_with("keys/bgp-tunnel/") => {
+            let tunnel = key.name.strip_prefix("keys/bgp-tunnel/");
+            router && tunnel.is_some_and(|tunnel| is_end(tunnel, view.name()))
+        }
         KeyClass::BgpPassword => {
             let site = key.name.strip_prefix("keys/bgp/");
             view.machine.kind == MachineKind::Cluster || (router && site == view.machine.site.as_deref())
@@ -125,7 +129,7 @@ pub(crate) fn passwords(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Fi
             .filter_map(|session| Some((session.password.as_deref()?, session.with == PeerKind::Node)))
             .collect();
         for (key, with_node) in keys {
-            need(&router.name, key, "sessions on its node segment are signed".to_owned(), out);
+            need(&router.name, key, "sessions of it are signed".to_owned(), out);
             if let Some(cluster) = cluster.filter(|_| with_node) {
                 need(cluster.name(), key, format!("nodes of `{}` sign their sessions", router.site), out);
             }

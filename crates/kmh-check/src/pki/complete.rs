@@ -79,9 +79,11 @@ pub(crate) fn complete(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
 /// tunnel that has no certificates.
 fn network_keys(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
     let sites = model.sites.keys().filter(|_| model.bgp.passwords);
+    let signed = model.tunnels.iter().filter(|tunnel| tunnel.signs_bgp(model));
     let tunnels = model.tunnels.iter().filter(|_| model.tunnel_auth == TunnelAuth::Psk);
     let wanted: BTreeMap<String, KeyClass> = sites
         .map(|site| (format!("keys/bgp/{site}"), KeyClass::BgpPassword))
+        .chain(signed.map(|tunnel| (format!("keys/bgp-tunnel/{}", tunnel.name()), KeyClass::BgpPassword)))
         .chain(tunnels.map(|tunnel| (format!("keys/psk/{}", tunnel.name()), KeyClass::TunnelPsk)))
         .collect();
     let mut held: BTreeMap<(&str, KeyClass), usize> = BTreeMap::new();

@@ -46,7 +46,11 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
                 }
                 None => !session.dynamic && session.with == PeerKind::Node,
             };
-            if other { one_way.insert(&session.peer) } else { closed.insert(&session.peer) };
+            if other {
+                one_way.insert(&session.peer)
+            } else {
+                closed.insert(&session.peer)
+            };
         }
         if session.bfd_ms.is_none() {
             continue;
@@ -57,7 +61,9 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         let is_other_end = |one: &&Session| {
             one.peer_address == session.local_address && one.local_address == session.peer_address
         };
-        if peer.and_then(|peer| peer.sessions.iter().find(is_other_end)).is_some_and(|one| one.bfd_ms.is_none())
+        if peer
+            .and_then(|peer| peer.sessions.iter().find(is_other_end))
+            .is_some_and(|one| one.bfd_ms.is_none())
         {
             alone.insert(&session.peer);
         }
@@ -72,7 +78,9 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         error(
             "bgp-filtered",
             name,
-            format!("the packet filters let no BGP through between it and {peers}: the session does not come up"),
+            format!(
+                "the packet filters let no BGP through between it and {peers}: the session does not come up"
+            ),
             "let TCP 179 in from the peer's address",
         )
     });
@@ -80,7 +88,9 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         warning(
             "bgp-filtered",
             name,
-            format!("its packet filter lets no BGP in from {peers}: the session waits until this router calls"),
+            format!(
+                "its packet filter lets no BGP in from {peers}: the session waits until this router calls"
+            ),
             "let TCP 179 in from the peer's address",
         )
     });
@@ -88,7 +98,9 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         warning(
             "bfd-filtered",
             name,
-            format!("its packet filter lets no BFD in from {peers}: a silent line is noticed by the hold time only"),
+            format!(
+                "its packet filter lets no BFD in from {peers}: a silent line is noticed by the hold time only"
+            ),
             "let UDP 3784 in from the peer's address",
         )
     });
@@ -96,7 +108,9 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         warning(
             "bfd-one-sided",
             name,
-            format!("it speaks BFD with {peers}, and gets no answer: a silent line is noticed by the hold time only"),
+            format!(
+                "it speaks BFD with {peers}, and gets no answer: a silent line is noticed by the hold time only"
+            ),
             "set `bfd_ms` at both ends, or at none",
         )
     });
@@ -117,10 +131,17 @@ fn tunnel_ends(tunnel: &Tunnel, routers: &BTreeMap<&str, &RouterPlan>, all: &mut
     };
     if !ways.iter().any(opens) {
         let message = match ways.iter().find(|(from, _)| from.initiates) {
-            Some((_, to)) => format!("the packet filter of `{}` lets no IKE in: the tunnel does not come up", to.router),
+            Some((_, to)) => {
+                format!("the packet filter of `{}` lets no IKE in: the tunnel does not come up", to.router)
+            }
             None => "neither end initiates: the tunnel does not come up".to_owned(),
         };
-        all.push(error("ike-filtered", &tunnel.name, message, "let UDP 500 and 4500 in at the end that is called"));
+        all.push(error(
+            "ike-filtered",
+            &tunnel.name,
+            message,
+            "let UDP 500 and 4500 in at the end that is called",
+        ));
     }
     for (from, to) in ways.iter().filter(|(from, to)| !tunnel.nat_t && !admits(from, to, "esp", None)) {
         all.push(warning(

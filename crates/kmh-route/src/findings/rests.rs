@@ -37,7 +37,8 @@ fn stops(spec: &NetworkSpec, all: &mut Vec<Finding>) {
         let stopped = |range: &IpNet| {
             router.unreachable.iter().chain(&router.originate).any(|net| net.net().contains(range))
         };
-        let open: Vec<String> = ranges.iter().filter(|range| !stopped(range)).map(ToString::to_string).collect();
+        let open: Vec<String> =
+            ranges.iter().filter(|range| !stopped(range)).map(ToString::to_string).collect();
         if !open.is_empty() {
             all.push(error(
                 "no-stop",
@@ -90,7 +91,9 @@ fn wrapped(spec: &NetworkSpec, all: &mut Vec<Finding>) {
             all.push(warning(
                 "wrapped-pool",
                 resource["metadata"]["name"].as_str().unwrap_or_default(),
-                format!("`{mode}` wraps packets between nodes: what is predicted is the way of unwrapped ones"),
+                format!(
+                    "`{mode}` wraps packets between nodes: what is predicted is the way of unwrapped ones"
+                ),
                 "`Never`: routers have a route to every block",
             ));
         }
