@@ -167,10 +167,10 @@ fn each_mistake_is_found() {
             router(network, "fw-flat")["sessions"][3]["bfd_ms"] = json!(null);
         }),
         ("no BFD let in", "warning bfd-filtered", |network| {
-            without(network, "fw-flat", "BFD between routers")
+            without(network, "fw-flat", "BFD between routers");
         }),
         ("no BGP let in", "warning bgp-filtered", |network| {
-            without(network, "fw-flat", "BGP between routers")
+            without(network, "fw-flat", "BGP between routers");
         }),
         ("no BGP let in anywhere", "error bgp-filtered", |network| {
             for name in ["fw-attic", "fw-flat", "gw-vps"] {
@@ -178,7 +178,7 @@ fn each_mistake_is_found() {
             }
         }),
         ("no IKE let in", "error ike-filtered", |network| {
-            without(network, "gw-vps", "IKE, and ESP inside UDP")
+            without(network, "gw-vps", "IKE, and ESP inside UDP");
         }),
         ("no ESP let in", "warning esp-filtered", |network| {
             without(network, "gw-vps", "tunnels without NAT between");

@@ -535,7 +535,7 @@ pub fn service_ranges(spec: &NetworkSpec) -> Vec<IpNet> {
     ranges(spec, &["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"])
 }
 
-/// The ranges in these lists of Calico's BGPConfiguration.
+/// The ranges in these lists of Calico's `BGPConfiguration`.
 pub(crate) fn ranges(spec: &NetworkSpec, lists: &[&str]) -> Vec<IpNet> {
     let settings = spec.calico.iter().filter(|resource| resource["kind"] == "BGPConfiguration");
     let lists = settings.flat_map(|resource| lists.iter().map(|key| &resource["spec"][key]));

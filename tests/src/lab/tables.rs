@@ -137,11 +137,15 @@ impl Seen {
     }
 
     /// Leaves out what depends on history: what FRR tells a node of the node's own routes has the node or the router for
-    /// next hop, by whether its sessions with all nodes came up within its coalesce time.
+    /// next hop, by whether its sessions with all nodes came up within its coalesce time. BIRD prefers the latter; the
+    /// node's kernel delivers to its own pod in any case.
     pub fn without_history(mut self) -> Self {
         for prefix in self.prefixes.values_mut().filter(|prefix| prefix.paths.contains_key(&Way::own())) {
-            let paths = std::mem::take(&mut prefix.paths);
-            prefix.paths = paths.into_iter().map(|(way, rank)| (Way { next_hop: None, ..way }, rank)).collect();
+            let paths = std::mem::take(&mut prefix.paths).into_iter();
+            let blurred = |(way, rank): (Way, Rank)| {
+                if way.peer.is_none() { (way, rank) } else { (Way { next_hop: None, ..way }, Rank::Lost) }
+            };
+            prefix.paths = paths.map(blurred).collect();
         }
         self
     }

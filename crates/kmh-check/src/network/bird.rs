@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use kmh_doc::Cidr;
 use kmh_doc::inventory::BgpDaemon;
-use kmh_doc::network::{NetworkSpec, PathRule, PrefixRule, RouteMap, RouteRule, RouterPlan, Session};
+use kmh_doc::network::{NetworkSpec, PathRule, PeerKind, PrefixRule, RouteMap, RouteRule, RouterPlan, Session};
 
 use crate::bundle::RENDER;
 use crate::bundle::files::place;
@@ -253,6 +253,10 @@ fn session_lines(plan: &RouterPlan, session: &Session, neighbor: String) -> BTre
     let channel = channel(session.peer_address.is_ipv6());
     let limit = format!("import limit {} action disable", session.maximum_prefix);
     let mut inside = vec!["import keep filtered on", &limit, "gateway direct"];
+    if session.with == PeerKind::Node {
+        // Without it a node says nothing of a borrowed address that came back to it.
+        inside.push("add paths rx");
+    }
     if session.next_hop_self {
         inside.push("next hop self ebgp");
     }
