@@ -382,6 +382,12 @@ fn blocks_are_the_clusters_when_somebody_saw_them() {
         .collect();
     assert!(prefixes.contains(&"10.200.5.64/26"), "{prefixes:?}");
     assert!(!prefixes.contains(&"10.200.70.0/26"), "a pending block is not announced: {prefixes:?}");
+    let borrowed = json!({"kind": "kmh.blocks/v1", "from": {}, "spec": {
+        "blocks": [{"cidr": "10.200.0.64/26", "node": "attic-1"}, {"cidr": "10.200.64.64/26", "node": "pi-1"}],
+        "borrowed": [{"address": "10.200.0.70", "node": "pi-1"}],
+    }});
+    let found = ids(&self::answer("predict", &format!("{}\n{borrowed}\n", network())));
+    assert_eq!(found, ["error refused-block"], "out of another site's pool");
     let said = ask(
         "predict",
         &with(json!([

@@ -456,7 +456,7 @@ fn one_way(
             );
         }
     }
-    if there.end == End::Delivered(to) {
+    if there.end == End::Delivered(to) && there.hops.iter().any(|hop| hop.keeps_connections) {
         let back = way(prediction, to, None, source);
         let halves = half_seen(&there, &back);
         if !halves.is_empty() && back.end == End::Delivered(from) {

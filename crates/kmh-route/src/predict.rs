@@ -23,7 +23,7 @@ pub struct Prediction<'n> {
     graphs: Arc<[Graph; 2]>,
     pub(crate) classes: Arc<Classes>,
     ups: Ups,
-    settled: Vec<Arc<Settled>>,
+    pub(crate) settled: Vec<Arc<Settled>>,
     /// Sessions and their ends that could be sent more than they take.
     watched: Arc<[(u32, usize)]>,
     /// Sessions that ended because they brought too much.

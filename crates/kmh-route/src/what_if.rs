@@ -118,6 +118,11 @@ pub struct Before<'n> {
     /// Nodes that stand for their sites.
     stands: Stands,
     ways: Ways,
+    /// Which ways cross a tunnel or a machine, or could by an equal route.
+    by_tunnel: BTreeMap<String, BTreeSet<Key>>,
+    by_machine: BTreeMap<Machine, BTreeSet<Key>>,
+    /// Machines by site.
+    members: Vec<Vec<Machine>>,
 }
 
 /// The first two living nodes of each site: two, so that ways inside a site are looked at too.
@@ -142,28 +147,130 @@ impl<'n> Before<'n> {
         let ranges = service_ranges(spec).into_iter().map(|net| (net.to_string(), net.addr()));
         let singles = ground.services.iter().map(|service| (service.address.to_string(), service.address));
         let services = ranges.chain(singles).collect();
-        let mut before = Self { prediction, sites, pods, services, stands: Stands::new(), ways: Ways::new() };
-        before.stands = before.stands(&before.prediction, network.spec.nodes.len(), Machine::Node);
-        before.ways = before.ways_of(&before.prediction, &before.stands);
+        let mut members = vec![Vec::new(); sites.len()];
+        let nodes = (0..spec.nodes.len()).map(Machine::Node);
+        for machine in nodes.chain((0..spec.routers.len()).map(Machine::Router)) {
+            let place = sites.binary_search(&network.site(machine)).ok();
+            if let Some(list) = place.and_then(|place| members.get_mut(place)) {
+                list.push(machine);
+            }
+        }
+        let mut before = Self {
+            prediction,
+            sites,
+            pods,
+            services,
+            stands: Stands::new(),
+            ways: Ways::new(),
+            by_tunnel: BTreeMap::new(),
+            by_machine: BTreeMap::new(),
+            members,
+        };
+        before.stands = before.members.iter().map(|list| before.stand(&before.prediction, list)).collect();
+        before.ways = before.ways_of(&before.prediction, &before.stands, &|_| true);
+        for (key, way) in &before.ways {
+            for hop in &way.hops {
+                before.by_machine.entry(hop.machine).or_default().insert(*key);
+            }
+            for (_, gate) in gates(way) {
+                if let Some(tunnel) = &gate.tunnel {
+                    before.by_tunnel.entry(tunnel.clone()).or_default().insert(*key);
+                }
+                if let Some(next) = network.owner(gate.next_hop) {
+                    before.by_machine.entry(next).or_default().insert(*key);
+                }
+            }
+        }
         before
+    }
+
+    /// Ways that can be others than before. All others go through the same routes: no table of theirs changed, and nothing
+    /// on them is gone. So the cost of a scenario is that of what it touches.
+    fn touched(&self, after: &Prediction<'_>, gone: &Gone) -> BTreeSet<Key> {
+        let network = self.prediction.network();
+        let mut keys = BTreeSet::new();
+        keys.extend(gone.tunnels.iter().filter_map(|tunnel| self.by_tunnel.get(tunnel)).flatten());
+        keys.extend(gone.machines.iter().filter_map(|machine| self.by_machine.get(machine)).flatten());
+        // Nodes of the site learned from it, and another one may stand for the site now.
+        let sites: BTreeSet<usize> = gone
+            .machines
+            .iter()
+            .filter_map(|machine| self.sites.binary_search(&network.site(*machine)).ok())
+            .collect();
+        let mut alike: BTreeMap<IpAddr, bool> = BTreeMap::new();
+        for key in self.ways.keys() {
+            let target = self.target(*key);
+            let mut same = |target: IpAddr| {
+                *alike.entry(target).or_insert_with(|| after.routes_alike(&self.prediction, target))
+            };
+            if sites.contains(&key.from)
+                || sites.contains(&key.to)
+                || target.is_none_or(|target| !same(target))
+            {
+                keys.insert(*key);
+            }
+        }
+        // How long traffic is lost depends on the answers' way as well.
+        let answers: Vec<Key> = keys.iter().map(|key| Key { from: key.to, to: key.from, ..*key }).collect();
+        keys.extend(answers);
+        keys
+    }
+
+    /// The address by which a way was looked at.
+    fn target(&self, key: Key) -> Option<IpAddr> {
+        if let Some(service) = key.what.checked_sub(SERVICES) {
+            return self.services.get(service).map(|(_, address)| *address);
+        }
+        let to = *self.stands.get(key.to)?.first()?;
+        self.targets(to).find(|(what, ip)| *what == key.what && ip.is_ipv6() == key.v6).map(|(_, ip)| ip)
+    }
+
+    /// Addresses of a node and of its pods, one a family.
+    fn targets(&self, to: Machine) -> impl Iterator<Item = (usize, IpAddr)> {
+        let place = match to {
+            Machine::Node(place) => self.pods.get(place),
+            Machine::Router(_) => None,
+        };
+        let pods = place.into_iter().flatten().map(|ip| (PODS, *ip));
+        pods.chain(crate::findings::own_addresses(self.prediction.network().spec, to).map(|ip| (NODES, ip)))
     }
 
     /// What happens when this goes down too.
     pub fn when(&self, down: &Down) -> Impact {
         let after = self.prediction.with(down);
-        let stands = self.stands(&after, self.prediction.network().spec.nodes.len(), Machine::Node);
-        let now = self.ways_of(&after, &stands);
+        let gone = gone(self.prediction.network(), down);
+        let touched = self.touched(&after, &gone);
+        self.impact(down, &after, &gone, &touched)
+    }
+
+    /// The same, with every way looked at again, and every route computed again: what [`Before::when`] must be equal to.
+    pub fn when_slowly(&self, down: &Down) -> Impact {
+        let after = crate::predict(self.prediction.network(), self.prediction.ground(), down);
+        let gone = gone(self.prediction.network(), down);
+        self.impact(down, &after, &gone, &self.ways.keys().copied().collect())
+    }
+
+    fn impact(&self, down: &Down, after: &Prediction<'_>, gone: &Gone, touched: &BTreeSet<Key>) -> Impact {
+        let network = self.prediction.network();
+        let hit: BTreeSet<&str> = gone.machines.iter().map(|machine| network.site(*machine)).collect();
+        let sites = self.sites.iter().zip(&self.members).zip(&self.stands);
+        let stands: Stands = sites
+            .map(
+                |((site, list), stand)| {
+                    if hit.contains(site) { self.stand(after, list) } else { stand.clone() }
+                },
+            )
+            .collect();
+        let now = self.ways_of(after, &stands, &|key| touched.contains(&key));
         // Where another node stands for a site now, its own ways before are what counts: what its neighbour sent and got
         // before it went down did not move to it.
         let others = self.replaced(&stands);
-        let network = self.prediction.network();
-        let gone = gone(network, down);
         let mut impact = Impact {
             down: down.names(),
             like: Vec::new(),
             lost: Vec::new(),
             moved: Vec::new(),
-            partitions: self.partitions(&after, &now),
+            partitions: self.partitions(&stands, &now, touched),
             outage_ms: None,
         };
         for (key, way) in &now {
@@ -178,9 +285,9 @@ impl<'n> Before<'n> {
             let (before, after) = (trail(network, old), trail(network, way));
             let answers = Key { from: key.to, to: key.from, ..*key };
             let answers = others.get(&answers).or_else(|| self.ways.get(&answers));
-            let outage_ms = self.outage(std::iter::once(old).chain(answers), &gone);
+            let outage_ms = self.outage(std::iter::once(old).chain(answers), gone);
             if before != after || outage_ms != [0, 0] {
-                let part = outage_ms != [0, 0] && self.is_part(old, &gone);
+                let part = outage_ms != [0, 0] && self.is_part(old, gone);
                 let traffic = self.traffic(*key, way);
                 impact.moved.push(Moved { traffic, before, after, part, outage_ms });
             }
@@ -241,23 +348,20 @@ impl<'n> Before<'n> {
             return Ways::new();
         }
         let is_changed = |site: usize| changed.get(site).copied().unwrap_or(false);
-        self.between(&self.prediction, stands, &|from, to| is_changed(from) || is_changed(to))
+        self.between(&self.prediction, stands, &|key| is_changed(key.from) || is_changed(key.to))
     }
 
     /// Groups of sites whose nodes reach each other in both directions; none when all do.
-    fn partitions(&self, prediction: &Prediction<'_>, ways: &Ways) -> Vec<Vec<String>> {
-        let network = prediction.network();
-        let nodes = (0..network.spec.nodes.len()).map(Machine::Node);
-        let living: BTreeSet<&str> =
-            nodes.filter(|node| prediction.is_alive(*node)).map(|node| network.site(node)).collect();
+    fn partitions(&self, stands: &Stands, ways: &Ways, touched: &BTreeSet<Key>) -> Vec<Vec<String>> {
+        let untouched = self.ways.iter().filter(|(key, _)| !touched.contains(key));
         let cut: BTreeSet<(usize, usize)> = ways
             .iter()
+            .chain(untouched)
             .filter(|(key, way)| key.what == PODS && !way.end.arrives())
             .flat_map(|(key, _)| [(key.from, key.to), (key.to, key.from)])
             .collect();
-        let living: Vec<usize> = (0..self.sites.len())
-            .filter(|n| self.sites.get(*n).is_some_and(|site| living.contains(site)))
-            .collect();
+        let nodes = stands.iter().enumerate();
+        let living: Vec<usize> = nodes.filter(|(_, list)| !list.is_empty()).map(|(n, _)| n).collect();
         // Reaching each other is not transitive: a site in the middle may reach two that are apart, and is in both groups.
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for first in &living {
@@ -280,55 +384,47 @@ impl<'n> Before<'n> {
         groups.into_iter().map(|group| group.into_iter().map(name).collect()).collect()
     }
 
-    /// The first two machines of each site that live in this scenario and did before.
-    fn stands(&self, prediction: &Prediction<'_>, count: usize, kind: fn(usize) -> Machine) -> Stands {
-        let mut found = vec![Vec::new(); self.sites.len()];
-        let alive = |machine: &Machine| prediction.is_alive(*machine) && self.prediction.is_alive(*machine);
-        for machine in (0..count).map(kind).filter(alive) {
-            let place = self.sites.binary_search(&prediction.network().site(machine)).ok();
-            if let Some(list) = place.and_then(|place| found.get_mut(place)).filter(|list| list.len() < 2) {
-                list.push(machine);
-            }
-        }
-        found
+    /// The first two nodes of a site that live in this scenario and did before.
+    fn stand(&self, prediction: &Prediction<'_>, members: &[Machine]) -> Vec<Machine> {
+        let nodes = members.iter().filter(|machine| matches!(machine, Machine::Node(_)));
+        nodes.filter(|node| self.lives(prediction, **node)).take(2).copied().collect()
     }
 
-    /// All ways of a scenario: between these nodes, and from each site's first living router to services.
-    fn ways_of(&self, prediction: &Prediction<'_>, nodes: &Stands) -> Ways {
-        let mut ways = self.between(prediction, nodes, &|_, _| true);
-        let routers = self.stands(prediction, prediction.network().spec.routers.len(), Machine::Router);
-        for (number, (_, target)) in self.services.iter().enumerate() {
-            for (site, router) in
-                routers.iter().enumerate().filter_map(|(n, router)| Some((n, *router.first()?)))
-            {
+    fn lives(&self, prediction: &Prediction<'_>, machine: Machine) -> bool {
+        prediction.is_alive(machine) && self.prediction.is_alive(machine)
+    }
+
+    /// The wanted ways of a scenario: between these nodes, and from each site's first living router to services.
+    fn ways_of(&self, prediction: &Prediction<'_>, nodes: &Stands, wanted: &dyn Fn(Key) -> bool) -> Ways {
+        let mut ways = self.between(prediction, nodes, wanted);
+        for (site, members) in self.members.iter().enumerate() {
+            let mut routers = members.iter().filter(|machine| matches!(machine, Machine::Router(_)));
+            let Some(router) = routers.find(|router| self.lives(prediction, **router)) else { continue };
+            for (number, (_, target)) in self.services.iter().enumerate() {
                 let key = Key { from: site, to: site, what: SERVICES + number, v6: target.is_ipv6() };
-                ways.insert(key, way(prediction, router, None, *target));
+                if wanted(key) {
+                    ways.insert(key, way(prediction, *router, None, *target));
+                }
             }
         }
         ways
     }
 
-    /// The ways between nodes that stand for their sites, of those sites that are wanted.
-    fn between(
-        &self,
-        prediction: &Prediction<'_>,
-        nodes: &Stands,
-        wanted: &dyn Fn(usize, usize) -> bool,
-    ) -> Ways {
+    /// The wanted ways between nodes that stand for their sites.
+    fn between(&self, prediction: &Prediction<'_>, nodes: &Stands, wanted: &dyn Fn(Key) -> bool) -> Ways {
         let mut ways = Ways::new();
         for (to_site, to) in nodes.iter().enumerate().filter_map(|(n, to)| Some((n, *to.first()?))) {
-            let Machine::Node(place) = to else { continue };
-            let pods = self.pods.get(place).into_iter().flatten().map(|ip| (PODS, *ip));
-            let own = crate::findings::own_addresses(prediction.network().spec, to).map(|ip| (NODES, ip));
-            for (what, target) in pods.chain(own) {
-                for (from_site, from) in nodes.iter().enumerate().filter(|(from, _)| wanted(*from, to_site)) {
-                    let Some(from) = from.iter().copied().find(|from| *from != to) else { continue };
+            for (what, target) in self.targets(to) {
+                for (from_site, from) in nodes.iter().enumerate() {
+                    let key = Key { from: from_site, to: to_site, what, v6: target.is_ipv6() };
+                    let from = from.iter().copied().find(|from| *from != to);
+                    let Some(from) = from.filter(|_| wanted(key)) else { continue };
                     let mut found = way(prediction, from, None, target);
                     if found.end != End::Delivered(to) && found.end.arrives() {
                         // It arrived, but at somebody else.
                         found.end = End::Blackhole(to);
                     }
-                    ways.insert(Key { from: from_site, to: to_site, what, v6: target.is_ipv6() }, found);
+                    ways.insert(key, found);
                 }
             }
         }

@@ -100,24 +100,24 @@ fn wrapped(spec: &NetworkSpec, all: &mut Vec<Finding>) {
     }
 }
 
-/// Blocks that a node announces and its own router refuses.
+/// Blocks and borrowed addresses that a node announces and its own router refuses.
 pub(super) fn refused_blocks(
     network: &Network<'_>,
     ground: &Ground,
     prediction: &Prediction<'_>,
     all: &mut Vec<Finding>,
 ) {
-    // The cause of what is unreachable: without that, nobody asks every router about every block.
-    if !all.iter().any(|finding| finding.id == "unreachable-pair") {
-        return;
-    }
     let mut routers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for router in &network.spec.routers {
         routers.entry(&router.site).or_default().push(&router.name);
     }
-    let single = ground.borrowed.iter().map(|(address, node)| (IpNet::from(*address), node));
+    let borrowed = ground.borrowed.iter().map(|(address, node)| (IpNet::from(*address), node));
+    // Blocks are the cause of what is unreachable: without that, nobody asks every router about every block. Of borrowed
+    // addresses there are few, and ways are not tried to them.
+    let is_cut = all.iter().any(|finding| finding.id == "unreachable-pair");
+    let blocks = ground.blocks.iter().filter(|_| is_cut).map(|(net, node)| (*net, node));
     let mut refused: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
-    for (net, node) in ground.blocks.iter().map(|(net, node)| (*net, node)).chain(single) {
+    for (net, node) in blocks.chain(borrowed) {
         let Some(machine) = network.machine(node) else { continue };
         for router in routers.get(network.site(machine)).into_iter().flatten() {
             let Some(route) = prediction.route(router, net) else { continue };
@@ -133,7 +133,7 @@ pub(super) fn refused_blocks(
             "refused-block",
             router,
             format!("it refuses {} ({rule})", some(blocks.iter().map(String::as_str))),
-            "let the prefix list take the pool's range and block size, and the AS-path list the nodes' AS",
+            "a block must be of its own site's pool, of the size that the prefix list takes, and in a path that the AS-path list takes",
         ));
     }
 }
