@@ -13,6 +13,8 @@ use crate::network::{Machine, Network, Side, Why};
 use crate::table::Table;
 
 mod expand;
+#[cfg(test)]
+mod tests;
 
 /// The routes of one scenario. Tables are expanded when asked for.
 #[derive(Clone, Debug)]
@@ -34,10 +36,20 @@ pub struct Prediction<'n> {
 
 /// Computes the routes.
 pub fn predict<'n>(network: &'n Network<'n>, ground: &'n Ground, down: &Down) -> Prediction<'n> {
+    predict_with(network, ground, down, &BTreeSet::new())
+}
+
+/// The same, where nodes in `odd` share nothing with others.
+fn predict_with<'n>(
+    network: &'n Network<'n>,
+    ground: &'n Ground,
+    down: &Down,
+    odd: &BTreeSet<usize>,
+) -> Prediction<'n> {
     let graphs = Arc::new([Graph::new(network, false), Graph::new(network, true)]);
     let mut ended = BTreeMap::new();
     loop {
-        let classes = Arc::new(Classes::new(network, ground, &odd_nodes(network, &ended)));
+        let classes = Arc::new(Classes::new(network, ground, &(odd | &odd_nodes(network, &ended))));
         let mut ups = everything(network, ended.keys().copied().collect());
         take(network, &mut ups, &Down::default(), down);
         let settled = classes.list.iter();

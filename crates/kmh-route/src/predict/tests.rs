@@ -1,0 +1,426 @@
+//! The engine against itself, and against what daemons were seen to do. The proof with the daemons themselves is
+//! `tests/tests/truth.rs` of the workspace.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use kmh_doc::inventory::BgpDaemon;
+use kmh_doc::network::{NetworkSpec, RouteRule, RouteSet};
+
+use super::*;
+use crate::ground::Service;
+use crate::lookup::Origin;
+use crate::table::{Installed, Route, Step, Verdict};
+use crate::testing::{Plan, map, rule};
+
+/// Every layout, one router and two.
+const PLANS: &[Plan] = &[
+    Plan::new('A', 3, 1, 3),
+    Plan::new('B', 3, 1, 3),
+    Plan::new('D', 3, 1, 3),
+    Plan::new('A', 2, 2, 2),
+    Plan::new('B', 3, 2, 2),
+    Plan::new('D', 2, 2, 3),
+    Plan { daemon: BgpDaemon::Bird, ..Plan::new('A', 3, 2, 2) },
+    Plan { daemon: BgpDaemon::Bird, ..Plan::new('B', 2, 2, 2) },
+    Plan { guarded: false, ..Plan::new('A', 2, 2, 2) },
+    Plan { guarded: false, ..Plan::new('D', 2, 2, 2) },
+];
+
+fn ground(network: &Network<'_>) -> Ground {
+    let mut ground = Ground::assume(network);
+    // One node has a borrowed address out of the other's block, and a service of its own.
+    let (block, _) = ground.blocks.iter().find(|(_, node)| node == "n00").expect("a block").clone();
+    let address = block.hosts().nth(8).expect("an address");
+    ground.borrowed.push((address, "n01".to_owned()));
+    let local = Service { name: "x/local".to_owned(), address: ip("10.201.3.4"), nodes: vec!["n01".to_owned(), "n10".to_owned()] };
+    ground.add_services(vec![local], network).expect("a service");
+    ground
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect(text)
+}
+
+fn down(text: &str) -> Down {
+    Down::parse(text.split(' ').filter(|part| !part.is_empty())).expect(text)
+}
+
+/// Asks about a network.
+fn with<T>(spec: &NetworkSpec, scenario: &str, ask: impl FnOnce(&Prediction<'_>) -> T) -> T {
+    let network = Network::new(spec).expect("a network");
+    let ground = ground(&network);
+    ask(&predict(&network, &ground, &down(scenario)))
+}
+
+fn route(prediction: &Prediction<'_>, machine: &str, prefix: &str) -> Route {
+    prediction.route(machine, prefix.parse().expect(prefix)).unwrap_or_else(|| panic!("{machine} lacks {prefix}"))
+}
+
+fn from<'r>(route: &'r Route, peer: &str) -> &'r crate::table::Path {
+    route.paths.iter().find(|path| path.from.as_deref() == Some(peer)).unwrap_or_else(|| panic!("{peer}: {route:?}"))
+}
+
+fn names(spec: &NetworkSpec) -> Vec<String> {
+    Down::everything(spec).names()
+}
+
+/// Nothing that classes share may be seen from outside: with each node by itself the tables are the same.
+#[test]
+fn shared_or_not() {
+    for plan in PLANS {
+        let spec = plan.spec();
+        let network = Network::new(&spec).expect("a network");
+        let ground = ground(&network);
+        for scenario in ["", "node/n00", "router/r0a", "site/s1"] {
+            let shared = predict(&network, &ground, &down(scenario));
+            let alone = predict_with(&network, &ground, &down(scenario), &(0..spec.nodes.len()).collect());
+            assert!(shared.classes.list.len() < alone.classes.list.len() || !plan.guarded, "{plan:?} shares nothing");
+            for (a, b) in shared.tables().iter().zip(&alone.tables()) {
+                assert_eq!(a, b, "{plan:?} {scenario}");
+            }
+        }
+    }
+}
+
+/// What a scenario keeps of another must be what it would compute itself.
+#[test]
+fn from_another_scenario_or_from_nothing() {
+    for plan in PLANS {
+        let spec = plan.spec();
+        let network = Network::new(&spec).expect("a network");
+        let ground = ground(&network);
+        let base = predict(&network, &ground, &Down::default());
+        let names = names(&spec);
+        for (number, name) in names.iter().enumerate() {
+            let one = base.with(&down(name));
+            assert_eq!(one.tables(), predict(&network, &ground, &down(name)).tables(), "{plan:?} {name}");
+            let other = &names[(number * 7 + 3) % names.len()];
+            let both = down(&format!("{name} {other}"));
+            assert_eq!(one.with(&both).tables(), predict(&network, &ground, &both).tables(), "{plan:?} {name} {other}");
+            assert_eq!(one.with(&Down::default()).tables(), base.tables(), "{plan:?} {name} mended");
+        }
+    }
+}
+
+/// `installed` and `lookup` take a shorter way than tables.
+#[test]
+fn lookups_agree_with_tables() {
+    for plan in PLANS {
+        with(&plan.spec(), "", |prediction| {
+            for machine in prediction.network().machines() {
+                for route in prediction.table_of(machine).routes {
+                    let net = route.prefix.net();
+                    let number = prediction.classes.around(net).next().expect("a prefix");
+                    assert_eq!(prediction.installed(machine, number), route.installed, "{plan:?} {machine:?} {net}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn layout_a() {
+    with(&Plan::new('A', 3, 1, 2).spec(), "", |prediction| {
+        let remote = route(prediction, "r0a", "10.200.16.192/26");
+        assert_eq!(remote.installed, Some(Installed::Via(vec![ip("10.255.0.2")])));
+        assert_eq!(from(&remote, "r1a").as_path, [65002, 64512]);
+        assert_eq!(from(&remote, "r1a").rule.as_deref(), Some("routers-in-0 10"));
+        assert_eq!(from(&remote, "r2a").verdict, Verdict::Lost(Step::AsPath));
+        // FRR sends back what it chose.
+        let own = route(prediction, "r0a", "10.200.0.192/26");
+        assert_eq!(from(&own, "r1a").rule.as_deref(), Some("loop: own AS in the path"));
+        // Direct routes inside the site, the path rewritten.
+        let beside = route(prediction, "n01", "10.200.0.192/26");
+        assert_eq!(beside.installed, Some(Installed::Via(vec![ip("10.10.0.11")])));
+        assert_eq!(from(&beside, "r0a").as_path, [65001, 65001]);
+        // This site's nodes before others', and side by side.
+        let services = route(prediction, "r0a", "10.201.0.0/16");
+        assert_eq!(services.installed, Some(Installed::Via(vec![ip("10.10.0.11"), ip("10.10.0.12")])));
+        assert_eq!(prediction.route("n00", "10.11.0.0/24".parse().expect("a net")), None, "nodes learn no segments");
+    });
+}
+
+#[test]
+fn layout_b_reflects() {
+    with(&Plan::new('B', 2, 2, 2).spec(), "", |prediction| {
+        let beside = route(prediction, "n01", "10.200.0.192/26");
+        assert_eq!(beside.installed, Some(Installed::Via(vec![ip("10.10.0.11")])));
+        assert_eq!(beside.paths.iter().map(|path| path.verdict).collect::<Vec<_>>(), [Verdict::Best, Verdict::Equal]);
+        assert!(from(&beside, "r0a").as_path.is_empty());
+        let own = route(prediction, "n00", "10.200.0.192/26");
+        assert_eq!(from(&own, "r0a").rule.as_deref(), Some("loop: it began here"));
+        // Calico's LOCAL_PREF is gone where it came in.
+        assert_eq!(from(&route(prediction, "r0a", "10.200.0.192/26"), "n00").local_pref, Some(100));
+    });
+}
+
+#[test]
+fn layout_d_has_one_entrance() {
+    with(&Plan::new('D', 2, 1, 2).spec(), "", |prediction| {
+        let services = route(prediction, "r0a", "10.201.0.0/16");
+        assert_eq!(services.installed, Some(Installed::Via(vec![ip("10.10.0.11")])));
+        assert_eq!(from(&services, "n01").verdict, Verdict::Lost(Step::RouterId));
+        assert_eq!(from(&route(prediction, "r1a", "10.200.1.128/26"), "r0a").as_path, [65001, 65101]);
+    });
+}
+
+/// Four tunnels between two sites with two routers each: one is preferred from both sides, the next when it is cut.
+#[test]
+fn standby_tunnels() {
+    let spec = Plan::new('A', 2, 2, 1).spec();
+    let gates = |prediction: &Prediction<'_>, machine: &str| route(prediction, machine, "10.200.16.192/26").installed;
+    let via = |text: &str| Some(Installed::Via(vec![ip(text)]));
+    with(&spec, "", |prediction| {
+        assert_eq!(gates(prediction, "r0a"), via("10.255.0.2"));
+        assert_eq!(gates(prediction, "r0b"), via("10.10.0.1"), "by its sibling: MED");
+        let lost = route(prediction, "r0b", "10.200.16.192/26");
+        assert_eq!(from(&lost, "r1a").verdict, Verdict::Lost(Step::Med));
+    });
+    with(&spec, "tunnel/r0a--r1a", |prediction| {
+        let chosen = (gates(prediction, "r0a"), gates(prediction, "r0b"));
+        assert_eq!(chosen.0, via("10.255.2.2"), "rank 1 from r0a: to r1b");
+        assert_eq!(chosen.1, via("10.255.1.2"), "rank 1 from r0b: to r1a");
+    });
+}
+
+#[test]
+fn bird_sends_nothing_back() {
+    with(&Plan { daemon: BgpDaemon::Bird, ..Plan::new('A', 3, 1, 2) }.spec(), "", |prediction| {
+        let own = route(prediction, "r0a", "10.200.0.192/26");
+        assert_eq!(own.paths.len(), 3, "{own:?}");
+        assert!(own.paths[1..].iter().all(|path| path.verdict == Verdict::Refused));
+        assert_eq!(route(prediction, "n00", "10.200.0.192/26").paths.len(), 1, "its own");
+        let remote = route(prediction, "r0a", "10.11.0.0/24");
+        assert_eq!(from(&remote, "r1a").med, Some(0));
+        assert_eq!(from(&remote, "r1a").local_pref, Some(100));
+        let services = route(prediction, "r0a", "10.201.0.0/16");
+        assert_eq!(services.installed, Some(Installed::Via(vec![ip("10.10.0.11")])), "no multipath");
+    });
+}
+
+/// The borrowed address is announced by its node, beside the other's block; its own node hears of it as well, and its
+/// BIRD prefers that, while the kernel keeps the way to the pod.
+#[test]
+fn borrowed_addresses() {
+    with(&Plan::new('A', 2, 1, 2).spec(), "", |prediction| {
+        let away = "10.200.0.201/32";
+        assert_eq!(route(prediction, "r1a", away).installed, Some(Installed::Via(vec![ip("10.255.0.1")])));
+        assert_eq!(route(prediction, "n00", away).installed, Some(Installed::Via(vec![ip("10.10.0.12")])));
+        let own = route(prediction, "n01", away);
+        assert_eq!(own.installed, Some(Installed::Own));
+        assert_eq!(from(&own, "r0a").verdict, Verdict::Best);
+        assert_eq!(own.paths[1].verdict, Verdict::Lost(Step::Own));
+    });
+}
+
+#[test]
+fn services_of_single_nodes() {
+    with(&Plan::new('A', 3, 1, 2).spec(), "", |prediction| {
+        let address = "10.201.3.4/32";
+        assert_eq!(route(prediction, "r0a", address).installed, Some(Installed::Via(vec![ip("10.10.0.12")])));
+        assert_eq!(route(prediction, "r1a", address).installed, Some(Installed::Via(vec![ip("10.11.0.11")])));
+        let far = route(prediction, "r2a", address);
+        assert_eq!(from(&far, "r1a").verdict, Verdict::Lost(Step::RouterId));
+        assert_eq!(far.installed, Some(Installed::Via(vec![ip("10.255.1.1")])));
+    });
+    let mut spec = Plan::new('A', 2, 1, 2).spec();
+    spec.nodes[0].labels.push(("node.kubernetes.io/exclude-from-external-load-balancers".to_owned(), "true".to_owned()));
+    with(&spec, "", |prediction| {
+        let range = route(prediction, "r0a", "10.201.0.0/16");
+        assert_eq!(range.installed, Some(Installed::Via(vec![ip("10.10.0.12")])), "n00 is excluded");
+    });
+}
+
+fn edit(layout: char, change: impl FnOnce(&mut NetworkSpec)) -> NetworkSpec {
+    let mut spec = Plan::new(layout, 2, 1, 2).spec();
+    change(&mut spec);
+    spec
+}
+
+fn why(spec: &NetworkSpec, scenario: &str) -> Vec<String> {
+    with(spec, scenario, |prediction| {
+        let all = (0..prediction.network().sessions().len()).filter_map(|one| prediction.session_down(one));
+        all.map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect()
+    })
+}
+
+#[test]
+fn why_sessions_are_down() {
+    let cases: &[(&str, &str, fn(&mut NetworkSpec))] = &[
+        ("", "", |_| {}),
+        ("`r0a` expects AS 64513, `n00` has AS 64512", "", |spec| {
+            spec.routers[0].sessions[0].peer_asn = kmh_doc::Asn::new(64513);
+        }),
+        ("`n10` expects AS 65009, `r1a` has AS 65002|`n11` expects AS 65009, `r1a` has AS 65002", "", |spec| {
+            spec.calico[6]["spec"]["asNumber"] = 65009.into();
+        }),
+        ("`r0a` knows nothing of it", "", |spec| {
+            spec.routers[0].sessions.remove(0);
+        }),
+        ("`n10` knows nothing of it|`n11` knows nothing of it", "", |spec| {
+            spec.calico.remove(6);
+        }),
+        ("`r1a` knows nothing of it", "", |spec| {
+            spec.routers[1].sessions.pop();
+        }),
+        ("its two ends have different passwords", "", |spec| {
+            spec.routers[0].sessions[1].password = Some("keys/bgp/s0".to_owned());
+        }),
+        ("`r0a` and `r1a` have no network in common", "", |spec| {
+            spec.routers[0].sessions[2].tunnel = None;
+            spec.routers[1].sessions[2].tunnel = None;
+        }),
+        ("`n00` is down", "node/n00", |_| {}),
+        ("tunnel `r0a--r1a` is down", "tunnel/r0a--r1a", |_| {}),
+        ("tunnel `r0a--r1a` is down", "uplink/r0a/wan", |_| {}),
+        ("`n00` sends `r0a` 2 prefixes, more than 1|`n01` sends `r0a` 4 prefixes, more than 1", "", |spec| {
+            for session in &mut spec.routers[0].sessions[..2] {
+                session.maximum_prefix = 1;
+            }
+        }),
+        ("`r1a` sends `r0a` 5 prefixes, more than 4", "", |spec| {
+            spec.routers[0].sessions[2].maximum_prefix = 4;
+        }),
+    ];
+    for (expected, scenario, change) in cases {
+        assert_eq!(why(&edit('A', change), scenario).join("|"), *expected);
+    }
+    let both = |spec: &mut NetworkSpec| {
+        spec.routers[0].sessions[0].password = Some("keys/bgp/s0".to_owned());
+        spec.routers[0].sessions[1].password = Some("keys/bgp/s0".to_owned());
+        spec.calico[3]["spec"]["password"] =
+            serde_json::json!({"secretKeyRef": {"name": "kmh-bgp-passwords", "key": "s0"}});
+    };
+    assert_eq!(why(&edit('A', both), ""), [""; 0]);
+}
+
+/// A node that nobody told the router of, where the router listens.
+#[test]
+fn callers_out_of_a_range() {
+    let spec = edit('A', |spec| {
+        let like = spec.routers[0].sessions.remove(0);
+        let range = crate::testing::cidr("10.10.0.0/24");
+        spec.routers[0].listen = vec![kmh_doc::network::Listen { range, peer_asn: Some(like.peer_asn), like }];
+    });
+    assert_eq!(why(&spec, ""), [""; 0]);
+    with(&spec, "", |prediction| {
+        assert_eq!(route(prediction, "r0a", "10.200.0.192/26").installed, Some(Installed::Via(vec![ip("10.10.0.11")])));
+    });
+}
+
+#[test]
+fn policies_that_are_not_there() {
+    let rules = |change: fn(&mut NetworkSpec)| {
+        with(&edit('A', change), "", |prediction| from(&route(prediction, "r0a", "10.200.0.192/26"), "n00").rule.clone())
+    };
+    assert_eq!(rules(|_| {}).as_deref(), Some("nodes-in 10"));
+    let undefined = rules(|spec| spec.routers[0].route_maps.retain(|map| map.name != "nodes-in"));
+    assert_eq!(undefined.as_deref(), Some("a route map that does not exist"));
+    let nothing = rules(|spec| spec.routers[0].sessions[0].import.clear());
+    assert_eq!(nothing.as_deref(), Some("no policy"));
+    let no_list = rules(|spec| spec.routers[0].prefix_lists.retain(|list| list.name != "own-pods"));
+    assert_eq!(no_list.as_deref(), Some("nodes-in: no rule permits it"));
+    let no_paths = rules(|spec| spec.routers[0].as_paths.clear());
+    assert_eq!(no_paths.as_deref(), Some("nodes-in: no rule permits it"));
+    with(&edit('A', |spec| spec.routers[1].sessions[2].export = "gone".to_owned()), "", |prediction| {
+        assert_eq!(prediction.route("r0a", "10.11.0.0/24".parse().expect("a net")), None, "denied on its way out");
+    });
+}
+
+/// network.md's hazard: two routers of one site in different ASes, and nodes that hand on what they learned.
+#[test]
+fn nodes_in_transit() {
+    let spec = |guarded| {
+        let mut spec = Plan { guarded, ..Plan::new('A', 2, 2, 1) }.spec();
+        // r0b in an AS of its own, without its sibling, and told of everything.
+        spec.routers[1].asn = kmh_doc::Asn::new(65009);
+        for router in &mut spec.routers[..2] {
+            router.sessions.retain(|one| one.with == kmh_doc::network::PeerKind::Node || one.peer == "r1a");
+            for one in &mut router.route_maps {
+                if one.name == "nodes-out" || one.name == "nodes-in" {
+                    one.rules = vec![RouteRule { prefix_list: None, ..rule("", None, RouteSet::default()) }];
+                }
+            }
+        }
+        spec.routers[1].sessions.retain(|one| one.peer != "r1a");
+        for peer in spec.calico.iter_mut().filter(|one| one["metadata"]["name"] == "r0b") {
+            peer["spec"]["asNumber"] = 65009.into();
+        }
+        spec
+    };
+    let block = "10.200.16.192/26";
+    with(&spec(true), "", |prediction| {
+        assert_eq!(prediction.route("r0b", block.parse().expect("a net")), None, "guarded");
+    });
+    with(&spec(false), "", |prediction| {
+        let through = route(prediction, "r0b", block);
+        assert_eq!(from(&through, "n00").as_path, [64512, 65001, 65002, 65001]);
+        assert_eq!(through.installed, Some(Installed::Via(vec![ip("10.10.0.11")])));
+        assert_eq!(prediction.network().transit_nodes().count(), 2);
+    });
+}
+
+/// Griffin and Wilfong's bad gadget: each prefers the way by its neighbour to its own.
+#[test]
+fn what_never_rests_is_said() {
+    let mut spec = Plan::new('A', 4, 1, 1).spec();
+    for (router, favourite) in [(1, "r2a"), (2, "r3a"), (3, "r1a")] {
+        let router = &mut spec.routers[router];
+        for one in router.sessions.iter_mut().filter(|one| one.peer == favourite) {
+            one.import = "favourite".to_owned();
+        }
+        let set = RouteSet { local_pref: Some(200), med: None };
+        let mut favour = rule("remote", None, set);
+        favour.as_path = Some("direct".to_owned());
+        router.route_maps.push(map("favourite", vec![favour]));
+        let asn = spec.routers[0].asn;
+        let _ = asn;
+        spec_path(&mut spec, favourite);
+    }
+    with(&spec, "", |prediction| {
+        let restless: Vec<String> = prediction.restless().iter().map(ToString::to_string).collect();
+        assert_eq!(restless, ["10.10.0.0/24", "10.200.0.192/26"]);
+    });
+}
+
+fn spec_path(spec: &mut NetworkSpec, _favourite: &str) {
+    let _ = spec;
+}
+
+#[test]
+fn what_kernels_do() {
+    with(&Plan::new('A', 2, 1, 2).spec(), "", |prediction| {
+        let network = prediction.network();
+        let find = |name: &str, to: &str| {
+            let found = prediction.lookup(network.machine(name).expect(name), ip(to)).expect("a route");
+            let gate = found.gates.first().map(|gate| (gate.next_hop.to_string(), gate.tunnel.clone()));
+            (found.prefix.to_string(), found.origin, gate)
+        };
+        let tunnel = Some("r0a--r1a".to_owned());
+        for (name, to, prefix, origin, gate) in [
+            ("r0a", "10.10.0.1", "10.10.0.1/32", Origin::Own, None),
+            ("r0a", "10.10.0.77", "10.10.0.0/24", Origin::Connected, Some(("10.10.0.77", None))),
+            ("r0a", "10.255.0.2", "10.255.0.0/30", Origin::Connected, Some(("10.255.0.2", tunnel.clone()))),
+            ("r0a", "10.200.16.200", "10.200.16.192/26", Origin::Bgp, Some(("10.255.0.2", tunnel.clone()))),
+            ("r0a", "10.11.0.11", "10.11.0.0/24", Origin::Bgp, Some(("10.255.0.2", tunnel))),
+            ("r0a", "10.200.99.1", "10.200.0.0/16", Origin::Unreachable, None),
+            ("r0a", "192.0.2.1", "0.0.0.0/0", Origin::Default, None),
+            ("n00", "10.200.0.201", "10.200.0.201/32", Origin::Bgp, Some(("10.10.0.12", None))),
+            ("n00", "10.200.0.202", "10.200.0.192/26", Origin::Pod, None),
+            ("n01", "10.200.0.201", "10.200.0.201/32", Origin::Pod, None),
+            ("n00", "10.201.0.1", "10.201.0.1/32", Origin::Service, None),
+            ("n00", "10.200.16.200", "0.0.0.0/0", Origin::Default, Some(("10.10.0.1", None))),
+        ] {
+            let gate = gate.map(|(next_hop, tunnel)| (next_hop.to_owned(), tunnel));
+            assert_eq!(find(name, to), (prefix.to_owned(), origin, gate), "{name} {to}");
+        }
+    });
+    with(&Plan::new('A', 2, 2, 1).spec(), "router/r0a", |prediction| {
+        let network = prediction.network();
+        let node = network.machine("n00").expect("n00");
+        assert_eq!(prediction.gateway(node, ip("10.10.0.254")), network.machine("r0b"), "a shared address moves");
+        assert_eq!(prediction.gateway(node, ip("10.10.0.1")), None, "its owner is down");
+        assert_eq!(prediction.lookup(network.machine("r0a").expect("r0a"), ip("10.10.0.11")), None);
+    });
+}
