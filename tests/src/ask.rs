@@ -8,8 +8,29 @@ use std::time::Duration;
 /// A daemon that says nothing for so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Reads on, whatever signal came in between.
+fn more(stream: &mut UnixStream, into: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut buffer = [0; 65_536];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                into.extend_from_slice(&buffer[..count]);
+                return Ok(());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn connect(socket: &Path) -> std::io::Result<UnixStream> {
-    let stream = UnixStream::connect(socket)?;
+    let stream = loop {
+        match UnixStream::connect(socket) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => break result?,
+        }
+    };
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
@@ -27,13 +48,9 @@ pub fn frr(socket: &Path, command: &str) -> std::io::Result<String> {
 }
 
 fn frr_answer(stream: &mut UnixStream) -> std::io::Result<Vec<u8>> {
-    let (mut answer, mut buffer) = (Vec::new(), [0; 65_536]);
+    let mut answer = Vec::new();
     loop {
-        let count = stream.read(&mut buffer)?;
-        if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        answer.extend_from_slice(&buffer[..count]);
+        more(stream, &mut answer)?;
         if let [.., 0, 0, 0, _] = answer[..] {
             answer.truncate(answer.len() - 4);
             return Ok(answer);
@@ -52,13 +69,9 @@ pub fn bird(socket: &Path, command: &str) -> std::io::Result<String> {
 }
 
 fn bird_answer(stream: &mut UnixStream) -> std::io::Result<String> {
-    let (mut raw, mut buffer) = (Vec::new(), [0; 65_536]);
+    let mut raw = Vec::new();
     loop {
-        let count = stream.read(&mut buffer)?;
-        if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        raw.extend_from_slice(&buffer[..count]);
+        more(stream, &mut raw)?;
         let text = String::from_utf8_lossy(&raw);
         let last = text.strip_suffix('\n').map(|text| text.rsplit('\n').next().unwrap_or_default());
         if last.is_some_and(|line| number(line).is_some_and(|rest| rest.starts_with(' '))) {

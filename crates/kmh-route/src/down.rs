@@ -128,3 +128,38 @@ fn some_of(names: &BTreeSet<String>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Plan;
+
+    #[test]
+    fn what_the_command_line_names() {
+        let written = ["tunnel/r0a--r1a", "uplink/r0a/wan", "router/r1a", "site/s1", "node/n00"];
+        let down = Down::parse(written).expect("a scenario");
+        assert_eq!(down.names(), written);
+        assert_eq!(down.check(&Plan::new('A', 2, 1, 1).spec()), Ok(()));
+        assert!(
+            down.includes(&Down::parse(["site/s1"]).expect("a site")) && !Down::default().includes(&down)
+        );
+        for wrong in ["n00", "node/", "wire/x", ""] {
+            let faults = Down::parse([wrong]).expect_err(wrong);
+            assert_eq!(faults[0].to_string(), format!("`{wrong}` names nothing that can be down"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there() {
+        let down = Down::parse(["node/x", "uplink/r0a/dsl", "tunnel/x"]).expect("a scenario");
+        let faults = down.check(&Plan::new('A', 2, 1, 2).spec()).expect_err("none of them is there");
+        let said: Vec<_> =
+            faults.iter().map(|fault| (fault.to_string(), fault.hint.clone().unwrap_or_default())).collect();
+        let expected = [
+            ("there is no tunnel `x`", "there are: `r0a--r1a`"),
+            ("there is no uplink `r0a/dsl`", "there are: `r0a/wan`, `r1a/wan`"),
+            ("there is no node `x`", "there are: `n00`, `n01`, `n10`, `n11`"),
+        ];
+        assert_eq!(said, expected.map(|(what, hint)| (what.to_owned(), hint.to_owned())));
+    }
+}

@@ -1,11 +1,15 @@
 //! Path vectors: what speakers tell each other, what they make of it, and where it comes to rest.
 
+mod attrs;
 mod classes;
 mod decide;
 mod run;
-mod speak;
+mod send;
+mod take;
 
+pub(crate) use attrs::{Attrs, Memo, Reflected, Refusal, Source, link};
 pub(crate) use classes::{Class, Classes, Origins, Prefix};
 pub(crate) use decide::{Candidate, best, merges, rank};
 pub(crate) use run::{Choice, Graph, Heard, Settled, Stage, Ups, own_attrs, resettle, settle};
-pub(crate) use speak::{Attrs, Memo, Reflected, Refusal, Source, export, import, link};
+pub(crate) use send::{Sending, export};
+pub(crate) use take::import;

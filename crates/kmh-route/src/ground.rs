@@ -9,8 +9,8 @@ use kmh_doc::network::NodePlan;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::network::{Machine, Network};
 use crate::network::calico::Pool;
+use crate::network::{Machine, Network};
 use crate::selector::Labels;
 
 /// What a prediction rests on.
@@ -63,7 +63,9 @@ impl Ground {
             let step = (1..=3).rev().find(|step| step * (users.len() as u128 + 1) <= capacity).unwrap_or(1);
             let first = if step * (users.len() as u128 + 1) <= capacity { step } else { 0 };
             for (number, node) in (0_u128..).zip(users) {
-                if let Some(block) = block(pool, first + number * step).filter(|_| first + number * step < capacity) {
+                if let Some(block) =
+                    block(pool, first + number * step).filter(|_| first + number * step < capacity)
+                {
                     blocks.push((block, node.name.clone()));
                 }
             }
@@ -92,8 +94,11 @@ impl Ground {
                         .hint(format!("its blocks have the prefix length {}", pool.block)),
                 ),
                 Some(pool) if !pool.for_pods => faults.push(
-                    Fault::new(&place, format!("`{net}` is in pool `{}`, which gives no addresses to pods", pool.name))
-                        .hint("observe the cluster again, or leave the block out"),
+                    Fault::new(
+                        &place,
+                        format!("`{net}` is in pool `{}`, which gives no addresses to pods", pool.name),
+                    )
+                    .hint("observe the cluster again, or leave the block out"),
                 ),
                 Some(_) => {}
             }
@@ -113,10 +118,9 @@ impl Ground {
             known(network, &format!("{place}.node"), &one.node, &mut faults);
             let around = blocks.iter().rev().find(|(net, _)| net.contains(&one.address));
             match around {
-                None => faults.push(
-                    Fault::new(&place, format!("`{}` is in no block", one.address))
-                        .hint("an address is borrowed out of another node's block: that block must be there as well"),
-                ),
+                None => faults.push(Fault::new(&place, format!("`{}` is in no block", one.address)).hint(
+                    "an address is borrowed out of another node's block: that block must be there as well",
+                )),
                 Some((net, (_, node))) if *node == one.node => faults.push(
                     Fault::new(&place, format!("`{}` is in `{net}`, a block of `{node}`'s own", one.address))
                         .hint("only addresses out of other nodes' blocks are borrowed"),
@@ -146,8 +150,11 @@ impl Ground {
             if !network.calico.is_service(IpNet::from(service.address)) {
                 let ranges: Vec<String> = network.calico.services.iter().map(ToString::to_string).collect();
                 faults.push(
-                    Fault::new(&place, format!("`{}` of `{}` is in no service range", service.address, service.name))
-                        .hint(format!("nodes announce addresses in {}", ranges.join(", "))),
+                    Fault::new(
+                        &place,
+                        format!("`{}` of `{}` is in no service range", service.address, service.name),
+                    )
+                    .hint(format!("nodes announce addresses in {}", ranges.join(", "))),
                 );
             }
         }
@@ -206,4 +213,121 @@ fn block(pool: &Pool, number: u128) -> Option<IpNet> {
         IpAddr::V6(base) => IpAddr::V6(u128::from(base).checked_add(offset)?.into()),
     };
     IpNet::new(address, pool.block).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Plan;
+
+    fn read(blocks: serde_json::Value) -> Result<Ground, Vec<String>> {
+        let spec = Plan::new('A', 2, 1, 2).spec();
+        let network = Network::new(&spec).expect("a network");
+        let written: BlocksSpec = serde_json::from_value(blocks).expect("blocks");
+        Ground::from_blocks(&written, &network)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn observed_blocks() {
+        let ground = read(serde_json::json!({
+            "blocks": [
+                {"cidr": "10.200.0.64/26", "node": "n00"},
+                {"cidr": "10.200.0.128/26", "node": "n01", "state": "pending"},
+                {"cidr": "10.200.17.0/26", "node": "n00"},
+            ],
+            "borrowed": [{"address": "10.200.0.70", "node": "n11"}],
+        }))
+        .expect("blocks");
+        let nets: Vec<String> = ground.blocks.iter().map(|(net, node)| format!("{net} {node}")).collect();
+        assert_eq!(nets, ["10.200.0.64/26 n00", "10.200.17.0/26 n00"], "only confirmed ones");
+        assert_eq!(ground.borrowed.len(), 1);
+        assert!(!ground.assumed);
+    }
+
+    #[test]
+    fn blocks_that_cannot_be() {
+        let cases = [
+            (
+                serde_json::json!([{"cidr": "10.9.0.0/26", "node": "n00"}]),
+                "blocks[0]: `10.9.0.0/26` is outside every pool",
+            ),
+            (
+                serde_json::json!([{"cidr": "10.200.0.0/25", "node": "n00"}]),
+                "blocks[0]: `10.200.0.0/25` is no block of pool `pods-0`",
+            ),
+            (
+                serde_json::json!([{"cidr": "10.10.0.64/26", "node": "n00"}]),
+                "blocks[0]: `10.10.0.64/26` is in pool `nodes-0`, which gives no addresses to pods",
+            ),
+            (
+                serde_json::json!([{"cidr": "10.200.0.0/26", "node": "r0a"}]),
+                "blocks[0].node: there is no node `r0a`",
+            ),
+            (
+                serde_json::json!([{"cidr": "10.200.0.0/26", "node": "n00"}, {"cidr": "10.200.0.0/26", "node": "n01"}]),
+                "blocks[1]: `10.200.0.0/26` is in `blocks[0]` already",
+            ),
+        ];
+        for (blocks, expected) in cases {
+            assert_eq!(read(serde_json::json!({"blocks": blocks})), Err(vec![expected.to_owned()]));
+        }
+        let overlapping = serde_json::json!([{"cidr": "10.200.0.0/26", "node": "n00"}, {"cidr": "10.200.0.32/27", "node": "n01"}]);
+        let faults = read(serde_json::json!({"blocks": overlapping})).expect_err("they overlap");
+        assert!(
+            faults
+                .contains(&"blocks[1]: `10.200.0.32/27` overlaps `10.200.0.0/26` of `blocks[0]`".to_owned()),
+            "{faults:?}"
+        );
+        let lent = |address: &str, node: &str| {
+            read(serde_json::json!({"blocks": [{"cidr": "10.200.0.0/26", "node": "n00"}],
+                "borrowed": [{"address": address, "node": node}]}))
+        };
+        assert_eq!(
+            lent("10.200.0.70", "n01"),
+            Err(vec!["borrowed[0]: `10.200.0.70` is in no block".to_owned()])
+        );
+        let own = "borrowed[0]: `10.200.0.7` is in `10.200.0.0/26`, a block of `n00`'s own";
+        assert_eq!(lent("10.200.0.7", "n00"), Err(vec![own.to_owned()]));
+    }
+
+    #[test]
+    fn assumed_blocks() {
+        let spec = Plan::new('A', 2, 1, 3).spec();
+        let network = Network::new(&spec).expect("a network");
+        let blocks = |network: &Network<'_>| {
+            let ground = Ground::assume(network);
+            ground.blocks.iter().map(|(net, node)| format!("{net} {node}")).collect::<Vec<_>>().join(", ")
+        };
+        let expected = "10.200.0.192/26 n00, 10.200.1.128/26 n01, 10.200.2.64/26 n02, \
+            10.200.16.192/26 n10, 10.200.17.128/26 n11, 10.200.18.64/26 n12";
+        assert_eq!(blocks(&network), expected);
+        // A pool with room for two.
+        let mut spec = spec;
+        spec.calico[1]["spec"]["cidr"] = "10.200.0.0/25".into();
+        let network = Network::new(&spec).expect("a network");
+        assert!(blocks(&network).starts_with("10.200.0.0/26 n00, 10.200.0.64/26 n01, 10.200.16.192/26 n10"));
+    }
+
+    #[test]
+    fn services_elsewhere() {
+        let spec = Plan::new('A', 2, 1, 1).spec();
+        let network = Network::new(&spec).expect("a network");
+        let service = |address: &str, node: &str| Service {
+            name: "default/web".to_owned(),
+            address: address.parse().expect(address),
+            nodes: vec![node.to_owned()],
+        };
+        let mut ground = Ground::assume(&network);
+        assert_eq!(ground.add_services(vec![service("10.201.0.9", "n00")], &network), Ok(()));
+        let faults =
+            ground.add_services(vec![service("192.0.2.9", "n00"), service("10.201.0.9", "x")], &network);
+        let said: Vec<String> = faults.expect_err("both are wrong").iter().map(ToString::to_string).collect();
+        let expected = [
+            "services[0]: `192.0.2.9` of `default/web` is in no service range",
+            "services[1]: there is no node `x`",
+        ];
+        assert_eq!(said, expected);
+        assert_eq!(ground.services.len(), 1);
+    }
 }

@@ -21,6 +21,8 @@ mod engine;
 mod policy;
 mod prefixes;
 mod route;
+#[cfg(test)]
+mod testing;
 
 use kmh_calico::selector;
 

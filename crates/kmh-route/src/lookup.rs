@@ -73,7 +73,11 @@ impl Prediction<'_> {
         let stops = plan.into_iter().flat_map(|plan| &plan.unreachable).map(|net| net.net());
         let stops = stops.filter(|net| net.contains(&to)).map(|net| ends(net, Origin::Unreachable));
         // Of equally long ones the first: connected, BGP, distance 254.
-        let found = self.connected(speaker, to).into_iter().chain(lans).chain(self.learned(Machine::Router(router), to));
+        let found = self
+            .connected(speaker, to)
+            .into_iter()
+            .chain(lans)
+            .chain(self.learned(Machine::Router(router), to));
         let found = found.chain(stops).chain([ends(everything(to), Origin::Default)]);
         found.reduce(longer).unwrap_or_else(|| ends(everything(to), Origin::Default))
     }
@@ -91,7 +95,8 @@ impl Prediction<'_> {
         let blocks = self.classes.blocks_of(machine).iter().filter(|block| block.contains(&to));
         let blocks = blocks.map(|block| ends(*block, Origin::Pod));
         let spec = self.network.spec.nodes.get(node);
-        let gateway = spec.and_then(|spec| spec.gateways.iter().find(|gateway| gateway.is_ipv4() == to.is_ipv4()));
+        let gateway =
+            spec.and_then(|spec| spec.gateways.iter().find(|gateway| gateway.is_ipv4() == to.is_ipv4()));
         let default = gateway.map(|gateway| Found {
             prefix: everything(to),
             origin: Origin::Default,
@@ -104,7 +109,11 @@ impl Prediction<'_> {
     fn connected(&self, speaker: &Speaker, to: IpAddr) -> Option<Found> {
         let near = speaker.connected.iter().filter(|(net, link)| net.contains(&to) && self.is_linked(*link));
         let (net, link) = near.max_by_key(|(net, _)| net.prefix_len())?;
-        Some(Found { prefix: *net, origin: Origin::Connected, gates: vec![Gate { next_hop: to, tunnel: self.tunnel_name(*link) }] })
+        Some(Found {
+            prefix: *net,
+            origin: Origin::Connected,
+            gates: vec![Gate { next_hop: to, tunnel: self.tunnel_name(*link) }],
+        })
     }
 
     fn tunnel_name(&self, link: Link) -> Option<String> {
@@ -125,8 +134,10 @@ impl Prediction<'_> {
                 let near = speaker.connected.iter().find(|(net, _)| net.contains(next_hop));
                 near.and_then(|(_, link)| self.tunnel_name(*link))
             };
-            let gates =
-                next_hops.iter().map(|next_hop| Gate { next_hop: *next_hop, tunnel: link(next_hop) }).collect();
+            let gates = next_hops
+                .iter()
+                .map(|next_hop| Gate { next_hop: *next_hop, tunnel: link(next_hop) })
+                .collect();
             Some(Found { prefix: prefix.net, origin: Origin::Bgp, gates })
         })
     }

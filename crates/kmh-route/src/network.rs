@@ -14,8 +14,8 @@ use crate::prefixes::Rules;
 pub(crate) mod calico;
 mod sessions;
 
-pub use sessions::{End, Session, Why};
 pub(crate) use calico::Calico;
+pub use sessions::{End, Session, Why};
 pub(crate) use sessions::{NodeSide, RouterSide, Side};
 
 /// A router or a node, by its place in the document.
@@ -267,13 +267,17 @@ impl<'s> Network<'s> {
     }
 }
 
-fn tunnel_ends(spec: &NetworkSpec, machines: &HashMap<&str, Machine>, faults: &mut Vec<Fault>) -> Vec<[Option<usize>; 2]> {
-    let mut router = |tunnel: &str, name: &str| match machines.get(name) {
-        Some(Machine::Router(n)) => Some(*n),
-        _ => {
-            faults.push(Fault::new(format!("tunnels `{tunnel}`"), format!("there is no router `{name}`")));
-            None
+fn tunnel_ends(
+    spec: &NetworkSpec,
+    machines: &HashMap<&str, Machine>,
+    faults: &mut Vec<Fault>,
+) -> Vec<[Option<usize>; 2]> {
+    let mut router = |tunnel: &str, name: &str| {
+        if let Some(Machine::Router(n)) = machines.get(name) {
+            return Some(*n);
         }
+        faults.push(Fault::new(format!("tunnels `{tunnel}`"), format!("there is no router `{name}`")));
+        None
     };
     spec.tunnels
         .iter()
@@ -286,12 +290,15 @@ fn tunnel_ends(spec: &NetworkSpec, machines: &HashMap<&str, Machine>, faults: &m
 
 /// Addresses with the segment's length: addresses, and the segments.
 fn interfaces(name: &str, written: &[String], faults: &mut Vec<Fault>) -> Vec<IpNet> {
-    let parsed = written.iter().filter_map(|text| match text.parse() {
-        Ok(net) => Some(net),
-        Err(_) => {
-            faults.push(Fault::new(format!("`{name}`"), format!("`{text}` is no address with a prefix length")));
-            None
+    let parsed = written.iter().filter_map(|text| {
+        let net = text.parse().ok();
+        if net.is_none() {
+            faults.push(Fault::new(
+                format!("`{name}`"),
+                format!("`{text}` is no address with a prefix length"),
+            ));
         }
+        net
     });
     parsed.collect()
 }

@@ -80,8 +80,12 @@ impl Policies {
             .prefix_lists
             .iter()
             .map(|list| {
-                let mut numbers: Vec<u32> =
-                    list.permit.iter().filter(|rule| rule.prefix.is_v6() == list.v6).map(|rule| rules.number(rule)).collect();
+                let mut numbers: Vec<u32> = list
+                    .permit
+                    .iter()
+                    .filter(|rule| rule.prefix.is_v6() == list.v6)
+                    .map(|rule| rules.number(rule))
+                    .collect();
                 numbers.sort_unstable();
                 (list.name.as_str(), numbers.into_boxed_slice())
             })

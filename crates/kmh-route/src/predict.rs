@@ -53,7 +53,8 @@ fn predict_with<'n>(
         let mut ups = everything(network, ended.keys().copied().collect());
         take(network, &mut ups, &Down::default(), down);
         let settled = classes.list.iter();
-        let settled = settled.map(|class| settle(stage(network, &graphs, &classes, &ups, class), class)).collect();
+        let settled =
+            settled.map(|class| settle(stage(network, &graphs, &classes, &ups, class), class)).collect();
         let mut prediction = Prediction {
             network,
             ground,
@@ -133,7 +134,8 @@ fn take(network: &Network<'_>, ups: &mut Ups, before: &Down, now: &Down) -> Vec<
     for site in now.sites.difference(&before.sites) {
         machines.extend(network.at_site.get(site.as_str()).into_iter().flatten());
     }
-    let mut tunnels: Vec<usize> = now.tunnels.difference(&before.tunnels).filter_map(|name| network.tunnel(name)).collect();
+    let mut tunnels: Vec<usize> =
+        now.tunnels.difference(&before.tunnels).filter_map(|name| network.tunnel(name)).collect();
     for line in now.uplinks.difference(&before.uplinks) {
         tunnels.extend(network.of_line.get(line).into_iter().flatten());
     }
@@ -273,7 +275,8 @@ impl<'n> Prediction<'n> {
 
     /// Why a session, by its place in [`Network::sessions`], is down; none when it is up.
     pub fn session_down(&self, session: usize) -> Option<&Why> {
-        let all = || (0..self.ups.sessions.len()).filter_map(|session| Some((session, self.why_down(session)?)));
+        let all =
+            || (0..self.ups.sessions.len()).filter_map(|session| Some((session, self.why_down(session)?)));
         self.whys.get_or_init(|| all().collect()).get(&session)
     }
 
@@ -348,7 +351,8 @@ impl<'n> Prediction<'n> {
     fn overfull(&self) -> BTreeMap<u32, Why> {
         let mut all = BTreeMap::new();
         for (number, end) in self.watched.iter().copied() {
-            let Some((session, sides)) = self.network.session(number).filter(|_| self.ups.session(number)) else {
+            let Some((session, sides)) = self.network.session(number).filter(|_| self.ups.session(number))
+            else {
                 continue;
             };
             let Some(Side::Router(side)) = sides.get(end) else { continue };
@@ -369,7 +373,9 @@ impl<'n> Prediction<'n> {
         let graph = &self.graphs[usize::from(session.v6)];
         let Some(place) = graph.place(own) else { return 0 };
         let mut count = 0;
-        for (class, settled) in self.classes.list.iter().zip(&self.settled).filter(|(class, _)| class.v6 == session.v6) {
+        for (class, settled) in
+            self.classes.list.iter().zip(&self.settled).filter(|(class, _)| class.v6 == session.v6)
+        {
             let edges = graph.into(place).iter().filter_map(|edge| graph.edges.get(*edge as usize));
             let over_edge = edges.filter(|edge| edge.session == number).any(|edge| {
                 let heard = self.stage(class).tell(class, settled, edge, &mut Memo::default());

@@ -86,11 +86,44 @@ impl Rules {
             .around(net)
             .flat_map(|(_, numbers)| numbers)
             .copied()
-            .filter(|number| {
-                self.all.get(*number as usize).is_some_and(|rule| matches_prefix(rule, net))
-            })
+            .filter(|number| self.all.get(*number as usize).is_some_and(|rule| matches_prefix(rule, net)))
             .collect();
         numbers.sort_unstable();
         numbers.into_boxed_slice()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn networks_around_another() {
+        let mut map: NetMap<u32> = NetMap::default();
+        for (number, text) in
+            ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "::/0"].iter().enumerate()
+        {
+            *map.entry(net(text)) = u32::try_from(number).expect("small");
+        }
+        let around = |text: &str| map.around(net(text)).map(|(_, number)| *number).collect::<Vec<_>>();
+        assert_eq!(around("10.1.2.0/24"), [2, 1, 0]);
+        assert_eq!(around("10.0.0.0/8"), [1, 0]);
+        assert_eq!(around("10.0.0.0/7"), [0]);
+        assert_eq!(around("fd00::/8"), [4]);
+    }
+
+    #[test]
+    fn rules_are_counted_once() {
+        let rule = |prefix: &str, ge| PrefixRule { prefix: prefix.parse().expect(prefix), ge, le: Some(32) };
+        let mut rules = Rules::default();
+        let numbers = [rule("10.0.0.0/8", None), rule("10.0.0.0/8", Some(26)), rule("10.0.0.0/8", None)];
+        assert_eq!(numbers.map(|rule| rules.number(&rule)), [0, 1, 0]);
+        assert_eq!(*rules.matching(net("10.3.0.0/26")), [0, 1]);
+        assert_eq!(*rules.matching(net("10.3.0.0/24")), [0]);
+        assert_eq!(*rules.matching(net("11.3.0.0/24")), [0_u32; 0]);
     }
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use kmh_doc::inventory::{BgpDaemon, Cipher, RouterKind};
 use kmh_doc::network::{
-    AsPathList, NetworkSpec, NodePlan, Outage, PathRule, PeerKind, PrefixList, PrefixRule, RouteMap, RouteRule, RouteSet,
-    RouterPlan, Session, Tunnel, TunnelEnd,
+    AsPathList, NetworkSpec, NodePlan, Outage, PathRule, PeerKind, PrefixList, PrefixRule, RouteMap,
+    RouteRule, RouteSet, RouterPlan, Session, Tunnel, TunnelEnd,
 };
 use kmh_doc::{Asn, Cidr};
 use serde_json::{Value, json};
@@ -26,14 +26,10 @@ impl Plan {
         Self { layout, sites, routers, nodes, daemon: BgpDaemon::Frr, guarded: true }
     }
 
-    fn asn(self, site: u8) -> u32 {
-        65001 + u32::from(site)
-    }
-
     fn node_asn(self, site: u8, node: u8) -> u32 {
         match self.layout {
             'A' => 64512,
-            'B' => self.asn(site),
+            'B' => site_asn(site),
             _ => 65100 + 20 * u32::from(site) + u32::from(node),
         }
     }
@@ -97,13 +93,27 @@ impl Plan {
                 as_override: self.layout == 'A',
                 route_reflector_client: self.layout == 'B',
                 next_hop_self: self.layout == 'B',
-                ..session(PeerKind::Node, &node_name(site, node), local, v4(10, 10 + site, 0, 11 + node), self.node_asn(site, node), 0)
+                ..session(
+                    PeerKind::Node,
+                    &node_name(site, node),
+                    local,
+                    v4(10, 10 + site, 0, 11 + node),
+                    self.node_asn(site, node),
+                    0,
+                )
             })
             .collect();
         for other in (0..self.routers).filter(|other| *other != router) {
             sessions.push(Session {
                 next_hop_self: true,
-                ..session(PeerKind::Sibling, &router_name(site, other), local, v4(10, 10 + site, 0, 1 + other), self.asn(site), 0)
+                ..session(
+                    PeerKind::Sibling,
+                    &router_name(site, other),
+                    local,
+                    v4(10, 10 + site, 0, 1 + other),
+                    site_asn(site),
+                    0,
+                )
             });
         }
         for tunnel in tunnels {
@@ -112,30 +122,61 @@ impl Plan {
             let far: u8 = peer.router[1..2].parse().expect("a digit");
             sessions.push(Session {
                 tunnel: Some(tunnel.name.clone()),
-                ..session(PeerKind::Router, &peer.router, own.addresses[0], peer.addresses[0], self.asn(far), tunnel.rank)
+                ..session(
+                    PeerKind::Router,
+                    &peer.router,
+                    own.addresses[0],
+                    peer.addresses[0],
+                    site_asn(far),
+                    tunnel.rank,
+                )
             });
         }
         let others = || (0..self.sites).filter(|other| *other != site);
         let remote = others().flat_map(|other| [exactly(&segment(other)), blocks(other)]).collect();
-        let services = vec![exactly("10.201.0.0/16"), PrefixRule { prefix: cidr("10.201.0.0/16"), ge: Some(32), le: Some(32) }];
-        let list = |name: &str, permit: Vec<PrefixRule>| PrefixList { name: name.to_owned(), v6: false, permit };
+        let services = vec![
+            exactly("10.201.0.0/16"),
+            PrefixRule { prefix: cidr("10.201.0.0/16"), ge: Some(32), le: Some(32) },
+        ];
+        let list =
+            |name: &str, permit: Vec<PrefixRule>| PrefixList { name: name.to_owned(), v6: false, permit };
         let mut maps = vec![
-            map("nodes-in", vec![rule("own-pods", Some("nodes"), self.node_set()), rule("services", Some("nodes"), self.node_set())]),
+            map(
+                "nodes-in",
+                vec![
+                    rule("own-pods", Some("nodes"), self.node_set()),
+                    rule("services", Some("nodes"), self.node_set()),
+                ],
+            ),
             map("nodes-out", vec![rule("own-pods", None, RouteSet::default())]),
-            map("routers-out", ["own-segments", "own-pods", "services", "remote"].map(|one| rule(one, None, RouteSet::default())).to_vec()),
-            map("siblings-in", ["own-pods", "services", "remote"].map(|one| rule(one, None, RouteSet::default())).to_vec()),
-            map("siblings-out", ["own-pods", "services", "remote"].map(|one| rule(one, None, RouteSet::default())).to_vec()),
+            map(
+                "routers-out",
+                ["own-segments", "own-pods", "services", "remote"]
+                    .map(|one| rule(one, None, RouteSet::default()))
+                    .to_vec(),
+            ),
+            map(
+                "siblings-in",
+                ["own-pods", "services", "remote"].map(|one| rule(one, None, RouteSet::default())).to_vec(),
+            ),
+            map(
+                "siblings-out",
+                ["own-pods", "services", "remote"].map(|one| rule(one, None, RouteSet::default())).to_vec(),
+            ),
         ];
         for rank in 0..2 * self.routers {
             let set = RouteSet { local_pref: None, med: Some(10 * u32::from(rank)) };
-            maps.push(map(&format!("routers-in-{rank}"), vec![rule("remote", None, set), rule("services", None, set)]));
+            maps.push(map(
+                &format!("routers-in-{rank}"),
+                vec![rule("remote", None, set), rule("services", None, set)],
+            ));
         }
         RouterPlan {
             name,
             site: site_name(site),
             kind: RouterKind::Linux,
             daemon: self.daemon,
-            asn: Asn::new(self.asn(site)),
+            asn: Asn::new(site_asn(site)),
             router_id: match local {
                 IpAddr::V4(v4) => v4,
                 IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
@@ -179,13 +220,17 @@ impl Plan {
             gateways: vec![v4(10, 10 + site, 0, if self.routers == 1 { 1 } else { 254 })],
             peers: Vec::new(),
             labels: vec![("zone".to_owned(), site_name(site))],
-            annotations: vec![("projectcalico.org/ASNumber".to_owned(), self.node_asn(site, node).to_string())],
+            annotations: vec![(
+                "projectcalico.org/ASNumber".to_owned(),
+                self.node_asn(site, node).to_string(),
+            )],
         }
     }
 
     fn calico(self) -> Vec<Value> {
         let guard = json!([{"source": "RemotePeers", "action": "Reject"}]);
-        let mut all = vec![json!({"kind": "BGPFilter", "metadata": {"name": "guard"}, "spec": {"exportV4": guard}})];
+        let mut all =
+            vec![json!({"kind": "BGPFilter", "metadata": {"name": "guard"}, "spec": {"exportV4": guard}})];
         for site in 0..self.sites {
             let selector = format!("zone == '{}'", site_name(site));
             all.push(json!({"kind": "IPPool", "metadata": {"name": format!("pods-{site}")},
@@ -194,15 +239,21 @@ impl Plan {
                 "spec": {"cidr": segment(site), "disabled": true, "disableBGPExport": true, "nodeSelector": "!all()"}}));
             for router in 0..self.routers {
                 let filters: &[&str] = if self.guarded { &["guard"] } else { &[] };
-                all.push(json!({"kind": "BGPPeer", "metadata": {"name": router_name(site, router)}, "spec": {
-                    "peerIP": format!("10.{}.0.{}", 10 + site, 1 + router), "asNumber": self.asn(site),
-                    "nodeSelector": selector, "filters": filters}}));
+                all.push(
+                    json!({"kind": "BGPPeer", "metadata": {"name": router_name(site, router)}, "spec": {
+                    "peerIP": format!("10.{}.0.{}", 10 + site, 1 + router), "asNumber": site_asn(site),
+                    "nodeSelector": selector, "filters": filters}}),
+                );
             }
         }
         all.push(json!({"kind": "BGPConfiguration", "metadata": {"name": "default"}, "spec": {
             "asNumber": 64512, "nodeToNodeMeshEnabled": false, "serviceClusterIPs": [{"cidr": "10.201.0.0/16"}]}}));
         all
     }
+}
+
+fn site_asn(site: u8) -> u32 {
+    65001 + u32::from(site)
 }
 
 pub(crate) fn site_name(site: u8) -> String {

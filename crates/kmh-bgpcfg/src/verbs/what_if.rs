@@ -172,7 +172,9 @@ fn kind(what: &What) -> String {
 /// One line a scenario.
 fn series(impacts: &[Impact]) -> String {
     let mut page = Page::new(["DOWN", "LOST", "MOVED", "OUTAGE", "APART"]);
-    for impact in impacts {
+    let harmless = |impact: &&Impact| impact.lost.is_empty() && impact.moved.is_empty();
+    let idle = impacts.iter().filter(harmless).count();
+    for impact in impacts.iter().filter(|impact| !harmless(impact)) {
         let mut name = impact.down.join(" ");
         if !impact.like.is_empty() {
             let _ = write!(name, " (and {} like it)", impact.like.len());
@@ -189,7 +191,11 @@ fn series(impacts: &[Impact]) -> String {
             &if apart.len() > 3 { format!("{} parts", apart.len()) } else { apart.join(" | ") },
         ]);
     }
-    format!("{page}\nLOST and MOVED count pairs of sites. One scenario in full: --down WHAT\n")
+    let idle = match idle {
+        0 => String::new(),
+        idle => format!("{idle} scenarios change nothing for the others.\n"),
+    };
+    format!("{page}\n{idle}LOST and MOVED count pairs of sites. One scenario in full: --down WHAT\n")
 }
 
 /// A way for people: its routers; its tunnels where the routers are the same as before.

@@ -171,7 +171,21 @@ fn place(
         Failure::wrong(format!("there is no node, router or address `{text}`"))
             .hint("names are those of the inventory; a pod is named by its address")
     })?;
-    let addresses = addresses(network.spec, machine);
+    let mut addresses = addresses(network.spec, machine);
+    // A router sends through a tunnel with its address there.
+    if let (Machine::Router(_), Some(other)) = (machine, other) {
+        let found = prediction.lookup(machine, other);
+        let tunnel = found.and_then(|found| found.gates.first()?.tunnel.clone());
+        let ends = network
+            .spec
+            .tunnels
+            .iter()
+            .filter(|one| Some(&one.name) == tunnel.as_ref())
+            .flat_map(|one| &one.ends);
+        let own: Vec<IpAddr> =
+            ends.filter(|end| end.router == text).flat_map(|end| end.addresses.clone()).collect();
+        addresses.splice(0..0, own);
+    }
     let fits = |ip: &&IpAddr| other.is_none_or(|other| other.is_ipv4() == ip.is_ipv4());
     let address = addresses.iter().find(fits).or(addresses.first()).copied();
     let address = address.ok_or_else(|| Failure::wrong(format!("`{text}` has no address")))?;

@@ -99,8 +99,7 @@ impl Classes {
                 _ => None,
             };
             let key = if let Some(node) = one {
-                let alone =
-                    odd.contains(&node) || transit_sites.contains(network.site(Machine::Node(node)));
+                let alone = odd.contains(&node) || transit_sites.contains(network.site(Machine::Node(node)));
                 let profile = profiles.get(node).map_or(0, |both| both[usize::from(v6)]);
                 Key::Nodes(rules.clone(), profile, mask(Machine::Node(node)), alone.then_some(node))
             } else {
@@ -206,7 +205,9 @@ fn origins(network: &Network<'_>, ground: &Ground) -> BTreeMap<IpNet, Vec<Machin
         of_nodes.extend(named(node).map(|node| (IpNet::from(*address), node)));
     }
     for service in &ground.services {
-        of_nodes.extend(service.nodes.iter().filter_map(|node| Some((IpNet::from(service.address), named(node)?))));
+        of_nodes.extend(
+            service.nodes.iter().filter_map(|node| Some((IpNet::from(service.address), named(node)?))),
+        );
     }
     for net in &network.calico.services {
         let v6 = matches!(net, IpNet::V6(_));
@@ -244,7 +245,8 @@ fn profiles(network: &Network<'_>) -> Vec<[usize; 2]> {
     }
     let mut ids: Vec<u32> = network.routers.iter().map(|router| router.id).collect();
     ids.sort_unstable();
-    let mut addresses: Vec<IpAddr> = network.routers.iter().flat_map(|router| &router.addresses).copied().collect();
+    let mut addresses: Vec<IpAddr> =
+        network.routers.iter().flat_map(|router| &router.addresses).copied().collect();
     addresses.sort_unstable();
     let mut numbers: HashMap<Profile, usize> = HashMap::new();
     let mut all = Vec::with_capacity(network.nodes.len());

@@ -43,7 +43,7 @@ impl Candidate<'_> {
 /// Whether two paths are as good as each other up to where their next hops are, else the step that tells them apart.
 /// FRR's weight of 32768, BIRD's preference of static and direct routes: a speaker's own comes first.
 fn until_external(a: &Candidate<'_>, b: &Candidate<'_>) -> (Ordering, Step) {
-    let steps: [(fn(&Candidate<'_>, &Candidate<'_>) -> Ordering, Step); 5] = [
+    let steps: [(Compare, Step); 5] = [
         (|a, b| b.source.is_own().cmp(&a.source.is_own()), Step::Own),
         (|a, b| b.local_pref().cmp(&a.local_pref()), Step::LocalPref),
         (|a, b| a.attrs.path.len().cmp(&b.attrs.path.len()), Step::AsPath),
@@ -53,9 +53,9 @@ fn until_external(a: &Candidate<'_>, b: &Candidate<'_>) -> (Ordering, Step) {
     first(&steps, a, b).unwrap_or((Ordering::Equal, Step::Metric))
 }
 
-type Steps<'s> = &'s [(fn(&Candidate<'_>, &Candidate<'_>) -> Ordering, Step)];
+type Compare = fn(&Candidate<'_>, &Candidate<'_>) -> Ordering;
 
-fn first(steps: Steps<'_>, a: &Candidate<'_>, b: &Candidate<'_>) -> Option<(Ordering, Step)> {
+fn first(steps: &[(Compare, Step)], a: &Candidate<'_>, b: &Candidate<'_>) -> Option<(Ordering, Step)> {
     steps.iter().map(|(compare, step)| (compare(a, b), *step)).find(|(order, _)| order.is_ne())
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn rank(a: &Candidate<'_>, b: &Candidate<'_>) -> (Ordering, Step) {
     if early.0.is_ne() {
         return early;
     }
-    let steps: [(fn(&Candidate<'_>, &Candidate<'_>) -> Ordering, Step); 2] = [
+    let steps: [(Compare, Step); 2] = [
         (|a, b| a.originator().cmp(&b.originator()), Step::RouterId),
         (|a, b| a.clusters().cmp(&b.clusters()), Step::ClusterList),
     ];

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use super::attrs::{Attrs, Memo, Refusal, Rule, Source, link};
 use super::classes::{Class, Classes, Origins, announces};
 use super::decide::{Candidate, best, rank};
-use super::speak::{Attrs, Memo, Refusal, Rule, Source, announce, export, import, link};
+use super::send::{Sending, announce, export};
+use super::take::import;
 use crate::network::{Daemon, Link, Machine, Network, Side, Speaker};
 
 /// What is up in a scenario.
@@ -80,7 +82,8 @@ impl Graph {
         let routers = (0..network.routers.len()).map(Machine::Router);
         let speakers: Vec<Machine> = routers.chain(network.transit_nodes()).collect();
         let count = speakers.len();
-        let mut graph = Self { speakers, edges: Vec::new(), out: vec![Vec::new(); count], inn: vec![Vec::new(); count] };
+        let mut graph =
+            Self { speakers, edges: Vec::new(), out: vec![Vec::new(); count], inn: vec![Vec::new(); count] };
         let place = |machine: Machine| match machine {
             Machine::Router(n) => Some(n),
             Machine::Node(n) => network.transit.binary_search(&n).ok().map(|at| at + network.routers.len()),
@@ -227,7 +230,7 @@ pub(crate) fn own_attrs(speaker: &Speaker) -> Attrs {
     }
 }
 
-impl<'a> Stage<'a> {
+impl Stage<'_> {
     /// Whether an injection is there. Of nodes that share their fate the sessions with one router do, too.
     pub(crate) fn is_injected(self, class: &Class, router: usize, one: &Injection) -> bool {
         match class.origins {
@@ -306,7 +309,13 @@ impl<'a> Stage<'a> {
     }
 
     /// What arrives over an edge.
-    pub(crate) fn tell(self, class: &Class, settled: &Settled, edge: &Edge, memo: &mut Memo) -> Option<Heard> {
+    pub(crate) fn tell(
+        self,
+        class: &Class,
+        settled: &Settled,
+        edge: &Edge,
+        memo: &mut Memo,
+    ) -> Option<Heard> {
         if !self.ups.session(edge.session) {
             return None;
         }
@@ -337,10 +346,17 @@ impl<'a> Stage<'a> {
             }
         };
         let alone = self.ups.is_alone(machine, link(self.network.session(edge.session)?.0), class.v6);
-        let prefix = (class.net, &class.rules[..]);
-        let blocks = self.classes.blocks_of(machine);
-        let sent = export(self.network, (edge.session, edge.end), &source, attrs, prefix, (alone, blocks), memo)?;
-        Some(Heard::new(import(self.network, (edge.session, 1 - edge.end), sent, prefix)))
+        let sending = Sending {
+            over: (edge.session, edge.end),
+            source: &source,
+            attrs,
+            net: class.net,
+            rules: &class.rules,
+            alone,
+            blocks: self.classes.blocks_of(machine),
+        };
+        let sent = export(self.network, &sending, memo)?;
+        Some(Heard::new(import(self.network, (edge.session, 1 - edge.end), sent, (class.net, &class.rules))))
     }
 
     /// What nodes that hand nothing on announce, by router.
@@ -348,7 +364,9 @@ impl<'a> Stage<'a> {
         let mut all = vec![Vec::new(); self.network.routers.len()];
         let mut stand_in = None;
         let origins: Vec<Machine> = match &class.origins {
-            Origins::Same(machines) => machines.iter().copied().filter(|one| self.ups.machine(*one)).collect(),
+            Origins::Same(machines) => {
+                machines.iter().copied().filter(|one| self.ups.machine(*one)).collect()
+            }
             Origins::Nodes => {
                 let first = class.members.first().and_then(|member| self.classes.prefix(*member)?.origin);
                 if let Some(Machine::Node(node)) = first {
@@ -374,7 +392,8 @@ impl<'a> Stage<'a> {
                 }
                 let sent = announce(*side, &session.ends[1]);
                 let heard = Heard::new(import(self.network, (*number, 0), sent, (class.net, &class.rules)));
-                if let (Some(own), Some(source)) = (all.get_mut(router), Source::of(self.network, *number, 0)) {
+                if let (Some(own), Some(source)) = (all.get_mut(router), Source::of(self.network, *number, 0))
+                {
                     own.push(Injection { session: *number, source, heard });
                 }
             }
@@ -387,7 +406,8 @@ impl<'a> Stage<'a> {
 pub(crate) fn settle(stage: Stage<'_>, class: &Class) -> Arc<Settled> {
     let count = stage.graph.speakers.len();
     let (stand_in, injected) = stage.inject(class);
-    let mut settled = Settled { stand_in, injected, best: vec![None; count], meds: vec![false; count], restless: false };
+    let mut settled =
+        Settled { stand_in, injected, best: vec![None; count], meds: vec![false; count], restless: false };
     if stage.is_announced(class) {
         let begins = |speaker: &usize| {
             let machine = stage.graph.speakers.get(*speaker);
@@ -400,9 +420,16 @@ pub(crate) fn settle(stage: Stage<'_>, class: &Class) -> Arc<Settled> {
 }
 
 /// Lets a class come to rest again after some sessions ended: those of the speakers in `lost`.
-pub(crate) fn resettle(stage: Stage<'_>, class: &Class, before: &Arc<Settled>, lost: &[usize]) -> Arc<Settled> {
-    let lives = |speaker: &usize| stage.graph.speakers.get(*speaker).is_some_and(|one| stage.ups.machine(*one));
-    let changed = lost.iter().copied().filter(lives).filter(|speaker| has_lost(stage, class, before, *speaker));
+pub(crate) fn resettle(
+    stage: Stage<'_>,
+    class: &Class,
+    before: &Arc<Settled>,
+    lost: &[usize],
+) -> Arc<Settled> {
+    let lives =
+        |speaker: &usize| stage.graph.speakers.get(*speaker).is_some_and(|one| stage.ups.machine(*one));
+    let changed =
+        lost.iter().copied().filter(lives).filter(|speaker| has_lost(stage, class, before, *speaker));
     let mut changed: Vec<usize> = changed.collect();
     if changed.is_empty() || !stage.is_announced(class) {
         return Arc::clone(before);
@@ -417,7 +444,8 @@ pub(crate) fn resettle(stage: Stage<'_>, class: &Class, before: &Arc<Settled>, l
         for number in stage.graph.out.get(speaker).into_iter().flatten() {
             let Some(edge) = stage.graph.edges.get(*number as usize) else { continue };
             let is_node = matches!(stage.graph.speakers.get(edge.to), Some(Machine::Node(_)));
-            let relies = matches!(settled.best(edge.to), Some((Choice::Edge(on), _)) if on == number) || is_node;
+            let relies =
+                matches!(settled.best(edge.to), Some((Choice::Edge(on), _)) if on == number) || is_node;
             if relies && !changed.contains(&edge.to) {
                 changed.push(edge.to);
             }

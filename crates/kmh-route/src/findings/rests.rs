@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_doc::network::{Finding, NetworkSpec};
+use kmh_doc::network::{Finding, NetworkSpec, PeerKind, Session};
 
 use super::{error, is_for_pods, pools, service_ranges, some, warning};
 use crate::ground::Ground;
@@ -17,6 +17,7 @@ pub(super) fn rests(network: &Network<'_>, all: &mut Vec<Finding>) {
     stops(network.spec, all);
     gateways(network, all);
     wrapped(network.spec, all);
+    local_preference(network.spec, all);
     if network.has_mesh() && network.spec.nodes.len() > 1 {
         all.push(error(
             "node-mesh",
@@ -24,6 +25,32 @@ pub(super) fn rests(network: &Network<'_>, all: &mut Vec<Finding>) {
             "Calico's nodes peer with each other as well: what follows from that is not predicted".to_owned(),
             "`nodeToNodeMeshEnabled: false` in Calico's BGPConfiguration",
         ));
+    }
+}
+
+/// Routers that take a preference from nodes: Calico from v3.32 sends 2147483647 less the route's metric, to peers of its
+/// own AS, and that beats whatever a router prefers.
+fn local_preference(spec: &NetworkSpec, all: &mut Vec<Finding>) {
+    for router in &spec.routers {
+        let internal = |session: &&Session| session.with == PeerKind::Node && session.peer_asn == router.asn;
+        let maps: BTreeSet<&str> =
+            router.sessions.iter().filter(internal).map(|session| session.import.as_str()).collect();
+        let taking = router.route_maps.iter().filter(|map| {
+            let mut permits = map.rules.iter().filter(|rule| rule.permit);
+            maps.contains(map.name.as_str()) && permits.any(|rule| rule.set.local_pref.is_none())
+        });
+        let names: Vec<&str> = taking.map(|map| map.name.as_str()).collect();
+        if !names.is_empty() {
+            all.push(warning(
+                "node-preference",
+                &router.name,
+                format!(
+                    "{} take the LOCAL_PREF that nodes send: from Calico v3.32 on it beats every other route",
+                    some(names)
+                ),
+                "set `local_pref: 100` in their rules",
+            ));
+        }
     }
 }
 

@@ -142,10 +142,9 @@ impl Faults {
 
     fn selector(&mut self, place: &str, text: &str) -> Selector {
         Selector::parse(text).unwrap_or_else(|why| {
-            self.0.push(
-                Fault::new(place, format!("`{text}` is no selector: {why}"))
-                    .hint("write it as Calico's documentation does, such as `topology.kubernetes.io/zone == 'attic'`"),
-            );
+            self.0.push(Fault::new(place, format!("`{text}` is no selector: {why}")).hint(
+                "write it as Calico's documentation does, such as `topology.kubernetes.io/zone == 'attic'`",
+            ));
             Selector::none()
         })
     }
@@ -162,8 +161,10 @@ impl Calico {
             .filter(|one| one.get("metadata").and_then(|meta| text(meta, "name")) == Some("default"))
             .find_map(|one| one.get("spec"));
         let default = settings.and_then(|spec| spec.get("asNumber")).and_then(asn).unwrap_or(DEFAULT_ASN);
-        all.mesh =
-            settings.and_then(|spec| spec.get("nodeToNodeMeshEnabled")).and_then(Value::as_bool).unwrap_or(true);
+        all.mesh = settings
+            .and_then(|spec| spec.get("nodeToNodeMeshEnabled"))
+            .and_then(Value::as_bool)
+            .unwrap_or(true);
         for key in ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"] {
             for range in settings.map_or(&[][..], |spec| list(spec, key)) {
                 let net = text(range, "cidr").and_then(|cidr| cidr.parse::<IpNet>().ok());
@@ -201,7 +202,8 @@ impl Calico {
             let net = text(spec, "cidr").and_then(|cidr| cidr.parse::<IpNet>().ok());
             let Some(net) = faults.need(&place, net, "network in `spec.cidr`") else { continue };
             let usual = if matches!(net, IpNet::V6(_)) { 122 } else { 26 };
-            let block = spec.get("blockSize").and_then(Value::as_u64).and_then(|size| u8::try_from(size).ok());
+            let block =
+                spec.get("blockSize").and_then(Value::as_u64).and_then(|size| u8::try_from(size).ok());
             let uses = list(spec, "allowedUses");
             let exported = !flag(spec, "disableBGPExport");
             *(if exported { &mut self.exported } else { &mut self.unexported }).entry(net) = ();
@@ -209,7 +211,8 @@ impl Calico {
                 name,
                 net: net.trunc(),
                 block: block.unwrap_or(usual),
-                for_pods: !flag(spec, "disabled") && (uses.is_empty() || uses.iter().any(|one| one == "Workload")),
+                for_pods: !flag(spec, "disabled")
+                    && (uses.is_empty() || uses.iter().any(|one| one == "Workload")),
                 selector: faults.selector(&place, text(spec, "nodeSelector").unwrap_or_default()),
             });
         }
@@ -315,7 +318,14 @@ impl Calico {
     }
 
     /// Whether a node announces a network to a peer: the first rule that decides.
-    pub(crate) fn exports(&self, peer: &Peer, own_blocks: &[IpNet], net: IpNet, learned: bool, external: bool) -> bool {
+    pub(crate) fn exports(
+        &self,
+        peer: &Peer,
+        own_blocks: &[IpNet],
+        net: IpNet,
+        learned: bool,
+        external: bool,
+    ) -> bool {
         let v6 = usize::from(matches!(net, IpNet::V6(_)));
         let rules = peer.filters.iter().filter_map(|number| self.filters.get(*number as usize));
         let mut rules = rules.flat_map(|filter| &filter.export[v6]);

@@ -148,7 +148,9 @@ pub(super) fn join(network: &mut Network<'_>) {
                 node.addresses.iter().find(|own| own.is_ipv4() == peer.address.is_ipv4()).copied()
             });
             if let Some(own) = own {
-                of_nodes.entry((own, peer.address)).or_insert((*node, u32::try_from(number).unwrap_or(u32::MAX)));
+                of_nodes
+                    .entry((own, peer.address))
+                    .or_insert((*node, u32::try_from(number).unwrap_or(u32::MAX)));
             }
         }
     }
@@ -215,7 +217,9 @@ fn between_routers(network: &mut Network<'_>, one: RouterEnd<'_>, two: RouterEnd
     let expected = [(0, 1, one.written), (1, 0, two.written)];
     let fault = expected
         .iter()
-        .find_map(|(own, other, written)| wrong_as(network, &ends[*own], written.peer_asn.get(), &ends[*other]))
+        .find_map(|(own, other, written)| {
+            wrong_as(network, &ends[*own], written.peer_asn.get(), &ends[*other])
+        })
         .or_else(|| (one.written.password != two.written.password).then_some(Why::Password))
         .or_else(|| common(network, &ends, tunnel));
     let sides = [
@@ -247,11 +251,8 @@ fn with_node(network: &mut Network<'_>, router: RouterEnd<'_>, pair: Pair, node:
         .or_else(|| wrong_as(network, &other, peer.asn, &own))
         .or_else(|| (!password).then_some(Why::Password))
         .or_else(|| common(network, &ends, None));
-    let node_side = NodeSide {
-        external: asn != own.asn,
-        peer: number,
-        guarded: network.calico.is_guarded(peer, v6),
-    };
+    let node_side =
+        NodeSide { external: asn != own.asn, peer: number, guarded: network.calico.is_guarded(peer, v6) };
     let sides = [Side::Router(router_side(network, router, asn)), Side::Node(node_side)];
     network.push_session(Session { ends, v6, tunnel: None, fault }, sides);
 }
@@ -280,14 +281,21 @@ fn one_sided(network: &mut Network<'_>, end: RouterEnd<'_>) {
 fn calling_node(network: &mut Network<'_>, (own, router_address): Pair, node: usize, number: u32) {
     let spec = network.spec;
     let Some(Machine::Router(router)) = network.owner(router_address) else { return };
-    let range = spec.routers.get(router).and_then(|plan| {
-        plan.listen.iter().find(|listen| listen.range.net().contains(&own))
-    });
+    let range = spec
+        .routers
+        .get(router)
+        .and_then(|plan| plan.listen.iter().find(|listen| listen.range.net().contains(&own)));
     if let Some(range) = range {
         let asn = network.nodes.get(node).map_or(0, |node| node.asn);
         if range.peer_asn.is_none_or(|wanted| wanted.get() == asn) {
             let written = &range.like;
-            with_any_asn(network, RouterEnd { router, place: None, written }, (router_address, own), node, number);
+            with_any_asn(
+                network,
+                RouterEnd { router, place: None, written },
+                (router_address, own),
+                node,
+                number,
+            );
             return;
         }
     }

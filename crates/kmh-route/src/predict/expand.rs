@@ -7,8 +7,8 @@ use kmh_doc::Cidr;
 
 use super::Prediction;
 use crate::engine::{
-    Attrs, Candidate, Choice, Class, Heard, Memo, Origins, Prefix, Reflected, Refusal, Settled, Source, best, export,
-    import, link, merges, own_attrs, rank,
+    Attrs, Candidate, Choice, Class, Heard, Memo, Origins, Prefix, Reflected, Refusal, Sending, Settled,
+    Source, best, export, import, link, merges, own_attrs, rank,
 };
 use crate::network::{Daemon, Machine, Network, Side, Speaker};
 use crate::table::{Installed, Path, Route, Step, Table, Verdict};
@@ -45,7 +45,8 @@ struct Swap<'a> {
 
 impl Swap<'_> {
     fn attrs(&self, attrs: &Attrs) -> Attrs {
-        let (Some(from), Some(to)) = (self.network.nodes.get(self.from), self.network.nodes.get(self.to)) else {
+        let (Some(from), Some(to)) = (self.network.nodes.get(self.from), self.network.nodes.get(self.to))
+        else {
             return attrs.clone();
         };
         let mut attrs = attrs.clone();
@@ -116,7 +117,9 @@ impl Prediction<'_> {
     /// Whether a machine has a prefix of its own.
     fn is_own(&self, machine: Machine, number: u32, class: &Class) -> bool {
         match machine {
-            Machine::Node(node) => self.classes.of_node.get(node).is_some_and(|own| own.binary_search(&number).is_ok()),
+            Machine::Node(node) => {
+                self.classes.of_node.get(node).is_some_and(|own| own.binary_search(&number).is_ok())
+            }
             Machine::Router(_) => match &class.origins {
                 Origins::Same(machines) => machines.binary_search(&machine).is_ok(),
                 Origins::Nodes => false,
@@ -140,7 +143,11 @@ impl Prediction<'_> {
         let speaker = self.network.speaker(machine)?;
         if let (Machine::Router(router), false) = (machine, speaker.multipath) {
             let (_, attrs) = settled.best(router)?;
-            return self.kernel(speaker, prefix, vec![swapped(self.network, settled, prefix, attrs.next_hop)]);
+            return self.kernel(
+                speaker,
+                prefix,
+                vec![swapped(self.network, settled, prefix, attrs.next_hop)],
+            );
         }
         if let Machine::Router(router) = machine {
             let (choice, attrs) = settled.best(router)?;
@@ -152,7 +159,11 @@ impl Prediction<'_> {
             let beside = all.iter().filter(|other| merges(frr, &best, &other.candidate()));
             let beside = beside.map(|other| other.attrs.next_hop);
             let gates = beside.chain([attrs.next_hop]);
-            return self.kernel(speaker, prefix, gates.map(|gate| swapped(self.network, settled, prefix, gate)).collect());
+            return self.kernel(
+                speaker,
+                prefix,
+                gates.map(|gate| swapped(self.network, settled, prefix, gate)).collect(),
+            );
         }
         let arrivals = Told::new(self, machine, class, settled).arrivals(prefix);
         self.decide(machine, speaker, prefix, false, &arrivals).installed
@@ -164,7 +175,9 @@ impl Prediction<'_> {
         gates.dedup();
         if speaker.connected.iter().any(|(net, _)| *net == prefix.net) {
             Some(Installed::Own)
-        } else if gates.is_empty() || (speaker.daemon == Daemon::Calico && self.network.calico.is_service(prefix.net)) {
+        } else if gates.is_empty()
+            || (speaker.daemon == Daemon::Calico && self.network.calico.is_service(prefix.net))
+        {
             None
         } else {
             Some(Installed::Via(gates))
@@ -191,7 +204,9 @@ impl Prediction<'_> {
         if own {
             paths.push(own_path(&own_attrs(speaker), decided.own));
         }
-        paths.extend(arrivals.iter().zip(decided.verdicts).map(|(arrival, verdict)| self.path(arrival, verdict)));
+        paths.extend(
+            arrivals.iter().zip(decided.verdicts).map(|(arrival, verdict)| self.path(arrival, verdict)),
+        );
         paths.sort_by(|a, b| {
             let key = |path: &'_ Path| (class_of(path.verdict), path.peer_address);
             key(a).cmp(&key(b)).then_with(|| a.from.cmp(&b.from)).then_with(|| a.as_path.cmp(&b.as_path))
@@ -218,7 +233,9 @@ impl Prediction<'_> {
             candidates.push(Candidate { source: &Source::OWN, attrs: &own_attrs });
             places.push(None);
         }
-        for (place, arrival) in arrivals.iter().enumerate().filter(|(_, arrival)| arrival.heard.outcome.is_ok()) {
+        for (place, arrival) in
+            arrivals.iter().enumerate().filter(|(_, arrival)| arrival.heard.outcome.is_ok())
+        {
             candidates.push(Candidate { source: &arrival.source, attrs: &arrival.heard.attrs });
             places.push(Some(place));
         }
@@ -348,7 +365,15 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn new(prediction: &'a Prediction<'a>, machine: Machine, class: &'a Class, settled: &'a Settled) -> Self {
-        let mut told = Self { prediction, machine, class, settled, by_session: Vec::new(), by_edge: Vec::new(), any: false };
+        let mut told = Self {
+            prediction,
+            machine,
+            class,
+            settled,
+            by_session: Vec::new(),
+            by_edge: Vec::new(),
+            any: false,
+        };
         match machine {
             Machine::Router(router) => {
                 let stage = prediction.stage(class);
@@ -393,7 +418,16 @@ impl<'a> Told<'a> {
             source.session = Some(if back { number } else { u32::MAX });
         }
         let alone = prediction.ups.is_alone(session.ends[0].machine, link(session), class.v6);
-        export(prediction.network, (number, 0), &source, attrs, (class.net, &class.rules), (alone, &[]), &mut Memo::default())
+        let sending = Sending {
+            over: (number, 0),
+            source: &source,
+            attrs,
+            net: class.net,
+            rules: &class.rules,
+            alone,
+            blocks: &[],
+        };
+        export(prediction.network, &sending, &mut Memo::default())
     }
 
     /// What arrives of one prefix.
