@@ -47,7 +47,7 @@ fn side_by_side<T: Send>(jobs: Vec<T>, work: impl Fn(&T) -> Vec<String> + Sync) 
 }
 
 /// Builds a cluster, compares, and again with each failure by itself.
-fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>) -> Vec<String> {
+fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>, again: bool) -> Vec<String> {
     let start = Instant::now();
     let mut lab = Lab::up(inventory);
     let mut complaints = Vec::new();
@@ -67,14 +67,28 @@ fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>) -
         check(&lab, &failure.to_string());
         lab.mend(&failure);
     }
+    if again {
+        check(&lab, "all is well again");
+    }
     eprintln!("{name}: done after {:.0?}", start.elapsed());
     complaints
 }
 
-/// Every tunnel, every router.
+/// Every tunnel, every router, every line of routers with several, and the last node.
 fn every_single(lab: &Lab) -> Vec<Failure> {
-    let routers = lab.documents.network.routers.iter().map(|router| Failure::Router(router.name.clone()));
-    lab.tunnels().into_iter().map(Failure::Tunnel).chain(routers).collect()
+    let network = &lab.documents.network;
+    let routers = network.routers.iter().map(|router| Failure::Router(router.name.clone()));
+    let nodes = network.nodes.last().map(|node| Failure::Node(node.name.clone()));
+    let tunnels = lab.tunnels().into_iter().map(Failure::Tunnel);
+    tunnels.chain(lines(lab)).chain(routers).chain(nodes).collect()
+}
+
+/// The lines of routers with several.
+fn lines(lab: &Lab) -> Vec<Failure> {
+    let routers = lab.documents.inventory.sites.iter().flat_map(|site| &site.routers);
+    let several = routers.filter(|router| router.uplinks.len() > 1);
+    let names = several.flat_map(|router| router.uplinks.iter().map(|line| format!("{}/{}", router.name, line.name)));
+    names.map(Failure::Uplink).collect()
 }
 
 fn wanted(name: &str) -> bool {
@@ -87,23 +101,25 @@ fn named_clusters_are_as_predicted() {
     let mut jobs = vec![("article".to_owned(), article)];
     jobs.extend(named().into_iter().map(|topology| (topology.name.clone(), topology.inventory())));
     jobs.retain(|(name, _)| wanted(name));
-    let complaints = side_by_side(jobs, |(name, inventory)| holds(name, inventory, every_single));
+    let complaints = side_by_side(jobs, |(name, inventory)| holds(name, inventory, every_single, true));
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
-/// Random clusters, each with one tunnel or line cut and one router down.
+/// Random clusters, each with one tunnel cut, and with something else down: a router, mostly, or a node, or a line.
 #[test]
 fn random_clusters_are_as_predicted() {
     let jobs: Vec<(u64, Topology)> = (1..=50).map(|seed| (seed, random(seed))).collect();
     let jobs: Vec<_> = jobs.into_iter().filter(|(_, topology)| wanted(&topology.name)).collect();
     let complaints = side_by_side(jobs, |(seed, topology)| {
-        holds(&topology.name, &topology.inventory(), |lab| {
+        let failures = |lab: &Lab| {
             let mut dice = Dice(seed + 1000);
-            let (tunnels, routers) = (lab.tunnels(), &lab.documents.network.routers);
-            let tunnel = tunnels[dice.roll(tunnels.len())].clone();
-            let router = routers[dice.roll(routers.len())].name.clone();
-            vec![Failure::Tunnel(tunnel), Failure::Router(router)]
-        })
+            let mut others: Vec<Failure> = every_single(lab);
+            others.retain(|failure| !matches!(failure, Failure::Tunnel(_)));
+            let tunnels = lab.tunnels();
+            let tunnel = Failure::Tunnel(tunnels[dice.roll(tunnels.len())].clone());
+            vec![tunnel, others.swap_remove(dice.roll(others.len()))]
+        };
+        holds(&topology.name, &topology.inventory(), failures, false)
     });
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }

@@ -9,7 +9,7 @@ mod take;
 
 pub(crate) use attrs::{Attrs, Memo, Reflected, Refusal, Source, link};
 pub(crate) use classes::{Class, Classes, Origins, Prefix};
-pub(crate) use decide::{Candidate, best, merges, rank};
+pub(crate) use decide::{Candidate, best, may_merge, merges, rank};
 pub(crate) use run::{Choice, Graph, Heard, Settled, Stage, Ups, own_attrs, resettle, settle};
 pub(crate) use send::{Sending, export};
 pub(crate) use take::import;

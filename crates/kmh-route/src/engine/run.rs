@@ -241,6 +241,17 @@ impl Stage<'_> {
 
     /// Everything usable that a speaker has.
     pub(crate) fn offers(self, class: &Class, settled: &Settled, speaker: usize) -> Vec<Offer> {
+        self.offers_of(class, settled, speaker, |_| true)
+    }
+
+    /// Everything usable that a speaker has of its own, from nodes, and from wanted neighbours.
+    pub(crate) fn offers_of(
+        self,
+        class: &Class,
+        settled: &Settled,
+        speaker: usize,
+        wanted: impl Fn(&Source) -> bool,
+    ) -> Vec<Offer> {
         let into = self.graph.into(speaker);
         let injected = settled.injected(speaker);
         let mut offers = Vec::with_capacity(into.len() + injected.len() + 1);
@@ -257,7 +268,7 @@ impl Stage<'_> {
             }
         }
         for number in into {
-            if let Some(edge) = self.graph.edges.get(*number as usize)
+            if let Some(edge) = self.graph.edges.get(*number as usize).filter(|edge| wanted(&edge.source))
                 && let Some(heard) = self.tell(class, settled, edge, &mut Memo::default())
                 && heard.outcome.is_ok()
             {

@@ -8,7 +8,7 @@ use kmh_doc::Cidr;
 use super::Prediction;
 use crate::engine::{
     Attrs, Candidate, Choice, Class, Heard, Memo, Origins, Prefix, Reflected, Refusal, Sending, Settled,
-    Source, best, export, import, link, merges, own_attrs, rank,
+    Source, best, export, import, link, may_merge, merges, own_attrs, rank,
 };
 use crate::network::{Daemon, Machine, Network, Side, Speaker};
 use crate::table::{Installed, Path, Route, Step, Table, Verdict};
@@ -154,8 +154,9 @@ impl Prediction<'_> {
             let stage = self.stage(class);
             let source = stage.source_of(settled, router, *choice)?;
             let best = Candidate { source: &source, attrs };
-            let all = stage.offers(class, settled, router);
             let frr = speaker.daemon == Daemon::Frr;
+            // In a full mesh nearly all neighbours are of other ASes: what they offer needs no computing.
+            let all = stage.offers_of(class, settled, router, |other| may_merge(frr, &source, other));
             let beside = all.iter().filter(|other| merges(frr, &best, &other.candidate()));
             let beside = beside.map(|other| other.attrs.next_hop);
             let gates = beside.chain([attrs.next_hop]);

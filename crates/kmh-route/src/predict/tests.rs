@@ -96,6 +96,23 @@ fn shared_or_not() {
     }
 }
 
+/// An AS number that means something elsewhere does not stand for another.
+#[test]
+fn shared_or_not_with_odd_numbers() {
+    let mut spec = Plan::new('D', 3, 1, 3).spec();
+    spec.routers[0].sessions[1].peer_asn = kmh_doc::Asn::new(65002);
+    spec.nodes[1].annotations[0].1 = "65002".to_owned();
+    let network = Network::new(&spec).expect("a network");
+    let ground = ground(&network);
+    let shared = predict(&network, &ground, &Down::default());
+    assert_eq!(
+        from(&route(&shared, "r1a", "10.200.1.128/26"), "r0a").rule.as_deref(),
+        Some("loop: own AS in the path")
+    );
+    let alone = predict_with(&network, &ground, &Down::default(), &(0..spec.nodes.len()).collect());
+    assert_eq!(shared.tables(), alone.tables());
+}
+
 /// What a scenario keeps of another must be what it would compute itself.
 #[test]
 fn from_another_scenario_or_from_nothing() {
@@ -181,6 +198,56 @@ fn layout_b_reflects() {
         // Calico's LOCAL_PREF is gone where it came in.
         assert_eq!(from(&route(prediction, "r0a", "10.200.0.192/26"), "n00").local_pref, Some(100));
     });
+}
+
+/// A router that a node does not speak to hears of it by the other one, which reflects its client's routes.
+#[test]
+fn a_client_is_reflected_to_everybody() {
+    let mut spec = Plan::new('B', 2, 2, 2).spec();
+    spec.routers[1].sessions.retain(|session| session.peer != "n00");
+    with(&spec, "", |prediction| {
+        let block = route(prediction, "r0b", "10.200.0.192/26");
+        assert_eq!(from(&block, "r0a").verdict, Verdict::Best);
+        assert_eq!(block.installed, Some(Installed::Via(vec![ip("10.10.0.11")])), "the node's own next hop");
+    });
+}
+
+/// MED goes one AS far (RFC 4271, 5.1.4); FRR sends 0 with what it originates.
+#[test]
+fn meds_stay() {
+    let mut spec = Plan::new('A', 3, 1, 1).spec();
+    for rule in
+        spec.routers.iter_mut().flat_map(|router| &mut router.route_maps).flat_map(|map| &mut map.rules)
+    {
+        rule.set = RouteSet::default();
+    }
+    with(&spec, "", |prediction| {
+        let segment = route(prediction, "r0a", "10.11.0.0/24");
+        assert_eq!((from(&segment, "r1a").med, from(&segment, "r2a").med), (Some(0), None));
+        assert_eq!(from(&route(prediction, "r0a", "10.200.16.192/26"), "r1a").med, None);
+    });
+}
+
+/// FRR keeps the next hop of a third party for others on the segment. Of what it sends back it counts the others only.
+#[test]
+fn what_comes_back() {
+    let spec = Plan::new('A', 2, 1, 2).spec();
+    let back = |scenario: &str| {
+        with(&spec, scenario, |prediction| from(&route(prediction, "n00", "10.200.0.192/26"), "r0a").next_hop)
+    };
+    assert_eq!(back(""), Some(ip("10.10.0.11")));
+    assert_eq!(back("node/n01"), Some(ip("10.10.0.1")));
+}
+
+/// Calico announces nothing longer out of a node's own block.
+#[test]
+fn own_blocks_are_whole() {
+    let spec = Plan::new('A', 2, 1, 2).spec();
+    let network = Network::new(&spec).expect("a network");
+    let mut ground = Ground::assume(&network);
+    ground.borrowed = vec![(ip("10.200.0.201"), "n00".to_owned())];
+    let prediction = predict(&network, &ground, &Down::default());
+    assert_eq!(prediction.route("r0a", "10.200.0.201/32".parse().expect("a net")), None);
 }
 
 #[test]
