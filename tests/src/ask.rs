@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reads on, whatever signal came in between.
 fn more(stream: &mut UnixStream, into: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),

@@ -199,7 +199,7 @@ pub fn named() -> Vec<Topology> {
     ]
 }
 
-/// SplitMix64 (Steele, Lea and Flood): the same numbers from the same seed, everywhere.
+/// `SplitMix64` (Steele, Lea and Flood): the same numbers from the same seed, everywhere.
 pub struct Dice(pub u64);
 
 impl Dice {

@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::disallowed_macros,
+    clippy::print_stderr,
     reason = "tests, which say how long something took"
 )]
 

@@ -150,11 +150,10 @@ fn filter_rule(rule: &Value, ibgp: bool) -> String {
     let mut conditions = Vec::new();
     for (key, value) in rule.as_object().expect("a rule") {
         match (key.as_str(), value.as_str()) {
-            ("action", _) => {}
             ("source", Some("RemotePeers")) => conditions.push("source = RTS_BGP"),
             ("peerType", Some("eBGP")) if ibgp => return String::new(),
             ("peerType", Some("iBGP")) if !ibgp => return String::new(),
-            ("peerType", Some("eBGP" | "iBGP")) => {}
+            ("action", _) | ("peerType", Some("eBGP" | "iBGP")) => {}
             _ => panic!("a filter that this lab does not know: {rule}"),
         }
     }
@@ -191,8 +190,10 @@ fn peer(out: &mut String, documents: &Documents, node: &NodePlan, peer: &Value) 
     let (family, key) = if v6 { ("ipv6", "exportV6") } else { ("ipv4", "exportV4") };
     let own = own_address(&node.addresses, v6).expect("an address of the peer's family");
     let asn = annotation(node, "projectcalico.org/ASNumber")
-        .map(|text| text.parse::<u64>().expect("an AS number"))
-        .unwrap_or_else(|| configuration(network)["asNumber"].as_u64().expect("an AS number"));
+        .map_or_else(
+            || configuration(network)["asNumber"].as_u64().expect("an AS number"),
+            |text| text.parse::<u64>().expect("an AS number"),
+        );
     let ibgp = asn == their_asn;
     let mut export = String::new();
     for name in items(&peer["filters"]) {

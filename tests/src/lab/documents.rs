@@ -109,12 +109,11 @@ impl Documents {
     /// The tables that the tools predict, by machine, with those things down: `tunnel/a--b`, `router/a`.
     pub fn predict(&self, ground: &Ground, down: &[String]) -> BTreeMap<String, Value> {
         self.sandbox.write("blocks.json", &ground.document().to_string());
-        let down: String = down.iter().map(|name| format!(" --down {name}")).collect();
-        let services: String = ground
-            .services
-            .iter()
-            .map(|(address, nodes)| format!(" --service {address}={}", nodes.join(",")))
-            .collect();
+        let down: String = down.iter().flat_map(|name| [" --down ", name.as_str()]).collect();
+        let mut services = String::new();
+        for (address, nodes) in &ground.services {
+            services += &[" --service ", &address.to_string(), "=", &nodes.join(",")].concat();
+        }
         let line = format!("cat network.json blocks.json | kmh-bgpcfg predict -o json{down}{services}");
         let ran = self.sandbox.sh(&line);
         // 1 where something was found that a person should mend, as with a router down.

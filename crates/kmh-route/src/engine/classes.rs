@@ -66,8 +66,8 @@ struct Profile {
 
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
-    Nodes(Box<[u32]>, usize, u64, Option<usize>),
-    Same(Box<[u32]>, Vec<(Machine, u64)>),
+    Nodes(Box<[u32]>, usize, u64, Option<IpNet>),
+    Same(Box<[u32]>, Vec<(Machine, u64)>, Option<IpNet>),
 }
 
 impl Classes {
@@ -101,9 +101,12 @@ impl Classes {
             let key = if let Some(node) = one {
                 let alone = odd.contains(&node) || transit_sites.contains(network.site(Machine::Node(node)));
                 let profile = profiles.get(node).map_or(0, |both| both[usize::from(v6)]);
-                Key::Nodes(rules.clone(), profile, mask(Machine::Node(node)), alone.then_some(node))
+                Key::Nodes(rules.clone(), profile, mask(Machine::Node(node)), alone.then_some(net))
             } else {
-                Key::Same(rules.clone(), machines.iter().map(|machine| (*machine, mask(*machine))).collect())
+                // Calico's export rules, which nodes in transit ask, look at more than rules of prefix lists.
+                let alone = !network.transit.is_empty();
+                let masks = machines.iter().map(|machine| (*machine, mask(*machine)));
+                Key::Same(rules.clone(), masks.collect(), alone.then_some(net))
             };
             for machine in &machines {
                 if let Machine::Node(node) = machine

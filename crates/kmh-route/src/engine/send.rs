@@ -201,6 +201,10 @@ fn calico(at: At<'_>, side: NodeSide, sending: &Sending<'_>) -> Option<Attrs> {
     if !learned {
         return Some(announce(side, at.end));
     }
+    // Its own address as next hop leads nowhere, and BIRD announces nothing unreachable.
+    if at.speaker.addresses.contains(&sending.attrs.next_hop) {
+        return None;
+    }
     let mut sent = sending.attrs.clone();
     sent.reflected = None;
     if side.external {
