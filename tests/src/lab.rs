@@ -149,11 +149,13 @@ impl Lab {
                 BgpDaemon::Bird => readers::bird_sessions(&self.net, &router.name),
             };
             for session in &router.sessions {
-                let (should, is) =
-                    (self.is_possible(session), established.contains(&session.peer_address));
+                let (should, is) = (self.is_possible(session), established.contains(&session.peer_address));
                 if should != is {
                     let word = if is { "up" } else { "down" };
-                    odd.push(format!("{}: session with {} ({}) is {word}", router.name, session.peer, session.peer_address));
+                    odd.push(format!(
+                        "{}: session with {} ({}) is {word}",
+                        router.name, session.peer, session.peer_address
+                    ));
                 }
             }
         }
@@ -216,7 +218,10 @@ impl Lab {
                 return Err(before.unwrap_or_default().join("\n"));
             }
             if start.elapsed() > RESTLESS {
-                return Err(format!("still changing after {RESTLESS:?}:\n{}", before.unwrap_or_default().join("\n")));
+                return Err(format!(
+                    "still changing after {RESTLESS:?}:\n{}",
+                    before.unwrap_or_default().join("\n")
+                ));
             }
             std::thread::sleep(Duration::from_millis(700));
         }

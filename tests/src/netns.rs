@@ -144,7 +144,8 @@ impl Netns {
             self.spawn(space, daemon, &dir.join("log"), &format!("/usr/lib/frr/{daemon}"), &args);
             // The others call zebra, and wait long before they call again.
             if daemon == "zebra" || daemon == "bgpd" {
-                let sockets = ["zebra", "staticd", "bfdd", "bgpd"].map(|name| dir.join(format!("{name}.vty")));
+                let sockets =
+                    ["zebra", "staticd", "bfdd", "bgpd"].map(|name| dir.join(format!("{name}.vty")));
                 let wanted = if daemon == "zebra" { &sockets[..1] } else { &sockets[..] };
                 let ready = || {
                     let there = wanted.iter().all(|socket| socket.exists());

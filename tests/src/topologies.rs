@@ -154,7 +154,8 @@ impl Topology {
                 number += 1;
                 let host = 10 + n;
                 let roles = if number == 1 { "control-plane, etcd, worker" } else { "worker" };
-                let asn = if self.layout == "D" { format!(", asn: {}", 64600 + number) } else { String::new() };
+                let asn =
+                    if self.layout == "D" { format!(", asn: {}", 64600 + number) } else { String::new() };
                 let address = self.both(&format!("10.{s}.0.{host}"), &format!("fd00:0:0:{s}::{host}"));
                 let _ = writeln!(
                     out,
@@ -172,7 +173,10 @@ pub fn named() -> Vec<Topology> {
     let three = |kind: Kind| vec![site(kind, 2), site(kind, 1), site(kind, 1)];
     let pair = |a: Router, b: Router, nodes: usize| Site { routers: vec![a, b], nodes, lan: None };
     vec![
-        Topology::new("a-frr", vec![Site { lan: Some("services, pods"), ..site(Frr, 3) }, site(Frr, 2), site(Frr, 1)]),
+        Topology::new(
+            "a-frr",
+            vec![Site { lan: Some("services, pods"), ..site(Frr, 3) }, site(Frr, 2), site(Frr, 1)],
+        ),
         Topology { direct: false, ..Topology::new("a-hairpin", three(Frr)) },
         Topology { layout: "B", ..Topology::new("b-frr", three(Frr)) },
         Topology { layout: "B", calico: "3.32.0", ..Topology::new("b-local-pref", three(Frr)) },
@@ -185,12 +189,21 @@ pub fn named() -> Vec<Topology> {
         Topology::new("a-mixed", vec![site(Bird, 2), site(Pfsense, 2), site(Namespace, 1)]),
         Topology { listen: true, ..Topology::new("a-listen", vec![site(Frr, 2), site(Bird, 2)]) },
         Topology::new("two-routers", vec![pair((Frr, 1), (Frr, 1), 2), site(Frr, 2), site(Frr, 1)]),
-        Topology { layout: "B", ..Topology::new("b-two-routers", vec![pair((Frr, 1), (Frr, 1), 2), site(Frr, 1)]) },
+        Topology {
+            layout: "B",
+            ..Topology::new("b-two-routers", vec![pair((Frr, 1), (Frr, 1), 2), site(Frr, 1)])
+        },
         Topology::new("two-routers-bird", vec![pair((Bird, 1), (Frr, 1), 2), pair((Bird, 1), (Bird, 1), 1)]),
-        Topology::new("two-lines", vec![Site { routers: vec![(Frr, 2)], nodes: 2, lan: None }, site(Frr, 2), site(Frr, 1)]),
+        Topology::new(
+            "two-lines",
+            vec![Site { routers: vec![(Frr, 2)], nodes: 2, lan: None }, site(Frr, 2), site(Frr, 1)],
+        ),
         Topology::new(
             "two-lines-bird",
-            vec![Site { routers: vec![(Bird, 2)], nodes: 1, lan: None }, Site { routers: vec![(Frr, 2)], nodes: 1, lan: None }],
+            vec![
+                Site { routers: vec![(Bird, 2)], nodes: 1, lan: None },
+                Site { routers: vec![(Frr, 2)], nodes: 1, lan: None },
+            ],
         ),
         Topology { v4: false, v6: true, ..Topology::new("six", three(Frr)) },
         Topology { v4: false, v6: true, ..Topology::new("six-bird", vec![site(Bird, 2), site(Frr, 1)]) },

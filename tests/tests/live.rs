@@ -69,7 +69,8 @@ fn the_articles_cluster_routes_and_survives_a_cut() {
 fn a_dead_node_is_forgotten_in_time() {
     let mut lab = article();
     until(START_WITHIN, "every pod reaches every other", || lab.all_reach_all());
-    let block = |node: &str| lab.ground.pods.iter().find(|pod| pod.node == node).expect("a pod").block.to_string();
+    let block =
+        |node: &str| lab.ground.pods.iter().find(|pod| pod.node == node).expect("a pod").block.to_string();
     let (silent, dead) = (block("pi-1"), block("vps-1"));
 
     lab.net.ip("pi-1", &["link", "set", "eth0", "down"]);
@@ -169,7 +170,11 @@ fn routers_know_every_block(lab: &Lab) {
         let routes = routes(lab, name, "-4");
         for (block, _) in &lab.ground.blocks {
             let route = routes.get(&block.to_string());
-            assert_eq!(route.map(|route| &route["protocol"]), Some(&"bgp".into()), "{name}, {block}: {routes:?}");
+            assert_eq!(
+                route.map(|route| &route["protocol"]),
+                Some(&"bgp".into()),
+                "{name}, {block}: {routes:?}"
+            );
         }
         for net in routers.iter().filter(|other| other.name != *name).flat_map(|other| &other.originate) {
             assert_eq!(routes[&net.to_string()]["protocol"], "bgp", "{name} does not reach {net}");
@@ -190,12 +195,18 @@ fn nodes_learn_only_their_sites_blocks(lab: &Lab) {
             .map(|(net, _)| net.as_str())
             .collect();
         let others = |owner: &str| owner != node.name && site_of(owner).as_ref() == Some(&node.site);
-        let blocks = lab.ground.blocks.iter().filter(|(_, owner)| others(owner)).map(|(net, _)| net.to_string());
-        let borrowed = lab.ground.borrowed.iter().filter(|(_, owner)| others(owner)).map(|(ip, _)| ip.to_string());
+        let blocks =
+            lab.ground.blocks.iter().filter(|(_, owner)| others(owner)).map(|(net, _)| net.to_string());
+        let borrowed =
+            lab.ground.borrowed.iter().filter(|(_, owner)| others(owner)).map(|(ip, _)| ip.to_string());
         let mut expected: Vec<String> = blocks.chain(borrowed).collect();
         expected.sort_unstable();
         learned.sort_unstable();
-        assert_eq!(learned, expected, "{} learned more or less than its site's blocks: {routes:?}", node.name);
+        assert_eq!(
+            learned, expected,
+            "{} learned more or less than its site's blocks: {routes:?}",
+            node.name
+        );
     }
 }
 
@@ -213,10 +224,12 @@ fn nodes_hand_nothing_on(lab: &Lab) {
             .filter(|word| word.contains('/'))
             .collect();
         let ground = &lab.ground;
-        let blocks = ground.blocks.iter().filter(|(_, node)| *node == pod.node).map(|(net, _)| net.to_string());
+        let blocks =
+            ground.blocks.iter().filter(|(_, node)| *node == pod.node).map(|(net, _)| net.to_string());
         let borrowed = ground.borrowed.iter().filter(|(_, node)| *node == pod.node);
         let services = ground.services.iter().filter(|(_, nodes)| nodes.contains(&pod.node));
-        let single = borrowed.map(|(ip, _)| ip).chain(services.map(|(ip, _)| ip)).map(|ip| format!("{ip}/32"));
+        let single =
+            borrowed.map(|(ip, _)| ip).chain(services.map(|(ip, _)| ip)).map(|ip| format!("{ip}/32"));
         let mut expected: Vec<String> = blocks.chain(single).collect();
         expected.extend(["10.201.0.0/16", "10.202.0.0/24"].map(str::to_owned));
         expected.sort_unstable();

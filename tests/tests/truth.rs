@@ -37,7 +37,10 @@ fn side_by_side<T: Send>(jobs: Vec<T>, work: impl Fn(&T) -> Vec<String> + Sync) 
                     let Some(job) = queue.lock().unwrap().next() else { return };
                     let found = catch_unwind(AssertUnwindSafe(|| work(&job))).unwrap_or_else(|panic| {
                         let text = panic.downcast_ref::<String>().cloned();
-                        vec![text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()]
+                        vec![
+                            text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+                                .unwrap_or_default(),
+                        ]
                     });
                     complaints.lock().unwrap().extend(found);
                 }
@@ -52,14 +55,12 @@ fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>, a
     let start = Instant::now();
     let mut lab = Lab::up(inventory);
     let mut complaints = Vec::new();
-    let mut check = |lab: &Lab, what: &str| {
-        match lab.agrees() {
-            Ok(took) => eprintln!("{name}: {what}: as predicted after {took:.1?}"),
-            Err(text) => {
-                let complaint = format!("{name}: {what}: NOT as predicted\n{text}");
-                eprintln!("{complaint}");
-                complaints.push(complaint);
-            }
+    let mut check = |lab: &Lab, what: &str| match lab.agrees() {
+        Ok(took) => eprintln!("{name}: {what}: as predicted after {took:.1?}"),
+        Err(text) => {
+            let complaint = format!("{name}: {what}: NOT as predicted\n{text}");
+            eprintln!("{complaint}");
+            complaints.push(complaint);
         }
     };
     check(&lab, "all is well");
@@ -88,7 +89,8 @@ fn every_single(lab: &Lab) -> Vec<Failure> {
 fn lines(lab: &Lab) -> Vec<Failure> {
     let routers = lab.documents.inventory.sites.iter().flat_map(|site| &site.routers);
     let several = routers.filter(|router| router.uplinks.len() > 1);
-    let names = several.flat_map(|router| router.uplinks.iter().map(|line| format!("{}/{}", router.name, line.name)));
+    let names =
+        several.flat_map(|router| router.uplinks.iter().map(|line| format!("{}/{}", router.name, line.name)));
     names.map(Failure::Uplink).collect()
 }
 
@@ -130,7 +132,8 @@ fn random_clusters_are_as_predicted() {
 #[test]
 fn nothing_leaves_in_clear_text() {
     let jobs = ["two-routers", "two-routers-bird", "two-lines", "a-bird", "dual", "six-bird"];
-    let jobs: Vec<Topology> = named().into_iter().filter(|topology| jobs.contains(&&*topology.name)).collect();
+    let jobs: Vec<Topology> =
+        named().into_iter().filter(|topology| jobs.contains(&&*topology.name)).collect();
     let complaints = side_by_side(jobs, |topology| {
         let mut lab = Lab::up(&topology.inventory());
         lab.watch_the_internet();
@@ -147,8 +150,12 @@ fn nothing_leaves_in_clear_text() {
         let mut complaints = Vec::new();
         let pods = lab.ground.pods.clone();
         for (from, to) in pods.iter().flat_map(|from| pods.iter().map(move |to| (from, to))) {
-            if from.site != to.site && from.address.is_ipv6() == to.address.is_ipv6() && lab.ping(from, to).is_ok() {
-                complaints.push(format!("{}: {} reaches {} without a tunnel", topology.name, from.node, to.node));
+            if from.site != to.site
+                && from.address.is_ipv6() == to.address.is_ipv6()
+                && lab.ping(from, to).is_ok()
+            {
+                complaints
+                    .push(format!("{}: {} reaches {} without a tunnel", topology.name, from.node, to.node));
             }
         }
         let router = lab.documents.network.routers[0].name.clone();
@@ -156,7 +163,10 @@ fn nothing_leaves_in_clear_text() {
         std::thread::sleep(Duration::from_secs(12));
         let arrived = lab.arrived();
         if arrived.inner > 0 {
-            complaints.push(format!("{}: {} packets of the cluster's left in clear text", topology.name, arrived.inner));
+            complaints.push(format!(
+                "{}: {} packets of the cluster's left in clear text",
+                topology.name, arrived.inner
+            ));
         }
         // What counts does count: with a route of its own and without its packet filter a router sends them out.
         let last = lab.documents.network.routers.last().expect("a router");
@@ -203,7 +213,10 @@ fn outages_are_as_long_as_said() {
     let within = |what: &str, took: Duration, [from, to]: [u32; 2]| {
         let (least, most) = (u128::from(from) * 2 / 3, u128::from(to) * 4 / 3);
         eprintln!("{what}: {took:?}, said were {from} to {to} ms");
-        assert!((least..=most).contains(&took.as_millis()), "{what}: {took:?} are not within {from} to {to} ms");
+        assert!(
+            (least..=most).contains(&took.as_millis()),
+            "{what}: {took:?} are not within {from} to {to} ms"
+        );
     };
 
     // From FRR to BIRD and back; the third site carries it on.

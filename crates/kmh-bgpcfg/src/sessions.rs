@@ -162,9 +162,7 @@ fn with_router(
         route_reflector_client: false,
         password: match tunnel {
             None => password(model, site),
-            Some(tunnel) => {
-                tunnel.signs_bgp(model).then(|| format!("keys/bgp-tunnel/{}", tunnel.name()))
-            }
+            Some(tunnel) => tunnel.signs_bgp(model).then(|| format!("keys/bgp-tunnel/{}", tunnel.name())),
         },
         keepalive: timers.keepalive,
         hold: timers.hold,

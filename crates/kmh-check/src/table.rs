@@ -5,8 +5,8 @@ use crate::bundle::{
 };
 use crate::check::{Check, Run};
 use crate::network::{
-    bgp_files, calico, filters, firewall, ike, machines as planned_machines, peering, pfsense, policy, pools, sessions,
-    tunnels,
+    bgp_files, calico, filters, firewall, ike, machines as planned_machines, peering, pfsense, policy, pools,
+    sessions, tunnels,
 };
 use crate::pki::{chain, complete, dates, document, keys, names, usages};
 use crate::{inventory, push};

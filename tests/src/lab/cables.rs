@@ -155,7 +155,9 @@ fn node(lab: &mut Lab, plan: &NodePlan) {
         lab.net.ip(name, &[family(*gateway), "route", "add", "default", "via", &gateway.to_string()]);
     }
     // As Calico's CNI plugin does: a /32, an address that only the node's proxy ARP answers for, or a link-local one.
-    lab.net.sh(name, "sysctl -q -w net.ipv4.conf.cali0.proxy_arp=1 net.ipv4.neigh.cali0.proxy_delay=0").exits(0);
+    lab.net
+        .sh(name, "sysctl -q -w net.ipv4.conf.cali0.proxy_arp=1 net.ipv4.neigh.cali0.proxy_delay=0")
+        .exits(0);
     lab.net.ip(name, &["addr", "add", "fe80::1/64", "dev", "cali0"]);
     let own = lab.ground.pods.iter().filter(|own| own.node == *name).map(|own| own.address);
     let borrowed = lab.ground.borrowed.iter().filter(|(_, node)| node == name).map(|(address, _)| *address);

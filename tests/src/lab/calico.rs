@@ -108,7 +108,9 @@ pub fn conf(documents: &Documents, ground: &Ground, name: &str, more: &str) -> S
     let (enabled, unexported) = (pools("disabled", false), pools("disableBGPExport", true));
     let mut out =
         format!("router id {};\nlog stderr {{ info, warning, error, fatal, bug }};\n", router_id(node));
-    out.push_str("protocol device { scan time 2; }\nprotocol direct { ipv4; ipv6; interface -\"cali*\", \"*\"; }\n");
+    out.push_str(
+        "protocol device { scan time 2; }\nprotocol direct { ipv4; ipv6; interface -\"cali*\", \"*\"; }\n",
+    );
     for (family, v6) in [("ipv4", false), ("ipv6", true)] {
         let when = |nets: &[IpNet], action: &str| {
             let set: Vec<String> =
@@ -182,18 +184,20 @@ const NO_LLGR: &str = "long lived graceful restart off;";
 
 fn peer(out: &mut String, documents: &Documents, node: &NodePlan, peer: &Value) {
     for field in peer.as_object().expect("a peer").keys() {
-        assert!(PEER_FIELDS.contains(&field.as_str()), "a BGPPeer with `{field}`, which this lab does not know");
+        assert!(
+            PEER_FIELDS.contains(&field.as_str()),
+            "a BGPPeer with `{field}`, which this lab does not know"
+        );
     }
     let network = &documents.network;
     let address = text(&peer["peerIP"]);
     let (v6, their_asn) = (address.contains(':'), peer["asNumber"].as_u64().expect("an AS number"));
     let (family, key) = if v6 { ("ipv6", "exportV6") } else { ("ipv4", "exportV4") };
     let own = own_address(&node.addresses, v6).expect("an address of the peer's family");
-    let asn = annotation(node, "projectcalico.org/ASNumber")
-        .map_or_else(
-            || configuration(network)["asNumber"].as_u64().expect("an AS number"),
-            |text| text.parse::<u64>().expect("an AS number"),
-        );
+    let asn = annotation(node, "projectcalico.org/ASNumber").map_or_else(
+        || configuration(network)["asNumber"].as_u64().expect("an AS number"),
+        |text| text.parse::<u64>().expect("an AS number"),
+    );
     let ibgp = asn == their_asn;
     let mut export = String::new();
     for name in items(&peer["filters"]) {
@@ -229,4 +233,3 @@ fn peer(out: &mut String, documents: &Documents, node: &NodePlan, peer: &Value) 
          export filter {{ {export}calico_{family}(); }}; gateway recursive; add paths on; }};\n}}\n",
     );
 }
-

@@ -52,8 +52,7 @@ impl Documents {
             assert_eq!(ran.code, 0, "{line}\n{}\n{inventory}", ran.stderr);
         }
         let mut found = documents(&sandbox.read("network.json"));
-        let (inventory, network) =
-            (spec(&mut found, "kmh.inventory/v1"), spec(&mut found, "kmh.network/v1"));
+        let (inventory, network) = (spec(&mut found, "kmh.inventory/v1"), spec(&mut found, "kmh.network/v1"));
         Self { sandbox, inventory, network }
     }
 
@@ -121,6 +120,9 @@ impl Documents {
         let mut answer: Value = serde_json::from_str(&ran.stdout).expect("a prediction");
         assert_eq!(answer["assumed"], false, "the blocks were given");
         let Value::Array(tables) = answer["tables"].take() else { panic!("no tables") };
-        tables.into_iter().map(|table| (table["machine"].as_str().expect("a name").to_owned(), table)).collect()
+        tables
+            .into_iter()
+            .map(|table| (table["machine"].as_str().expect("a name").to_owned(), table))
+            .collect()
     }
 }

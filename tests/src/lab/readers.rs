@@ -27,7 +27,8 @@ fn number(value: &Value, otherwise: u32) -> u32 {
 /// Every peer of FRR that is established, by address.
 pub fn frr_sessions(net: &Netns, space: &str) -> BTreeSet<IpAddr> {
     let summary = json(&net.frr(space, "bgpd", "show bgp summary json"));
-    let families = ["ipv4Unicast", "ipv6Unicast"].into_iter().filter_map(|name| summary[name]["peers"].as_object());
+    let families =
+        ["ipv4Unicast", "ipv6Unicast"].into_iter().filter_map(|name| summary[name]["peers"].as_object());
     families
         .flatten()
         .filter(|(_, peer)| peer["state"] == "Established")
@@ -119,7 +120,8 @@ pub fn bird(net: &Netns, space: &str, own: &[&str], addresses: &[IpAddr]) -> See
     for (prefix, entry) in bird_entries(&net.birdc(space, "show route all")) {
         let rank = if entry.best { Rank::Best } else { Rank::Lost };
         let Some((peer, _)) = protocols.get(&entry.protocol) else {
-            if own.contains(&entry.protocol.as_str()) || addresses.iter().any(|ip| IpNet::from(*ip) == prefix) {
+            if own.contains(&entry.protocol.as_str()) || addresses.iter().any(|ip| IpNet::from(*ip) == prefix)
+            {
                 seen.at(prefix).paths.insert(Way::own(), rank);
             }
             continue;
@@ -128,8 +130,7 @@ pub fn bird(net: &Netns, space: &str, own: &[&str], addresses: &[IpAddr]) -> See
         let way = Way {
             peer: Some(*peer),
             as_path: entry.as_path(),
-            next_hop: attribute("BGP.next_hop")
-                .and_then(|hops| hops.split_whitespace().next()?.parse().ok()),
+            next_hop: attribute("BGP.next_hop").and_then(|hops| hops.split_whitespace().next()?.parse().ok()),
             local_pref: attribute("BGP.local_pref").map_or(100, |text| text.parse().expect("a number")),
             med: attribute("BGP.med").map_or(0, |text| text.parse().expect("a number")),
         };
@@ -163,7 +164,8 @@ fn bird_entries(text: &str) -> Vec<(IpNet, Entry)> {
     let mut prefix: Option<IpNet> = None;
     for line in text.lines() {
         if line.starts_with('\t') {
-            if let (Some((_, entry)), Some((key, value))) = (entries.last_mut(), line.trim().split_once(':')) {
+            if let (Some((_, entry)), Some((key, value))) = (entries.last_mut(), line.trim().split_once(':'))
+            {
                 entry.attributes.insert(key.to_owned(), value.trim().to_owned());
             }
             continue;
@@ -200,7 +202,9 @@ pub fn link_locals(net: &Netns, space: &str, found: &mut BTreeMap<IpAddr, IpAddr
 /// interface.
 pub fn kernel(net: &Netns, space: &str, link_locals: &BTreeMap<IpAddr, IpAddr>, seen: &mut Seen) {
     for family in ["-4", "-6"] {
-        let Value::Array(mut routes) = json(&net.ip(space, &[family, "-j", "route", "show"])) else { continue };
+        let Value::Array(mut routes) = json(&net.ip(space, &[family, "-j", "route", "show"])) else {
+            continue;
+        };
         routes.sort_by_key(|route| route["metric"].as_u64().unwrap_or_default());
         let mut best = BTreeSet::new();
         for route in &routes {

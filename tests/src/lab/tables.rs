@@ -179,10 +179,8 @@ pub fn differences(machine: &str, predicted: &Seen, seen: &Seen) -> Vec<String> 
     let nets: BTreeSet<&IpNet> = predicted.prefixes.keys().chain(seen.prefixes.keys()).collect();
     let mut lines = Vec::new();
     for net in nets {
-        let (ours, theirs) = (
-            predicted.prefixes.get(net).unwrap_or(&nothing),
-            seen.prefixes.get(net).unwrap_or(&nothing),
-        );
+        let (ours, theirs) =
+            (predicted.prefixes.get(net).unwrap_or(&nothing), seen.prefixes.get(net).unwrap_or(&nothing));
         let mut say = |text: String| lines.push(format!("{machine} {net}: {text}"));
         let ways: BTreeSet<&Way> = ours.paths.keys().chain(theirs.paths.keys()).collect();
         for way in ways {

@@ -38,7 +38,9 @@ impl Failure {
     fn cuts(&self, tunnel: &Tunnel) -> bool {
         match self {
             Self::Tunnel(name) => *name == tunnel.name,
-            Self::Uplink(line) => tunnel.ends.iter().any(|end| format!("{}/{}", end.router, end.uplink) == *line),
+            Self::Uplink(line) => {
+                tunnel.ends.iter().any(|end| format!("{}/{}", end.router, end.uplink) == *line)
+            }
             Self::Router(_) | Self::Node(_) => false,
         }
     }
@@ -107,7 +109,10 @@ impl Lab {
         for (site, gateway) in gateways {
             let routers: Vec<_> = network.routers.iter().filter(|router| router.site == site).collect();
             let owned = routers.iter().any(|router| {
-                router.addresses.iter().any(|own| own.split_once('/').is_some_and(|(ip, _)| ip == gateway.to_string()))
+                router
+                    .addresses
+                    .iter()
+                    .any(|own| own.split_once('/').is_some_and(|(ip, _)| ip == gateway.to_string()))
             });
             if owned {
                 continue;

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 
 use kmh_doc::Cidr;
 use kmh_doc::inventory::BgpDaemon;
-use kmh_doc::network::{NetworkSpec, PathRule, PeerKind, PrefixRule, RouteMap, RouteRule, RouterPlan, Session};
+use kmh_doc::network::{
+    NetworkSpec, PathRule, PeerKind, PrefixRule, RouteMap, RouteRule, RouterPlan, Session,
+};
 
 use crate::bundle::RENDER;
 use crate::bundle::files::place;

@@ -175,7 +175,9 @@ pub(crate) fn alternatives(model: &Model, names: Names, machine: Option<&str>) -
             // Lines other than the first have an identity of their own.
             let lines = model.router(machine).map_or(&[][..], |router| &router.uplinks);
             let numbers = lines.iter().zip(1..).map(|(line, place)| line.id.unwrap_or(place));
-            found.dns.extend(numbers.filter(|number| *number != 1).map(|number| format!("line{number}.{base}")));
+            found
+                .dns
+                .extend(numbers.filter(|number| *number != 1).map(|number| format!("line{number}.{base}")));
             found.dns.insert(base);
         }
         Names::Node => {

@@ -107,7 +107,9 @@ fn routed(f: &mut Fixture) {
 
 /// Site `a` has a segment of people, and the plan does not know it.
 fn lan(f: &mut Fixture, reach: &str) {
-    let lan = format!("      lans: [{{name: desk, network: 192.168.7.0/24, reach: {reach}}}]\n      pod_cidrs: 10.200.0.0/18\n");
+    let lan = format!(
+        "      lans: [{{name: desk, network: 192.168.7.0/24, reach: {reach}}}]\n      pod_cidrs: 10.200.0.0/18\n"
+    );
     f.inventory = f.inventory.replace("      pod_cidrs: 10.200.0.0/18\n", &lan);
 }
 
