@@ -24,7 +24,7 @@ use kmh_tests::netns::until;
 use kmh_tests::topologies::{Dice, Kind, Topology, named, random, site};
 
 /// Labs side by side: they wait for timers most of the time.
-const LABS: usize = 6;
+const LABS: usize = 7;
 
 /// Runs jobs side by side and gives all complaints.
 fn side_by_side<T: Send>(jobs: Vec<T>, work: impl Fn(&T) -> Vec<String> + Sync) -> Vec<String> {
@@ -64,13 +64,16 @@ fn holds(name: &str, inventory: &str, failures: impl Fn(&Lab) -> Vec<Failure>, a
         }
     };
     check(&lab, "all is well");
-    for failure in failures(&lab) {
-        lab.strike(&failure);
+    let failures = failures(&lab);
+    for (number, failure) in failures.iter().enumerate() {
+        lab.strike(failure);
         check(&lab, &failure.to_string());
-        lab.mend(&failure);
-    }
-    if again {
-        check(&lab, "all is well again");
+        lab.mend(failure);
+        // A machine that came back and another that goes at once would be two failures: sessions break in other ways.
+        let machine = matches!(failure, Failure::Router(_) | Failure::Node(_));
+        if machine && (number + 1 < failures.len() || again) {
+            check(&lab, &format!("after {failure}"));
+        }
     }
     eprintln!("{name}: done after {:.0?}", start.elapsed());
     complaints

@@ -22,7 +22,7 @@ pub struct Prediction<'n> {
     pub(crate) network: &'n Network<'n>,
     pub(crate) ground: &'n Ground,
     down: Down,
-    graphs: Arc<[Graph; 2]>,
+    pub(crate) graphs: Arc<[Graph; 2]>,
     pub(crate) classes: Arc<Classes>,
     ups: Ups,
     pub(crate) settled: Vec<Arc<Settled>>,

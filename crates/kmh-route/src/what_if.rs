@@ -121,6 +121,8 @@ pub struct Before<'n> {
     /// Which ways cross a tunnel or a machine, or could by an equal route.
     by_tunnel: BTreeMap<String, BTreeSet<Key>>,
     by_machine: BTreeMap<Machine, BTreeSet<Key>>,
+    /// Which ways lead to an address.
+    by_target: BTreeMap<IpAddr, Vec<Key>>,
     /// Machines by site.
     members: Vec<Vec<Machine>>,
 }
@@ -164,10 +166,16 @@ impl<'n> Before<'n> {
             ways: Ways::new(),
             by_tunnel: BTreeMap::new(),
             by_machine: BTreeMap::new(),
+            by_target: BTreeMap::new(),
             members,
         };
         before.stands = before.members.iter().map(|list| before.stand(&before.prediction, list)).collect();
         before.ways = before.ways_of(&before.prediction, &before.stands, &|_| true);
+        let targets: Vec<(IpAddr, Key)> =
+            before.ways.keys().filter_map(|key| Some((before.target(*key)?, *key))).collect();
+        for (target, key) in targets {
+            before.by_target.entry(target).or_default().push(key);
+        }
         for (key, way) in &before.ways {
             for hop in &way.hops {
                 before.by_machine.entry(hop.machine).or_default().insert(*key);
@@ -188,7 +196,7 @@ impl<'n> Before<'n> {
     /// on them is gone. So the cost of a scenario is that of what it touches.
     fn touched(&self, after: &Prediction<'_>, gone: &Gone) -> BTreeSet<Key> {
         let network = self.prediction.network();
-        let mut keys = BTreeSet::new();
+        let mut keys: BTreeSet<Key> = BTreeSet::new();
         keys.extend(gone.tunnels.iter().filter_map(|tunnel| self.by_tunnel.get(tunnel)).flatten());
         keys.extend(gone.machines.iter().filter_map(|machine| self.by_machine.get(machine)).flatten());
         // Nodes of the site learned from it, and another one may stand for the site now.
@@ -197,18 +205,15 @@ impl<'n> Before<'n> {
             .iter()
             .filter_map(|machine| self.sites.binary_search(&network.site(*machine)).ok())
             .collect();
-        let mut alike: BTreeMap<IpAddr, bool> = BTreeMap::new();
-        for key in self.ways.keys() {
-            let target = self.target(*key);
-            let mut same = |target: IpAddr| {
-                *alike.entry(target).or_insert_with(|| after.routes_alike(&self.prediction, target))
-            };
-            if sites.contains(&key.from)
-                || sites.contains(&key.to)
-                || target.is_none_or(|target| !same(target))
-            {
-                keys.insert(*key);
-            }
+        let changed =
+            self.by_target.iter().filter(|(target, _)| !after.routes_alike(&self.prediction, **target));
+        for (target, list) in changed {
+            let alike = |hop: &Hop| after.hop_alike(&self.prediction, hop.machine, *target);
+            let other = |key: &&Key| self.ways.get(key).is_none_or(|way| !way.hops.iter().all(alike));
+            keys.extend(list.iter().filter(other));
+        }
+        if !sites.is_empty() {
+            keys.extend(self.ways.keys().filter(|key| sites.contains(&key.from) || sites.contains(&key.to)));
         }
         // How long traffic is lost depends on the answers' way as well.
         let answers: Vec<Key> = keys.iter().map(|key| Key { from: key.to, to: key.from, ..*key }).collect();

@@ -71,7 +71,10 @@ impl Lab {
         if let Failure::Router(space) | Failure::Node(space) = failure {
             let rules = "table inet dark {\n\
                          chain i { type filter hook prerouting priority -400; iifname != lo drop; }\n\
-                         chain o { type filter hook postrouting priority 400; oifname != lo drop; }\n}\n";
+                         chain o { type filter hook postrouting priority 400; oifname != lo drop; }\n}\n\
+                         table arp dark {\n\
+                         chain i { type filter hook input priority 0; policy drop; }\n\
+                         chain o { type filter hook output priority 0; policy drop; }\n}\n";
             self.net.nft(space, rules);
         }
     }
@@ -92,7 +95,7 @@ impl Lab {
             self.net.sh(&end.router, &format!("nft delete table inet cut_{}", end.interface)).exits(0);
         }
         if let Failure::Router(space) | Failure::Node(space) = failure {
-            self.net.sh(space, "nft delete table inet dark").exits(0);
+            self.net.sh(space, "nft delete table inet dark && nft delete table arp dark").exits(0);
         }
         self.settle_gateways();
     }

@@ -76,8 +76,8 @@ impl Classes {
         let blocks = blocks_of(network, ground);
         let origins = origins(network, ground);
         let profiles = profiles(network);
-        let transit_sites: BTreeSet<&str> =
-            network.transit.iter().map(|node| network.site(Machine::Node(*node))).collect();
+        // Calico's export rules, which nodes in transit ask, look at more than rules of prefix lists.
+        let each = !network.transit.is_empty();
         let borrowed = ground.borrowed.iter().filter_map(|(address, node)| match network.machine(node)? {
             Machine::Node(node) => Some((IpNet::from(*address), node)),
             Machine::Router(_) => None,
@@ -99,14 +99,12 @@ impl Classes {
                 _ => None,
             };
             let key = if let Some(node) = one {
-                let alone = odd.contains(&node) || transit_sites.contains(network.site(Machine::Node(node)));
+                let alone = each || odd.contains(&node);
                 let profile = profiles.get(node).map_or(0, |both| both[usize::from(v6)]);
                 Key::Nodes(rules.clone(), profile, mask(Machine::Node(node)), alone.then_some(net))
             } else {
-                // Calico's export rules, which nodes in transit ask, look at more than rules of prefix lists.
-                let alone = !network.transit.is_empty();
                 let masks = machines.iter().map(|machine| (*machine, mask(*machine)));
-                Key::Same(rules.clone(), masks.collect(), alone.then_some(net))
+                Key::Same(rules.clone(), masks.collect(), each.then_some(net))
             };
             for machine in &machines {
                 if let Machine::Node(node) = machine

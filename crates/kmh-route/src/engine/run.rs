@@ -1,6 +1,6 @@
 //! Speakers tell each other until nobody has anything new to say.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -178,9 +178,11 @@ pub(crate) struct Settled {
     pub(crate) stand_in: Option<usize>,
     /// By router.
     pub(crate) injected: Arc<[Vec<Injection>]>,
-    /// By speaker: where from, and what.
+    /// By router: where from, and what.
     best: Vec<Option<(Choice, Attrs)>>,
-    /// By speaker: whether it heard of a MED. Where it did not, the decision is a plain order of all paths.
+    /// The same of nodes in transit, by speaker; most of them never hear of most prefixes.
+    nodes: BTreeMap<usize, (Choice, Attrs)>,
+    /// By router: whether it heard of a MED. Where it did not, the decision is a plain order of all paths.
     meds: Vec<bool>,
     /// Whether it never came to rest.
     pub(crate) restless: bool,
@@ -188,7 +190,27 @@ pub(crate) struct Settled {
 
 impl Settled {
     pub(crate) fn best(&self, speaker: usize) -> Option<&(Choice, Attrs)> {
-        self.best.get(speaker)?.as_ref()
+        self.best.get(speaker).map_or_else(|| self.nodes.get(&speaker), Option::as_ref)
+    }
+
+    fn set(&mut self, speaker: usize, best: Option<(Choice, Attrs)>) {
+        if let Some(slot) = self.best.get_mut(speaker) {
+            *slot = best;
+        } else if let Some(best) = best {
+            self.nodes.insert(speaker, best);
+        } else {
+            self.nodes.remove(&speaker);
+        }
+    }
+
+    fn has_meds(&self, speaker: usize) -> bool {
+        self.meds.get(speaker).copied().unwrap_or(true)
+    }
+
+    fn add_meds(&mut self, speaker: usize, meds: bool) {
+        if let Some(slot) = self.meds.get_mut(speaker) {
+            *slot |= meds;
+        }
     }
 
     pub(crate) fn injected(&self, router: usize) -> &[Injection] {
@@ -416,9 +438,16 @@ impl Stage<'_> {
 /// Lets a class come to rest from nothing.
 pub(crate) fn settle(stage: Stage<'_>, class: &Class) -> Arc<Settled> {
     let count = stage.graph.speakers.len();
+    let routers = stage.network.routers.len();
     let (stand_in, injected) = stage.inject(class);
-    let mut settled =
-        Settled { stand_in, injected, best: vec![None; count], meds: vec![false; count], restless: false };
+    let mut settled = Settled {
+        stand_in,
+        injected,
+        best: vec![None; routers],
+        nodes: BTreeMap::new(),
+        meds: vec![false; routers],
+        restless: false,
+    };
     if stage.is_announced(class) {
         let begins = |speaker: &usize| {
             let machine = stage.graph.speakers.get(*speaker);
@@ -451,7 +480,7 @@ pub(crate) fn resettle(
     let mut place = 0;
     while let Some(speaker) = changed.get(place).copied() {
         place += 1;
-        settled.best[speaker] = None;
+        settled.set(speaker, None);
         for number in stage.graph.out.get(speaker).into_iter().flatten() {
             let Some(edge) = stage.graph.edges.get(*number as usize) else { continue };
             let is_node = matches!(stage.graph.speakers.get(edge.to), Some(Machine::Node(_)));
@@ -472,7 +501,7 @@ fn has_lost(stage: Stage<'_>, class: &Class, before: &Settled, speaker: usize) -
     if matches!(machine, Machine::Node(_)) {
         return true;
     }
-    if before.meds.get(speaker).copied().unwrap_or(true) {
+    if before.has_meds(speaker) {
         return stage.choose(class, before, speaker).0.as_ref() != before.best(speaker);
     }
     match before.best(speaker) {
@@ -540,11 +569,11 @@ impl<'a, 's> Run<'a, 's> {
             let is_node = matches!(self.stage.graph.speakers.get(speaker), Some(Machine::Node(_)));
             if todo >= Todo::Choose {
                 let (best, meds) = self.stage.choose(self.class, self.settled, speaker);
-                self.settled.meds[speaker] |= meds;
-                if todo == Todo::Choose && self.settled.best[speaker] == best && !is_node {
+                self.settled.add_meds(speaker, meds);
+                if todo == Todo::Choose && self.settled.best(speaker) == best.as_ref() && !is_node {
                     continue;
                 }
-                self.settled.best[speaker] = best;
+                self.settled.set(speaker, best);
             }
             if left == 0 {
                 self.settled.restless = true;
@@ -566,9 +595,9 @@ impl<'a, 's> Run<'a, 's> {
             }
             let now = self.stage.tell(self.class, self.settled, edge, &mut memo);
             let now = now.filter(|heard| heard.outcome.is_ok()).map(|heard| heard.attrs);
-            let meds = self.settled.meds[edge.to] || now.as_ref().is_some_and(has_med);
-            self.settled.meds[edge.to] = meds;
-            match (&self.settled.best[edge.to], now) {
+            self.settled.add_meds(edge.to, now.as_ref().is_some_and(has_med));
+            let meds = self.settled.has_meds(edge.to);
+            match (self.settled.best(edge.to), now) {
                 (Some((Choice::Edge(on), attrs)), now) if on == number => {
                     if meds || now.as_ref() != Some(attrs) {
                         self.add(edge.to, Todo::Choose);
@@ -590,7 +619,7 @@ impl<'a, 's> Run<'a, 's> {
     }
 
     fn take(&mut self, speaker: usize, edge: u32, attrs: Attrs) {
-        self.settled.best[speaker] = Some((Choice::Edge(edge), attrs));
+        self.settled.set(speaker, Some((Choice::Edge(edge), attrs)));
         self.add(speaker, Todo::Tell);
     }
 }
