@@ -3,7 +3,7 @@
 //! Pure. The network is taken from `kmh.network/v1` as it stands, not from the inventory: what will be rendered is what
 //! is predicted, mistakes included. Where a daemon and this crate differ, this crate is wrong.
 //!
-//! [`Network::new`] once, [`Ground::assume`] or [`Ground::from_blocks`] once, then [`predict`] for each scenario.
+//! [`Network::new`] once, [`Ground::assume`] or [`Ground::from_blocks`] once, then [`predict()`] for each scenario.
 
 pub mod down;
 pub mod fault;

@@ -52,6 +52,13 @@ pub(crate) struct Speaker {
     pub(crate) sessions: Vec<u32>,
 }
 
+impl Speaker {
+    /// Whether an address is on a network of the speaker's.
+    pub(crate) fn is_near(&self, address: IpAddr) -> bool {
+        self.connected.iter().any(|(net, _)| net.contains(&address))
+    }
+}
+
 /// What a connected network is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Link {

@@ -27,7 +27,10 @@ pub(crate) fn import(
     let mut taken = sent;
     match side {
         Side::Router(side) => {
-            if taken.next_hop != peer.address && !is_near(speaker, &taken) {
+            // FRR asks an iBGP peer's next hop to be found in the routing table only, where the default route is.
+            let anywhere = !side.external && speaker.daemon == Daemon::Frr;
+            let is_own = speaker.addresses.contains(&taken.next_hop);
+            if taken.next_hop != peer.address && (is_own || !(anywhere || speaker.is_near(taken.next_hop))) {
                 return Err((taken, Refusal::NextHop));
             }
             match network.policies.apply(side.import, side.external, rules, &taken.path) {
@@ -68,11 +71,4 @@ fn loops(network: &Network<'_>, side: &Side, end: &End, speaker: &Speaker, sent:
         return Some(Refusal::Originator);
     }
     reflected.clusters.contains(&speaker.id).then_some(Refusal::Cluster)
-}
-
-/// Whether a next hop is somebody else on a network of the router's. One elsewhere would be looked up in the routing
-/// table, where it meets `unreachable` at best.
-fn is_near(speaker: &Speaker, sent: &Attrs) -> bool {
-    let near = speaker.connected.iter().any(|(net, _)| net.contains(&sent.next_hop));
-    near && !speaker.addresses.contains(&sent.next_hop)
 }

@@ -170,8 +170,10 @@ impl Prediction<'_> {
         self.decide(machine, speaker, prefix, false, &arrivals).installed
     }
 
-    /// What the kernel gets, when a route of BGP's won.
+    /// What the kernel gets, when a route of BGP's won. A next hop elsewhere than on a router's own networks is found to be
+    /// `unreachable`, and the route stays out of the kernel.
     fn kernel(&self, speaker: &Speaker, prefix: &Prefix, mut gates: Vec<IpAddr>) -> Option<Installed> {
+        gates.retain(|gate| speaker.is_near(*gate));
         gates.sort_unstable();
         gates.dedup();
         if speaker.connected.iter().any(|(net, _)| *net == prefix.net) {
