@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::{article, cluster, laid_out, net, passes, plan, router, two_routers};
+use kmh_doc::inventory::RouterKind;
 use kmh_doc::network::{PathRule, PeerKind, RouteSet, Session};
 
 /// The sessions with nodes.
@@ -159,13 +160,24 @@ fn ranges_of_callers() {
 }
 
 #[test]
-fn one_password_a_site_and_none_in_tunnels() {
-    for router in plan(&two_routers()).routers {
+fn one_password_a_site_and_one_a_tunnel_of_two_pfsense_routers() {
+    let mut signed = BTreeSet::new();
+    let plan_of = plan(&two_routers());
+    let is_pfsense = |name: &str| {
+        plan_of.routers.iter().any(|router| router.name == name && router.kind == RouterKind::Pfsense)
+    };
+    for router in &plan_of.routers {
         for session in &router.sessions {
-            let key = format!("keys/bgp/{}", router.site);
-            assert_eq!(session.password, (session.with != PeerKind::Router).then_some(key), "{session:?}");
+            let key = match &session.tunnel {
+                None => Some(format!("keys/bgp/{}", router.site)),
+                Some(tunnel) => (is_pfsense(&router.name) && is_pfsense(&session.peer))
+                    .then(|| format!("keys/bgp-tunnel/{tunnel}")),
+            };
+            assert_eq!(session.password, key, "{session:?}");
+            signed.extend(session.tunnel.as_ref().map(|_| session.password.is_some()));
         }
     }
+    assert_eq!(signed.len(), 2, "tunnels with a password, and tunnels without");
     let none = plan(&bgp("passwords: false"));
     assert!(
         none.routers.iter().flat_map(|router| &router.sessions).all(|session| session.password.is_none())
