@@ -113,8 +113,11 @@ fn three_members_serve_over_mutual_tls() {
         .exits(0);
     for (name, _, _) in MEMBERS {
         let log = cluster.net.log(&format!("etcd-{name}"));
-        for bad in ["rejected connection", "incompatible key usage", "certificate"] {
-            assert!(!log.contains(bad), "{name}: {log}");
+        // A member that starts looks whether others are there, and hangs up: an EOF refuses nobody.
+        for line in log.lines().filter(|line| !line.contains("(error \"EOF\"")) {
+            for bad in ["rejected connection", "incompatible key usage", "certificate"] {
+                assert!(!line.contains(bad), "{name}: {log}");
+            }
         }
     }
 

@@ -38,7 +38,11 @@ fn every_site_has_a_password_that_every_configuration_takes() {
     let place = Place::with_store(&article());
     let document = place.document(&article());
     let passwords = names(&document, "bgp-password");
-    assert_eq!(passwords, ["keys/bgp/attic", "keys/bgp/flat", "keys/bgp/vps"]);
+    assert_eq!(
+        passwords,
+        ["keys/bgp-tunnel/fw-attic--fw-flat", "keys/bgp/attic", "keys/bgp/flat", "keys/bgp/vps"],
+        "one a site, and one for the tunnel between two pfSense routers"
+    );
     assert_eq!(names(&document, "tunnel-psk"), [""; 0]);
     let texts: std::collections::BTreeSet<String> = passwords
         .iter()

@@ -3,6 +3,7 @@
 mod attrs;
 mod classes;
 mod decide;
+mod graph;
 mod run;
 mod send;
 mod take;
@@ -10,6 +11,7 @@ mod take;
 pub(crate) use attrs::{Attrs, Memo, Reflected, Refusal, Source, link};
 pub(crate) use classes::{Class, Classes, Origins, Prefix};
 pub(crate) use decide::{Candidate, best, may_merge, merges, rank};
-pub(crate) use run::{Choice, Graph, Heard, Settled, Stage, Ups, own_attrs, resettle, settle};
+pub(crate) use graph::{Graph, Ups};
+pub(crate) use run::{Choice, Heard, Settled, Stage, own_attrs, resettle, settle};
 pub(crate) use send::{Sending, export};
 pub(crate) use take::import;

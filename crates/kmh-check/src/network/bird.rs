@@ -373,7 +373,7 @@ filter 'd' {
 protocol bgp node {
   local 10.10.0.1 as 65010; neighbor 10.10.0.11 as 64512; direct; password \"SECRET\"; connect retry time 10;
   hold time 9; keepalive time 3; graceful restart aware; deterministic med on;
-  ipv4 { import keep filtered on; import filter 'a'; export filter 'b'; import limit 1000 action disable; gateway direct; };
+  ipv4 { import keep filtered on; import filter 'a'; export filter 'b'; import limit 1000 action disable; gateway direct; add paths rx; };
 }
 protocol bgp router {
   local 10.255.0.9 as 65010; neighbor 10.255.0.10 as 65020; direct;

@@ -212,6 +212,26 @@ fn a_client_is_reflected_to_everybody() {
     });
 }
 
+/// Without next-hop-self FRR believes its sibling, whose next hop it finds by some route, and can use none of it.
+#[test]
+fn a_sibling_with_next_hops_elsewhere() {
+    let mut spec = Plan::new('A', 2, 2, 1).spec();
+    for session in spec.routers.iter_mut().flat_map(|router| &mut router.sessions) {
+        session.next_hop_self = false;
+    }
+    with(&spec, "", |prediction| {
+        let far = route(prediction, "r0b", "10.200.16.192/26");
+        assert_eq!(
+            (from(&far, "r0a").verdict, from(&far, "r0a").next_hop),
+            (Verdict::Best, Some(ip("10.255.0.2")))
+        );
+        assert_eq!(far.installed, None);
+        let machine = prediction.network().machine("r0b").expect("r0b");
+        let found = prediction.lookup(machine, ip("10.200.16.193")).expect("a route");
+        assert_eq!(found.origin, Origin::Unreachable);
+    });
+}
+
 /// MED goes one AS far (RFC 4271, 5.1.4); FRR sends 0 with what it originates.
 #[test]
 fn meds_stay() {
