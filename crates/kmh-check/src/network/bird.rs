@@ -441,8 +441,8 @@ protocol bgp router {
             ("graceful restart aware", "graceful restart off", "lacks `graceful restart aware`"),
             ("interval 1000 ms", "interval 300 ms", "lacks `bfd: interval 1000 ms`"),
             (
-                "gateway direct; };\n}\nprotocol bgp router",
-                "gateway direct; next hop self; };\n}\nprotocol bgp router",
+                "gateway direct; add paths rx; };",
+                "gateway direct; add paths rx; next hop self; };",
                 "says `ipv4: next hop self`",
             ),
             (
