@@ -28,10 +28,11 @@ use weather::Failure;
 /// Protocols of BIRD that hold what a machine has itself: a router's segments, a node's blocks and services.
 const OWN: [&str; 3] = ["segments", "static_ipv4", "static_ipv6"];
 
-/// Longer than this nothing stays as it is that still changes: the hold time is 9 seconds, FRR calls again after 10.
-const QUIET: Duration = Duration::from_secs(20);
+/// Longer than this nothing stays as it is that still changes: the hold time is 9 seconds, FRR calls again after 10, BIRD
+/// after errors in a row after 30.
+const QUIET: Duration = Duration::from_secs(45);
 /// What changes for so long never rests.
-const RESTLESS: Duration = Duration::from_secs(120);
+const RESTLESS: Duration = Duration::from_secs(180);
 
 /// A network, built and running.
 pub struct Lab {

@@ -63,7 +63,7 @@ impl Ground {
                     let second = IpNet::new(after(base, 1 << addresses), size).expect("a block");
                     ground.blocks.push((second, node.name.clone()));
                 }
-                if *number == 6 && std::env::var_os("KMH_NO_BORROWED").is_none() {
+                if *number == 6 {
                     let lender = after(pool.addr(), 3 << addresses);
                     ground.borrowed.push((after(lender, 9), node.name.clone()));
                 }
