@@ -44,6 +44,8 @@ pub struct Topology {
     pub v6: bool,
     /// Whether nodes call, or each is known.
     pub listen: bool,
+    /// Whether sessions on the node segment are signed.
+    pub passwords: bool,
     /// Calico's version.
     pub calico: &'static str,
     /// More settings of the tunnels: `, shape: hub, hub: s1`.
@@ -67,6 +69,7 @@ impl Topology {
             v4: true,
             v6: false,
             listen: false,
+            passwords: true,
             calico: "3.31.2",
             tunnels: "",
             sites,
@@ -87,7 +90,7 @@ impl Topology {
             "kind: kmh.inventory/v1\nspec:\n  cluster:\n    name: lab\n    \
              versions: {{kubernetes: 1.36.2, etcd: 3.6.8, containerd: 2.1.4, calico: {}}}\n    \
              pod_cidrs: {}\n    service_cidrs: {}\n    load_balancer_cidrs: {}\n    api: {{host: k8s.example.net}}\n  \
-             bgp: {{layout: {}, direct_routes: {}, node_peers: {}}}\n  tunnels: {{network: {}{}}}\n  sites:\n",
+             bgp: {{layout: {}, direct_routes: {}, node_peers: {}, passwords: {}}}\n  tunnels: {{network: {}{}}}\n  sites:\n",
             self.calico,
             self.both("10.200.0.0/16", "fd00:200::/48"),
             self.both("10.201.0.0/16", "fd00:201::/112"),
@@ -95,6 +98,7 @@ impl Topology {
             self.layout,
             self.direct,
             if self.listen { "listen" } else { "each" },
+            self.passwords,
             self.both("10.252.0.0/14", "fd00:255::/48"),
             self.tunnels,
         );
@@ -167,12 +171,22 @@ impl Topology {
     }
 }
 
-/// The named ones. The article's own is an example of the house and not among them.
+/// The named ones, those that take longest first. The article's own is an example of the house and not among them.
 pub fn named() -> Vec<Topology> {
     use Kind::{Bird, Frr, Namespace, Pfsense};
     let three = |kind: Kind| vec![site(kind, 2), site(kind, 1), site(kind, 1)];
     let pair = |a: Router, b: Router, nodes: usize| Site { routers: vec![a, b], nodes, lan: None };
     vec![
+        Topology::new(
+            "two-lines-bird",
+            vec![
+                Site { routers: vec![(Bird, 2)], nodes: 1, lan: None },
+                Site { routers: vec![(Frr, 2)], nodes: 1, lan: None },
+            ],
+        ),
+        Topology::new("two-routers-bird", vec![pair((Bird, 1), (Frr, 1), 2), pair((Bird, 1), (Bird, 1), 1)]),
+        Topology { v6: true, ..Topology::new("dual", vec![site(Frr, 2), site(Bird, 2), site(Pfsense, 1)]) },
+        Topology::new("a-mixed", vec![site(Bird, 2), site(Pfsense, 2), site(Namespace, 1)]),
         Topology::new(
             "a-frr",
             vec![Site { lan: Some("services, pods"), ..site(Frr, 3) }, site(Frr, 2), site(Frr, 1)],
@@ -186,28 +200,18 @@ pub fn named() -> Vec<Topology> {
         Topology::new("a-bird", three(Bird)),
         Topology { layout: "B", calico: "3.32.0", ..Topology::new("b-bird", three(Bird)) },
         Topology { layout: "D", ..Topology::new("d-bird", three(Bird)) },
-        Topology::new("a-mixed", vec![site(Bird, 2), site(Pfsense, 2), site(Namespace, 1)]),
         Topology { listen: true, ..Topology::new("a-listen", vec![site(Frr, 2), site(Bird, 2)]) },
         Topology::new("two-routers", vec![pair((Frr, 1), (Frr, 1), 2), site(Frr, 2), site(Frr, 1)]),
         Topology {
             layout: "B",
             ..Topology::new("b-two-routers", vec![pair((Frr, 1), (Frr, 1), 2), site(Frr, 1)])
         },
-        Topology::new("two-routers-bird", vec![pair((Bird, 1), (Frr, 1), 2), pair((Bird, 1), (Bird, 1), 1)]),
         Topology::new(
             "two-lines",
             vec![Site { routers: vec![(Frr, 2)], nodes: 2, lan: None }, site(Frr, 2), site(Frr, 1)],
         ),
-        Topology::new(
-            "two-lines-bird",
-            vec![
-                Site { routers: vec![(Bird, 2)], nodes: 1, lan: None },
-                Site { routers: vec![(Frr, 2)], nodes: 1, lan: None },
-            ],
-        ),
         Topology { v4: false, v6: true, ..Topology::new("six", three(Frr)) },
         Topology { v4: false, v6: true, ..Topology::new("six-bird", vec![site(Bird, 2), site(Frr, 1)]) },
-        Topology { v6: true, ..Topology::new("dual", vec![site(Frr, 2), site(Bird, 2), site(Pfsense, 1)]) },
         Topology { tunnels: ", shape: hub, hub: s1", ..Topology::new("hub", three(Frr)) },
     ]
 }
@@ -234,7 +238,7 @@ impl Dice {
 /// A random one: two to four sites with one or two routers and one to three nodes each.
 pub fn random(seed: u64) -> Topology {
     let mut dice = Dice(seed);
-    let sites = 2 + dice.roll(3);
+    let count = 2 + dice.roll(3);
     // Both daemons, or one of them.
     let kinds: &[Kind] = dice.pick(&[
         &[Kind::Frr][..],
@@ -242,7 +246,7 @@ pub fn random(seed: u64) -> Topology {
         &[Kind::Frr, Kind::Bird][..],
         &[Kind::Frr, Kind::Bird, Kind::Namespace, Kind::Pfsense][..],
     ]);
-    let sites = (0..sites)
+    let sites: Vec<Site> = (0..count)
         .map(|_| {
             let routers = 1 + usize::from(dice.roll(3) == 0);
             let router = |dice: &mut Dice| {
@@ -259,15 +263,21 @@ pub fn random(seed: u64) -> Topology {
         })
         .collect();
     let (v4, v6) = dice.pick(&[(true, false), (true, false), (false, true), (true, true)]);
-    let layout = dice.pick(&["A", "A", "B", "D"]);
+    let chain =
+        [", pairs: [[s1, s2]]", ", pairs: [[s1, s2], [s2, s3]]", ", pairs: [[s1, s2], [s2, s3], [s3, s4]]"];
+    let (layout, listen) = (dice.pick(&["A", "A", "B", "D"]), dice.roll(5) == 0);
+    // The kernel of FreeBSD knows keys of peers, not of networks.
+    let unsigned =
+        listen && sites.iter().flat_map(|site| &site.routers).any(|(kind, _)| *kind == Kind::Pfsense);
     Topology {
         layout,
         direct: dice.roll(4) > 0,
         v4,
         v6,
-        listen: dice.roll(5) == 0,
+        listen,
+        passwords: dice.roll(5) > 0 && !unsigned,
         calico: dice.pick(&["3.31.2", "3.32.0"]),
-        tunnels: dice.pick(&["", "", ", shape: hub, hub: s1"]),
+        tunnels: dice.pick(&["", "", ", shape: hub, hub: s1", chain[count - 2]]),
         ..Topology::new(&format!("random-{seed}"), sites)
     }
 }

@@ -1,7 +1,8 @@
 //! The prediction equals reality: clusters of every kind in network namespaces, with the real FRR and BIRD and the
 //! rendered packet filters; every table is compared with what was predicted, and again with each single failure.
 //!
-//! `KMH_TRUTH=six,random-7` runs only those clusters, `KMH_LABS=2` so many side by side.
+//! `KMH_TRUTH=six,random-7` runs only those clusters, `KMH_SEEDS=51-100` other random ones, `KMH_LABS=2` so many side
+//! by side.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -114,7 +115,11 @@ fn named_clusters_are_as_predicted() {
 /// Random clusters, each with one tunnel cut, and with something else down: a router, mostly, or a node, or a line.
 #[test]
 fn random_clusters_are_as_predicted() {
-    let jobs: Vec<(u64, Topology)> = (1..=50).map(|seed| (seed, random(seed))).collect();
+    let (first, last) = std::env::var("KMH_SEEDS").map_or((1, 50), |text| {
+        let (first, last) = text.split_once('-').expect("KMH_SEEDS=51-100");
+        (first.parse().expect("a seed"), last.parse().expect("a seed"))
+    });
+    let jobs: Vec<(u64, Topology)> = (first..=last).map(|seed| (seed, random(seed))).collect();
     let jobs: Vec<_> = jobs.into_iter().filter(|(_, topology)| wanted(&topology.name)).collect();
     let complaints = side_by_side(jobs, |(seed, topology)| {
         let failures = |lab: &Lab| {
