@@ -351,7 +351,7 @@ fn sessions_with_nodes_are_signed_by_the_kernel() {
     }
     // frr.conf only switches signatures on, and can be read by everybody on the box.
     let frr = rendered.file("fw-attic", "/usr/local/etc/kmh/frr.conf");
-    assert_eq!(frr.matches(" password ").count(), nodes);
+    assert_eq!(frr.matches(" password ").count(), nodes + 1, "the nodes, and fw-flat");
     assert!(!frr.contains(common::STUB), "{frr}");
 
     let mut without = article();
