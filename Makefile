@@ -33,7 +33,7 @@ test: toolchain ## every test; installs the Debian packages that the tests ask, 
 	$(CARGO) test --workspace --no-fail-fast
 
 .PHONY: bench
-bench: toolchain ## ratios: a 200 MB stream against cat and jq; the whole pipe for 10, 100 and 1,000 nodes
+bench: toolchain ## a 200 MB stream against cat and jq; the whole pipe for up to 1,000 nodes; the network of 5,000
 	@.ci/packages build bench
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release --package kmh-tests --example bench
