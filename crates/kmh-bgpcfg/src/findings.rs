@@ -65,22 +65,6 @@ fn list(names: &BTreeSet<String>) -> String {
     }
 }
 
-fn finding(level: FindingLevel, id: &str, subject: &str, message: String, hint: &str) -> Finding {
-    Finding { id: id.to_owned(), level, subject: subject.to_owned(), message, hint: Some(hint.to_owned()) }
-}
-
-fn note(id: &str, subject: &str, message: String, hint: &str) -> Finding {
-    finding(FindingLevel::Note, id, subject, message, hint)
-}
-
-fn warning(id: &str, subject: &str, message: String, hint: &str) -> Finding {
-    finding(FindingLevel::Warning, id, subject, message, hint)
-}
-
-fn error(id: &str, subject: &str, message: String, hint: &str) -> Finding {
-    finding(FindingLevel::Error, id, subject, message, hint)
-}
-
 #[cfg(test)]
 mod tests {
     use super::list;

@@ -427,6 +427,28 @@ pub struct Finding {
     pub hint: Option<String>,
 }
 
+impl Finding {
+    /// A finding with its remedy.
+    pub fn new(level: FindingLevel, id: &str, subject: &str, message: String, hint: &str) -> Self {
+        Self { id: id.to_owned(), level, subject: subject.to_owned(), message, hint: Some(hint.to_owned()) }
+    }
+
+    /// Good to know.
+    pub fn note(id: &str, subject: &str, message: String, hint: &str) -> Self {
+        Self::new(FindingLevel::Note, id, subject, message, hint)
+    }
+
+    /// May surprise.
+    pub fn warning(id: &str, subject: &str, message: String, hint: &str) -> Self {
+        Self::new(FindingLevel::Warning, id, subject, message, hint)
+    }
+
+    /// Will not work.
+    pub fn error(id: &str, subject: &str, message: String, hint: &str) -> Self {
+        Self::new(FindingLevel::Error, id, subject, message, hint)
+    }
+}
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

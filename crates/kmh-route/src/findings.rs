@@ -47,18 +47,6 @@ pub fn findings(network: &Network<'_>, ground: &Ground, prediction: &Prediction<
     all
 }
 
-fn finding(level: FindingLevel, id: &str, subject: &str, message: String, hint: &str) -> Finding {
-    Finding { id: id.to_owned(), level, subject: subject.to_owned(), message, hint: Some(hint.to_owned()) }
-}
-
-fn error(id: &str, subject: &str, message: String, hint: &str) -> Finding {
-    finding(FindingLevel::Error, id, subject, message, hint)
-}
-
-fn warning(id: &str, subject: &str, message: String, hint: &str) -> Finding {
-    finding(FindingLevel::Warning, id, subject, message, hint)
-}
-
 /// The first few names, and how many more.
 fn some<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = names.into_iter().collect();
@@ -85,7 +73,7 @@ fn filters(spec: &NetworkSpec, all: &mut Vec<Finding>) {
             }
         }
         for (map, peers) in absent {
-            all.push(error(
+            all.push(Finding::error(
                 "undefined-filter",
                 &router.name,
                 format!(
@@ -96,7 +84,7 @@ fn filters(spec: &NetworkSpec, all: &mut Vec<Finding>) {
             ));
         }
         if !silent.is_empty() {
-            all.push(error(
+            all.push(Finding::error(
                 "silent-session",
                 &router.name,
                 format!(
@@ -118,7 +106,7 @@ fn undefined_lists(router: &RouterPlan, all: &mut Vec<Finding>) {
             let named = [("prefix list", &rule.prefix_list, &lists), ("AS-path list", &rule.as_path, &paths)];
             for (what, name, known) in named {
                 let Some(name) = name.as_deref().filter(|name| !known.contains(name)) else { continue };
-                all.push(error(
+                all.push(Finding::error(
                     "undefined-filter",
                     &router.name,
                     format!("the route map `{}` asks the {what} `{name}`, which does not exist", map.name),
@@ -136,7 +124,7 @@ fn aggregates(spec: &NetworkSpec, all: &mut Vec<Finding>) {
     for router in &spec.routers {
         for net in router.originate.iter().map(|net| net.net()) {
             if pools.iter().any(|pool| pool.contains(&net) || net.contains(pool)) {
-                all.push(error(
+                all.push(Finding::error(
                     "aggregate-blackhole",
                     &router.name,
                     format!("it originates `{net}`, which covers blocks of pods: what no node announces is swallowed"),
@@ -165,7 +153,7 @@ fn is_for_pods(resource: &Value) -> bool {
 fn packet_sizes(spec: &NetworkSpec, all: &mut Vec<Finding>) {
     for tunnel in &spec.tunnels {
         if spec.pod_mtu > tunnel.mtu {
-            all.push(error(
+            all.push(Finding::error(
                 "mtu-mismatch",
                 &tunnel.name,
                 format!("pods send packets of {} octets, and {} fit through it", spec.pod_mtu, tunnel.mtu),
@@ -174,7 +162,7 @@ fn packet_sizes(spec: &NetworkSpec, all: &mut Vec<Finding>) {
         }
         let [v4, v6] = tunnel.mss;
         if v4 > tunnel.mtu.saturating_sub(40) || v6 > tunnel.mtu.saturating_sub(60) {
-            all.push(error(
+            all.push(Finding::error(
                 "mss-mismatch",
                 &tunnel.name,
                 format!("TCP segments of {v4} (IPv6: {v6}) octets do not fit into its {} octets", tunnel.mtu),
@@ -198,7 +186,7 @@ fn default_routes(spec: &NetworkSpec, all: &mut Vec<Finding>) {
                     .iter()
                     .find(|rule| rule.prefix_list.as_ref().is_none_or(|list| permits(list, everything)));
                 if hit.is_some_and(|rule| rule.permit) {
-                    all.push(error(
+                    all.push(Finding::error(
                         "default-route-passes",
                         &router.name,
                         format!("the route map `{}` lets the default route `{everything}` through", map.name),
@@ -229,7 +217,7 @@ fn loops(network: &Network<'_>, prediction: &Prediction<'_>, all: &mut Vec<Findi
         };
         let of_others = told.iter().filter(loops).count();
         if of_others > 0 && of_others == told.len() {
-            all.push(warning(
+            all.push(Finding::warning(
                 "refused-as-loop",
                 &node.site,
                 format!("nodes such as `{}` refuse all {of_others} routes of their router: their own AS is in the paths", node.name),
@@ -258,7 +246,7 @@ fn guards(spec: &NetworkSpec, all: &mut Vec<Finding>) {
         let filters = peer["spec"]["filters"].as_array();
         let filters: Vec<&str> = filters.into_iter().flatten().filter_map(|filter| filter.as_str()).collect();
         for absent in filters.iter().filter(|filter| !known.contains(*filter)) {
-            all.push(error(
+            all.push(Finding::error(
                 "undefined-filter",
                 name,
                 format!("its filter `{absent}` does not exist"),
@@ -266,7 +254,7 @@ fn guards(spec: &NetworkSpec, all: &mut Vec<Finding>) {
             ));
         }
         if !filters.iter().any(|filter| guarding.contains(filter)) {
-            all.push(warning(
+            all.push(Finding::warning(
                 "no-transit-guard",
                 name,
                 "nodes with this peer may hand on what they learned: a node can become a transit, and announce addresses of services that it does not run".to_owned(),
@@ -284,7 +272,7 @@ fn sessions(network: &Network<'_>, prediction: &Prediction<'_>, all: &mut Vec<Fi
             prediction.session_down(number).filter(|why| matches!(why, crate::Why::TooMany { .. }));
         if let Some(why) = session.fault.as_ref().or(too_many) {
             let [a, b] = session.ends.map(|end| network.name(end.machine));
-            all.push(error(
+            all.push(Finding::error(
                 "session-down",
                 a,
                 format!("its session with `{b}` ({}) does not come up: {why}", session.ends[1].address),
@@ -297,7 +285,7 @@ fn sessions(network: &Network<'_>, prediction: &Prediction<'_>, all: &mut Vec<Fi
 fn restless(prediction: &Prediction<'_>, all: &mut Vec<Finding>) {
     let prefixes: Vec<String> = prediction.restless().iter().map(ToString::to_string).collect();
     if !prefixes.is_empty() {
-        all.push(error(
+        all.push(Finding::error(
             "no-rest",
             "routers",
             format!(
@@ -357,7 +345,7 @@ fn ways(network: &Network<'_>, ground: &Ground, prediction: &Prediction<'_>, all
         let count = messages.len();
         let more = if count > 1 { format!(", and {} more like this", count - 1) } else { String::new() };
         let first = messages.into_iter().next().unwrap_or_default();
-        all.push(finding(level, id, &subject, format!("{first}{more}"), hint));
+        all.push(Finding::new(level, id, &subject, format!("{first}{more}"), hint));
     }
 }
 
@@ -500,7 +488,7 @@ fn services(network: &Network<'_>, ground: &Ground, prediction: &Prediction<'_>,
                     .filter(|from| is_node(from) && !service.nodes.iter().any(|node| node == from))
                     .collect();
                 if !foreign.is_empty() {
-                    all.push(error(
+                    all.push(Finding::error(
                         "foreign-service",
                         &router.name,
                         format!(
@@ -519,7 +507,7 @@ fn services(network: &Network<'_>, ground: &Ground, prediction: &Prediction<'_>,
             if let (Some(best), Some(local)) = (best, local)
                 && !is_node(best)
             {
-                all.push(warning(
+                all.push(Finding::warning(
                     "remote-before-local",
                     &router.name,
                     format!("it sends `{net}` to `{best}`, although `{local}` of its own site announces it"),

@@ -4,7 +4,6 @@ use kmh_calico::Release;
 use kmh_doc::inventory::ApiGroup;
 use kmh_doc::network::Finding;
 
-use super::{note, warning};
 use crate::calico::release;
 use crate::ground::Index;
 
@@ -16,7 +15,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
     let cluster = model.name.as_str();
     let Some(release) = release(model) else { return };
     if model.calico.api == ApiGroup::V3 && release < NATIVE {
-        all.push(warning(
+        all.push(Finding::warning(
             "calico-api",
             cluster,
             format!(
@@ -28,7 +27,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
     }
     let timers = model.bgp.timers.nodes;
     if timers.keepalive != timers.hold / 3 && !kmh_calico::knows("BGPPeer", "keepaliveTime", Some(release)) {
-        all.push(note(
+        all.push(Finding::note(
             "node-keepalive",
             cluster,
             format!(
@@ -39,7 +38,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
         ));
     }
     if !model.load_balancers.is_empty() && !kmh_calico::knows("IPPool", "assignmentMode", Some(release)) {
-        all.push(note(
+        all.push(Finding::note(
             "load-balancer-addresses",
             cluster,
             format!("Calico {release} announces addresses of load balancers and gives out none"),

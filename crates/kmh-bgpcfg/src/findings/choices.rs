@@ -3,7 +3,6 @@
 use kmh_doc::inventory::{BgpDaemon, Layout};
 use kmh_doc::network::Finding;
 
-use super::{error, note, warning};
 use crate::ground::Index;
 
 /// Calico's definitions say int32 where an AS number stands, and the API server holds them to it. Annotations are text.
@@ -14,7 +13,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
     let cluster = model.name.as_str();
     asns(index, all);
     if !model.bgp.direct_routes {
-        all.push(warning(
+        all.push(Finding::warning(
             "hairpin",
             cluster,
             "nodes of a site do not know each other's pods: every packet between them goes to the router and back by the same interface".to_owned(),
@@ -22,7 +21,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
         ));
     }
     if !model.bgp.passwords {
-        all.push(warning(
+        all.push(Finding::warning(
             "password-off",
             cluster,
             "BGP on the node segments has no passwords: a pod that leaves with its node's address can speak for the node".to_owned(),
@@ -30,7 +29,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
         ));
     }
     if !model.calico.nat_outgoing {
-        all.push(note(
+        all.push(Finding::note(
             "nat-outgoing-off",
             cluster,
             "pods leave their nodes with their own address; the routers hide them from the Internet, and nothing else".to_owned(),
@@ -48,7 +47,7 @@ fn asns(index: &Index<'_>, all: &mut Vec<Finding>) {
         .chain([(model.name.as_str(), model.node_asn)])
         .filter(|(_, asn)| asn.get() > LARGEST_CALICO_ASN)
     {
-        all.push(error(
+        all.push(Finding::error(
             "asn-too-large",
             subject,
             format!("Calico's resources take AS numbers up to {LARGEST_CALICO_ASN}, and this is {asn}"),
@@ -63,7 +62,7 @@ fn restarts(index: &Index<'_>, all: &mut Vec<Finding>) {
     let restart = model.bgp.timers.nodes.restart;
     let with_nodes = model.sites.keys().filter(|site| !index.nodes_of(site.as_str()).is_empty());
     for site in with_nodes.filter(|_| restart > 0) {
-        all.push(note(
+        all.push(Finding::note(
             "stale-routes",
             site.as_str(),
             format!("the routes of a node are kept for {restart} s when its BIRD goes away: a restart of calico-node interrupts nothing, and what is sent to a node that reboots is lost so long"),
@@ -77,7 +76,7 @@ fn ingress(index: &Index<'_>, all: &mut Vec<Finding>) {
     let several = |site: &str| index.nodes_of(site).len() > 1;
     if index.model.bgp.layout == Layout::D {
         for site in index.model.sites.keys().filter(|site| several(site.as_str())) {
-            all.push(note(
+            all.push(Finding::note(
                 "single-ingress",
                 site.as_str(),
                 "each node has an AS of its own, and routes of different ASes are not used side by side: one node takes all packets for a service that reach the router".to_owned(),
@@ -88,7 +87,7 @@ fn ingress(index: &Index<'_>, all: &mut Vec<Finding>) {
     }
     for router in &index.model.routers {
         if router.bgp == Some(BgpDaemon::Bird) && several(router.site.as_str()) {
-            all.push(note(
+            all.push(Finding::note(
                 "single-ingress",
                 router.name.as_str(),
                 "BIRD uses one route at a time: one node of the site takes all packets for a service that reach the router".to_owned(),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use kmh_doc::network::Finding;
 
-use super::note;
 use crate::ground::Index;
 
 pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
@@ -23,7 +22,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
     }
     for (name, cuts) in names.iter().zip(articulations(&beside)) {
         if cuts {
-            all.push(note(
+            all.push(Finding::note(
                 "single-transit-site",
                 name,
                 "other sites reach each other through it only; without it they are apart".to_owned(),

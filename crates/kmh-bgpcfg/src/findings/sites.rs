@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use kmh_doc::network::Finding;
 
-use super::{note, warning};
 use crate::firewall::on_lan;
 use crate::ground::Index;
 
@@ -15,7 +14,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
         let routers = index.routers_of(name);
         let lines: usize = routers.iter().map(|router| router.uplinks.len()).sum();
         if model.sites.len() > 1 && lines == 1 {
-            all.push(note(
+            all.push(Finding::note(
                 "single-homed-site",
                 name,
                 "one line joins the site to the others; while it is down the site is alone".to_owned(),
@@ -25,7 +24,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
         for address in &site.resolvers {
             let mut far = model.sites.values().filter(|other| other.name != site.name);
             if far.any(|other| on_lan(other, *address)) {
-                all.push(warning(
+                all.push(Finding::warning(
                     "far-resolver",
                     name,
                     format!(
@@ -41,7 +40,7 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
             let spare = router.uplinks.iter().enumerate().filter(|(place, _)| !used.contains(place));
             let spare: Vec<&str> = spare.map(|(_, line)| line.name.as_str()).collect();
             if !used.is_empty() && !spare.is_empty() {
-                all.push(note(
+                all.push(Finding::note(
                     "spare-line",
                     router.name.as_str(),
                     format!(

@@ -3,7 +3,6 @@
 use kmh_doc::inventory::Nat;
 use kmh_doc::network::{Finding, Tunnel};
 
-use super::{error, note};
 use crate::PlanError;
 use crate::ground::Index;
 use crate::tunnels::{ETHERNET, line_of, outer_is_v4, outer_is_v6};
@@ -21,7 +20,7 @@ pub(crate) fn find(
         one(index, tunnel, plan, all)?;
     }
     if let Some(smallest) = tunnels.iter().min_by_key(|tunnel| tunnel.mtu).filter(|_| pod_mtu < ETHERNET) {
-        all.push(note(
+        all.push(Finding::note(
             "pod-mtu",
             &smallest.name,
             format!("pods get an MTU of {pod_mtu}, which is what fits through this tunnel"),
@@ -29,7 +28,7 @@ pub(crate) fn find(
         ));
     }
     for [low, high] in &index.model.through_hub {
-        all.push(note(
+        all.push(Finding::note(
             "through-hub",
             &format!("{low}--{high}"),
             "neither can call the other: they reach each other through the hub".to_owned(),
@@ -51,7 +50,7 @@ fn one(
     let name = plan.name.as_str();
     for (router, line) in [(first, first_line), (second, second_line)] {
         if line.nat != Nat::None {
-            all.push(note(
+            all.push(Finding::note(
                 "tunnel-through-nat",
                 router.name.as_str(),
                 "behind NAT: ESP of its tunnels travels inside UDP 4500".to_owned(),
@@ -61,7 +60,7 @@ fn one(
     }
     for (end, router) in plan.ends.iter().zip([first, second]) {
         if end.remote_address.is_none() {
-            all.push(note(
+            all.push(Finding::note(
                 "tunnel-one-way",
                 name,
                 format!("only `{}` can begin the tunnel: nobody can call it", router.name),
@@ -70,7 +69,7 @@ fn one(
         }
     }
     if first_line.dynamic && second_line.dynamic {
-        all.push(note(
+        all.push(Finding::note(
             "two-dynamic-ends",
             name,
             "both addresses change; when both do at once, the tunnel waits for DNS".to_owned(),
@@ -78,7 +77,7 @@ fn one(
         ));
     }
     if !outer_is_v4(first_line, second_line) && !outer_is_v6(first_line, second_line) {
-        all.push(note(
+        all.push(Finding::note(
             "outer-family-unknown",
             name,
             "the ends are names, which may lead to IPv6: the MTU is counted for that, 20 octets less than for IPv4".to_owned(),
@@ -86,7 +85,7 @@ fn one(
         ));
     }
     if plan.mtu < SMALLEST_IPV6 && tunnel.networks.iter().any(|net| matches!(net, ipnet::IpNet::V6(_))) {
-        all.push(error(
+        all.push(Finding::error(
             "tunnel-mtu-ipv6",
             name,
             format!("{} octets fit, and IPv6 needs {SMALLEST_IPV6}", plan.mtu),

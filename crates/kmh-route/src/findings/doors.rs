@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use kmh_doc::network::{Finding, NetworkSpec, PeerKind, RouterPlan, Session, Tunnel, TunnelEnd, Zone};
 
-use super::{error, some, warning};
+use super::some;
 
 /// BGP's port (RFC 4271, 8.2.1).
 const BGP: u16 = 179;
@@ -75,7 +75,7 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
     };
     let name = &router.name;
     add(closed, &|peers| {
-        error(
+        Finding::error(
             "bgp-filtered",
             name,
             format!(
@@ -85,7 +85,7 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         )
     });
     add(one_way, &|peers| {
-        warning(
+        Finding::warning(
             "bgp-filtered",
             name,
             format!(
@@ -95,7 +95,7 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         )
     });
     add(deaf, &|peers| {
-        warning(
+        Finding::warning(
             "bfd-filtered",
             name,
             format!(
@@ -105,7 +105,7 @@ fn sessions(router: &RouterPlan, routers: &BTreeMap<&str, &RouterPlan>, all: &mu
         )
     });
     add(alone, &|peers| {
-        warning(
+        Finding::warning(
             "bfd-one-sided",
             name,
             format!(
@@ -136,7 +136,7 @@ fn tunnel_ends(tunnel: &Tunnel, routers: &BTreeMap<&str, &RouterPlan>, all: &mut
             }
             None => "neither end initiates: the tunnel does not come up".to_owned(),
         };
-        all.push(error(
+        all.push(Finding::error(
             "ike-filtered",
             &tunnel.name,
             message,
@@ -144,7 +144,7 @@ fn tunnel_ends(tunnel: &Tunnel, routers: &BTreeMap<&str, &RouterPlan>, all: &mut
         ));
     }
     for (from, to) in ways.iter().filter(|(from, to)| !tunnel.nat_t && !admits(from, to, "esp", None)) {
-        all.push(warning(
+        all.push(Finding::warning(
             "esp-filtered",
             &tunnel.name,
             format!("the packet filter of `{}` lets no ESP in from `{}`", to.router, from.router),

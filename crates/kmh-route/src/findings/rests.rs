@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use kmh_doc::network::{Finding, NetworkSpec, PeerKind, Session};
 
-use super::{error, is_for_pods, pools, service_ranges, some, warning};
+use super::{is_for_pods, pools, service_ranges, some};
 use crate::ground::Ground;
 use crate::network::{Machine, Network};
 use crate::predict::Prediction;
@@ -19,7 +19,7 @@ pub(super) fn rests(network: &Network<'_>, all: &mut Vec<Finding>) {
     wrapped(network.spec, all);
     local_preference(network.spec, all);
     if network.has_mesh() && network.spec.nodes.len() > 1 {
-        all.push(error(
+        all.push(Finding::error(
             "node-mesh",
             "nodes",
             "Calico's nodes peer with each other as well: what follows from that is not predicted".to_owned(),
@@ -41,7 +41,7 @@ fn local_preference(spec: &NetworkSpec, all: &mut Vec<Finding>) {
         });
         let names: Vec<&str> = taking.map(|map| map.name.as_str()).collect();
         if !names.is_empty() {
-            all.push(warning(
+            all.push(Finding::warning(
                 "node-preference",
                 &router.name,
                 format!(
@@ -67,7 +67,7 @@ fn stops(spec: &NetworkSpec, all: &mut Vec<Finding>) {
         let open: Vec<String> =
             ranges.iter().filter(|range| !stopped(range)).map(ToString::to_string).collect();
         if !open.is_empty() {
-            all.push(error(
+            all.push(Finding::error(
                 "no-stop",
                 &router.name,
                 format!(
@@ -99,7 +99,7 @@ fn gateways(network: &Network<'_>, all: &mut Vec<Finding>) {
         }
     }
     for ((site, gateway), nodes) in nobodys {
-        all.push(error(
+        all.push(Finding::error(
             "no-gateway",
             site,
             format!("`{gateway}`, the gateway of {}, is no router's address", some(nodes)),
@@ -115,7 +115,7 @@ fn wrapped(spec: &NetworkSpec, all: &mut Vec<Finding>) {
             resource["spec"][mode].as_str().is_some_and(|written| !written.is_empty() && written != "Never")
         });
         for mode in modes {
-            all.push(warning(
+            all.push(Finding::warning(
                 "wrapped-pool",
                 resource["metadata"]["name"].as_str().unwrap_or_default(),
                 format!(
@@ -156,7 +156,7 @@ pub(super) fn refused_blocks(
         }
     }
     for ((router, rule), blocks) in refused {
-        all.push(error(
+        all.push(Finding::error(
             "refused-block",
             router,
             format!("it refuses {} ({rule})", some(blocks.iter().map(String::as_str))),
