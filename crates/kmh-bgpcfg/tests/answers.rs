@@ -260,6 +260,22 @@ fn every_single_failure_and_every_two() {
     assert_eq!(pairs["scenarios"].as_array().unwrap().len(), 3 + 3 + 6);
 }
 
+/// What is named beside a series is down in each of its scenarios, and no scenario by itself.
+#[test]
+fn what_the_next_failure_would_do() {
+    let next = answer("what-if --all-single --of tunnel --down tunnel/fw-attic--fw-flat", ARTICLE);
+    let told = |key: &str| -> Vec<Value> {
+        next["scenarios"].as_array().unwrap().iter().map(|one| one[key].clone()).collect()
+    };
+    assert_eq!(told("down"), [json!(["tunnel/fw-attic--gw-vps"]), json!(["tunnel/fw-flat--gw-vps"])]);
+    // No way is left by which anything could have moved.
+    assert_eq!(
+        told("partitions"),
+        [json!([["attic"], ["flat", "vps"]]), json!([["attic", "vps"], ["flat"]])]
+    );
+    assert!(told("lost").iter().all(|lost| lost[0].is_object()), "{next}");
+}
+
 /// What a node that went down sent and got has not moved to its neighbour.
 #[test]
 fn a_node_that_is_down_moves_nothing_but_services() {

@@ -3,27 +3,21 @@
 use std::collections::BTreeSet;
 
 use kmh_doc::network::NetworkSpec;
-use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 
 /// What is down; each by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Down {
     /// Tunnels.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tunnels: BTreeSet<String>,
     /// Lines: `ROUTER/UPLINK`.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub uplinks: BTreeSet<String>,
     /// Routers.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub routers: BTreeSet<String>,
     /// Sites: their routers and nodes.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub sites: BTreeSet<String>,
     /// Nodes.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub nodes: BTreeSet<String>,
 }
 
@@ -47,62 +41,64 @@ impl Down {
         Ok(())
     }
 
-    /// From what the command line names.
-    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Vec<Fault>> {
+    /// From what the command line names: all mistakes at once, things that do not exist among them.
+    pub fn parse<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        spec: &NetworkSpec,
+    ) -> Result<Self, Vec<Fault>> {
         let mut down = Self::default();
-        let faults: Vec<Fault> = texts.into_iter().filter_map(|text| down.add(text).err()).collect();
+        let mut faults: Vec<Fault> = texts.into_iter().filter_map(|text| down.add(text).err()).collect();
+        faults.extend(down.unknown(spec));
         if faults.is_empty() { Ok(down) } else { Err(faults) }
     }
 
-    /// As the command line names them, sorted.
-    pub fn names(&self) -> Vec<String> {
-        let sets = [
+    /// What is named and does not exist.
+    fn unknown(&self, spec: &NetworkSpec) -> Vec<Fault> {
+        let all = Self::everything(spec);
+        let both = self.kinds().into_iter().zip(all.kinds());
+        let of_kind = |((kind, named), (_, known)): ((_, &BTreeSet<String>), (_, &BTreeSet<String>))| {
+            let fault = |name| {
+                let fault = Fault::new("", format!("there is no {kind} `{name}`"));
+                if known.is_empty() { fault } else { fault.hint(format!("there are: {}", some_of(known))) }
+            };
+            named.difference(known).map(fault).collect::<Vec<_>>()
+        };
+        both.flat_map(of_kind).collect()
+    }
+
+    /// The kinds of things, by the names that the command line has for them.
+    fn kinds(&self) -> [(&'static str, &BTreeSet<String>); 5] {
+        [
             ("tunnel", &self.tunnels),
             ("uplink", &self.uplinks),
             ("router", &self.routers),
             ("site", &self.sites),
             ("node", &self.nodes),
-        ];
-        sets.iter().flat_map(|(kind, set)| set.iter().map(move |name| format!("{kind}/{name}"))).collect()
+        ]
     }
 
-    /// Whether nothing is down.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// As the command line names them, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let name = |(kind, set): (_, &BTreeSet<String>)| {
+            set.iter().map(|name| format!("{kind}/{name}")).collect::<Vec<_>>()
+        };
+        self.kinds().into_iter().flat_map(name).collect()
     }
 
     /// Whether everything of another scenario is down in this one as well.
     pub fn includes(&self, other: &Self) -> bool {
-        [
-            (&self.tunnels, &other.tunnels),
-            (&self.uplinks, &other.uplinks),
-            (&self.routers, &other.routers),
-            (&self.sites, &other.sites),
-            (&self.nodes, &other.nodes),
-        ]
-        .into_iter()
-        .all(|(own, other)| own.is_superset(other))
+        self.kinds().into_iter().zip(other.kinds()).all(|((_, own), (_, other))| own.is_superset(other))
     }
 
-    /// Whether everything named exists.
-    pub fn check(&self, spec: &NetworkSpec) -> Result<(), Vec<Fault>> {
-        let all = Self::everything(spec);
-        let faults: Vec<Fault> = [
-            ("tunnel", &self.tunnels, &all.tunnels),
-            ("uplink", &self.uplinks, &all.uplinks),
-            ("router", &self.routers, &all.routers),
-            ("site", &self.sites, &all.sites),
-            ("node", &self.nodes, &all.nodes),
-        ]
-        .into_iter()
-        .flat_map(|(kind, named, known)| {
-            named.difference(known).map(move |name| {
-                let fault = Fault::new("", format!("there is no {kind} `{name}`"));
-                if known.is_empty() { fault } else { fault.hint(format!("there are: {}", some_of(known))) }
-            })
-        })
-        .collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    /// Both scenarios at once.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.tunnels.extend(other.tunnels.iter().cloned());
+        self.uplinks.extend(other.uplinks.iter().cloned());
+        self.routers.extend(other.routers.iter().cloned());
+        self.sites.extend(other.sites.iter().cloned());
+        self.nodes.extend(other.nodes.iter().cloned());
+        self
     }
 
     /// Every single thing that can be down.
@@ -137,25 +133,28 @@ mod tests {
     #[test]
     fn what_the_command_line_names() {
         let written = ["tunnel/r0a--r1a", "uplink/r0a/wan", "router/r1a", "site/s1", "node/n00"];
-        let down = Down::parse(written).expect("a scenario");
+        let spec = Plan::new('A', 2, 1, 1).spec();
+        let down = Down::parse(written, &spec).expect("a scenario");
         assert_eq!(down.names(), written);
-        assert_eq!(down.check(&Plan::new('A', 2, 1, 1).spec()), Ok(()));
-        assert!(
-            down.includes(&Down::parse(["site/s1"]).expect("a site")) && !Down::default().includes(&down)
-        );
+        let site = Down::parse(["site/s1"], &spec).expect("a site");
+        assert!(down.includes(&site) && !site.includes(&down) && !Down::default().includes(&down));
+        let others = Down::parse(["tunnel/r0a--r1a", "uplink/r0a/wan", "router/r1a", "node/n00"], &spec);
+        assert_eq!(others.expect("a scenario").and(&site), down);
         for wrong in ["n00", "node/", "wire/x", ""] {
-            let faults = Down::parse([wrong]).expect_err(wrong);
+            let faults = Down::parse([wrong], &spec).expect_err(wrong);
             assert_eq!(faults[0].to_string(), format!("`{wrong}` names nothing that can be down"));
         }
     }
 
     #[test]
     fn what_is_not_there() {
-        let down = Down::parse(["node/x", "uplink/r0a/dsl", "tunnel/x"]).expect("a scenario");
-        let faults = down.check(&Plan::new('A', 2, 1, 2).spec()).expect_err("none of them is there");
+        let named = ["node/x", "uplink/r0a/dsl", "tunnel/x", "wire/x"];
+        let faults = Down::parse(named, &Plan::new('A', 2, 1, 2).spec()).expect_err("none of them is there");
         let said: Vec<_> =
             faults.iter().map(|fault| (fault.to_string(), fault.hint.clone().unwrap_or_default())).collect();
+        let kinds = "write `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME` or `node/NAME`";
         let expected = [
+            ("`wire/x` names nothing that can be down", kinds),
             ("there is no tunnel `x`", "there are: `r0a--r1a`"),
             ("there is no uplink `r0a/dsl`", "there are: `r0a/wan`, `r1a/wan`"),
             ("there is no node `x`", "there are: `n00`, `n01`, `n10`, `n11`"),

@@ -242,7 +242,7 @@ impl<'n> Before<'n> {
 
     /// What happens when this goes down too.
     pub fn when(&self, down: &Down) -> Impact {
-        let after = self.prediction.with(down);
+        let after = self.prediction.with(&self.prediction.down().clone().and(down));
         let gone = gone(self.prediction.network(), down);
         let touched = self.touched(&after, &gone);
         self.impact(down, &after, &gone, &touched)
@@ -250,7 +250,8 @@ impl<'n> Before<'n> {
 
     /// The same, with every way looked at again, and every route computed again: what [`Before::when`] must be equal to.
     pub fn when_slowly(&self, down: &Down) -> Impact {
-        let after = crate::predict(self.prediction.network(), self.prediction.ground(), down);
+        let all = self.prediction.down().clone().and(down);
+        let after = crate::predict(self.prediction.network(), self.prediction.ground(), &all);
         let gone = gone(self.prediction.network(), down);
         self.impact(down, &after, &gone, &self.ways.keys().copied().collect())
     }

@@ -103,10 +103,8 @@ fn ground(
 }
 
 fn down(network: &Network<'_>, conditions: &Conditions) -> Result<Down, Failure> {
-    let mut down = Down::default();
-    let mut faults: Vec<Fault> = conditions.down.iter().filter_map(|text| down.add(text).err()).collect();
-    faults.extend(down.check(network.spec).err().into_iter().flatten());
-    if faults.is_empty() { Ok(down) } else { Err(refused(&faults)) }
+    let named = conditions.down.iter().map(String::as_str);
+    Down::parse(named, network.spec).map_err(|faults| refused(&faults))
 }
 
 /// Faults of a document or a question, as the tool says them.

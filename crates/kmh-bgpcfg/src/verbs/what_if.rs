@@ -72,8 +72,8 @@ pub(crate) fn run(
     let (ground, named) = conditions(stream, context, &opened, &args.conditions)?;
     // What is named is down in every scenario of a series; alone it is the scenario.
     let (base, scenarios) = if all {
-        let single: Vec<_> =
-            singles(&opened, &ground).into_iter().filter(|(one, _)| args.includes(one)).collect();
+        let is_new = |one: &Down| args.includes(one) && !implies(&opened, &named, one);
+        let single: Vec<_> = singles(&opened, &ground).into_iter().filter(|(one, _)| is_new(one)).collect();
         let scenarios = if args.all_pairs { pairs(&opened, &single)? } else { single };
         (named, scenarios)
     } else {
@@ -129,13 +129,7 @@ fn pairs(network: &Network<'_>, single: &[(Down, Vec<String>)]) -> Result<Vec<(D
             if implies(network, a, b) || implies(network, b, a) {
                 continue;
             }
-            let mut both = a.clone();
-            both.tunnels.extend(b.tunnels.iter().cloned());
-            both.uplinks.extend(b.uplinks.iter().cloned());
-            both.routers.extend(b.routers.iter().cloned());
-            both.sites.extend(b.sites.iter().cloned());
-            both.nodes.extend(b.nodes.iter().cloned());
-            pairs.push((both, Vec::new()));
+            pairs.push((a.clone().and(b), Vec::new()));
         }
     }
     Ok(pairs)

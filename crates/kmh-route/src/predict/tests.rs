@@ -47,7 +47,11 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn down(text: &str) -> Down {
-    Down::parse(text.split(' ').filter(|part| !part.is_empty())).expect(text)
+    let mut down = Down::default();
+    for part in text.split_whitespace() {
+        down.add(part).expect(text);
+    }
+    down
 }
 
 /// Asks about a network.
