@@ -230,7 +230,7 @@ impl<'s> Network<'s> {
     }
 
     /// Nodes that may hand on what they learned: the filter that keeps them from it is missing on a session.
-    pub fn transit_nodes(&self) -> impl Iterator<Item = Machine> + '_ {
+    pub(crate) fn transit_nodes(&self) -> impl Iterator<Item = Machine> + '_ {
         self.transit.iter().map(|node| Machine::Node(*node))
     }
 

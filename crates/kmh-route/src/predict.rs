@@ -264,12 +264,12 @@ impl<'n> Prediction<'n> {
     }
 
     /// Whether a tunnel, by its place in the document, is up.
-    pub fn is_tunnel_up(&self, tunnel: usize) -> bool {
+    pub(crate) fn is_tunnel_up(&self, tunnel: usize) -> bool {
         self.ups.tunnels.get(tunnel).copied().unwrap_or(false)
     }
 
     /// Whether a session, by its place in [`Network::sessions`], is up.
-    pub fn is_session_up(&self, session: usize) -> bool {
+    pub(crate) fn is_session_up(&self, session: usize) -> bool {
         self.ups.sessions.get(session).copied().unwrap_or(false)
     }
 

@@ -19,7 +19,7 @@ impl Prediction<'_> {
 
     /// Whether every machine that lives in both has the same routes for an address as in another scenario of the same
     /// network, as far as routers decide them.
-    pub fn routes_alike(&self, other: &Self, to: IpAddr) -> bool {
+    pub(crate) fn routes_alike(&self, other: &Self, to: IpAddr) -> bool {
         Arc::ptr_eq(&self.classes, &other.classes)
             && self.classes.around(IpNet::from(to)).all(|number| {
                 let class = self.classes.prefix(number).map_or(usize::MAX, |prefix| prefix.class as usize);

@@ -113,13 +113,6 @@ pub(crate) struct NodeSide {
     pub(crate) guarded: bool,
 }
 
-impl Session {
-    /// Which end a machine is.
-    pub fn end_of(&self, machine: Machine) -> Option<usize> {
-        self.ends.iter().position(|end| end.machine == machine)
-    }
-}
-
 /// Addresses of a session, from one side: own, peer.
 type Pair = (IpAddr, IpAddr);
 
