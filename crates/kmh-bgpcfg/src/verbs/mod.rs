@@ -122,6 +122,15 @@ pub(crate) fn refused(faults: &[Fault]) -> Failure {
     Failure::all(failures).unwrap_or_else(|| Failure::wrong("this cannot be answered"))
 }
 
+/// What an answer for people says last when the blocks of the nodes were made up.
+pub(crate) fn assumption(ground: &Ground) -> &'static str {
+    if ground.assumed {
+        "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n"
+    } else {
+        ""
+    }
+}
+
 /// JSON for tools, on one line.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::wrong("cannot write the answer").because(error))

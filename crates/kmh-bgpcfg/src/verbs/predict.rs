@@ -8,7 +8,7 @@ use kmh_route::table::{Installed, Path, Route, Step, Table, Verdict};
 use serde::Serialize;
 use std::fmt::Write as _;
 
-use super::{Conditions, conditions, json, network, open};
+use super::{Conditions, assumption, conditions, json, network, open};
 
 /// More tables than this are not shown without being asked for.
 const TABLES: usize = 12;
@@ -60,9 +60,7 @@ pub(crate) fn run(
             .collect();
         let mut out = page(&prediction, &shown, limited, context.common.verbose > 0);
         out += &of_findings(&findings);
-        if ground.assumed {
-            out += "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n";
-        }
+        out += assumption(&ground);
         out
     };
     Ok(Answer { text, exit: if is_no { Exit::No } else { Exit::Done } })

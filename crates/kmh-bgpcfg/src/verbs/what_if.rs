@@ -10,7 +10,7 @@ use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, implies, singles}
 use kmh_route::{Down, Network};
 use serde::Serialize;
 
-use super::{Conditions, conditions, json, network, open};
+use super::{Conditions, assumption, conditions, json, network, open};
 
 /// More scenarios than this take too long to wait for.
 const SCENARIOS: usize = 50_000;
@@ -95,9 +95,7 @@ pub(crate) fn run(
             [one] if !all => single_page(one, &sites(&spec)),
             many => series(many),
         };
-        if ground.assumed {
-            out += "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n";
-        }
+        out += assumption(&ground);
         out
     };
     Ok(Answer { text, exit: Exit::Done })

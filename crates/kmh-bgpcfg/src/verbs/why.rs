@@ -12,7 +12,7 @@ use kmh_route::{Ground, Machine, Network, Origin, Prediction};
 use serde::Serialize;
 
 use super::predict::step_words;
-use super::{Conditions, conditions, json, network, open};
+use super::{Conditions, assumption, conditions, json, network, open};
 
 /// Options of `why`.
 #[derive(Args, Clone, Debug)]
@@ -295,9 +295,7 @@ fn page(said: &Said, ground: &Ground) -> String {
     if said.symmetric == Some(false) {
         out += "\nThe answer crosses other routers: each sees half of the connection.\n";
     }
-    if ground.assumed {
-        out += "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n";
-    }
+    out += assumption(ground);
     out
 }
 
