@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use kmh_doc::inventory::{Inventory, Nat, Router, RouterKind, Uplink};
 use kmh_doc::{Code, Problem};
 
 use crate::address::family;
+use crate::outside;
 use crate::ranges::{self, Range};
 use crate::report::Report;
 use crate::tunnels::{self, LINES};
@@ -104,17 +104,8 @@ fn interfaces(router: &Router, path: &str, report: &mut Report<'_>) {
 fn local_address(router: &Router, line: &Uplink, path: &str, ranges: &[Range], report: &mut Report<'_>) {
     let Some(local) = line.local_address else { return };
     let whose = format!("`{local}`, the own address of `{}` on `{}`", router.name, line.name);
-    if let Some((what, source)) = ranges::reserved(IpNet::from(local)) {
-        report.error(Code::ReservedRange, path, format!("{whose}, is a {what} address ({source})"));
-    }
-    if let Some((what, place)) = ranges::holding(ranges, local, ranges::ROUTED) {
-        let cause = format!("the routers take that for a part of the cluster ({})", report.place(&place));
-        report.add(
-            Problem::error(Code::Overlap, path, format!("{whose}, lies in the {what}"))
-                .because(cause)
-                .hint("name the address that the router has on this line"),
-        );
-    }
+    let hint = "name the address that the router has on this line";
+    outside::of_line(local, &whose, hint, path, ranges, report);
     let outer = line.address.as_ref().and_then(kmh_doc::HostName::ip);
     if let Some(outer) = outer.filter(|outer| outer.is_ipv4() != local.is_ipv4()) {
         report.add(

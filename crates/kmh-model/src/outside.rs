@@ -73,24 +73,33 @@ fn resolver(site: &Site, address: IpAddr, path: &str, ranges: &[Range], report: 
     }
 }
 
-fn uplink(router: &Router, line: &Uplink, path: &str, ranges: &[Range], report: &mut Report<'_>) {
-    let Some(address) = line.address.as_ref().and_then(kmh_doc::HostName::ip) else { return };
-    let whose = format!("uplink `{}` of `{}`", line.name, router.name);
+/// An address of a line is reserved for nothing, and no part of the cluster. `whose` begins with the address.
+pub(crate) fn of_line(
+    address: IpAddr,
+    whose: &str,
+    hint: &str,
+    path: &str,
+    ranges: &[Range],
+    report: &mut Report<'_>,
+) {
     if let Some((what, source)) = ranges::reserved(IpNet::from(address)) {
-        report.error(
-            Code::ReservedRange,
-            path,
-            format!("`{address}`, {whose}, is a {what} address ({source})"),
-        );
+        report.error(Code::ReservedRange, path, format!("{whose}, is a {what} address ({source})"));
     }
     if let Some((what, place)) = ranges::holding(ranges, address, ranges::ROUTED) {
         let cause = format!("the routers take that for a part of the cluster ({})", report.place(&place));
         report.add(
-            Problem::error(Code::Overlap, path, format!("`{address}`, {whose}, lies in the {what}"))
+            Problem::error(Code::Overlap, path, format!("{whose}, lies in the {what}"))
                 .because(cause)
-                .hint("name the address by which others reach the line from the Internet"),
+                .hint(hint),
         );
     }
+}
+
+fn uplink(router: &Router, line: &Uplink, path: &str, ranges: &[Range], report: &mut Report<'_>) {
+    let Some(address) = line.address.as_ref().and_then(kmh_doc::HostName::ip) else { return };
+    let whose = format!("uplink `{}` of `{}`", line.name, router.name);
+    let hint = "name the address by which others reach the line from the Internet";
+    of_line(address, &format!("`{address}`, {whose}"), hint, path, ranges, report);
     if line.dynamic {
         report.add(
             Problem::error(Code::Contradiction, path, format!("{whose} is dynamic, and has a fixed address"))
