@@ -6,42 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use kmh_doc::Cidr;
-use kmh_doc::inventory::BgpDaemon;
-use kmh_doc::network::{
-    NetworkSpec, PathRule, PeerKind, PrefixRule, RouteMap, RouteRule, RouterPlan, Session,
-};
+use kmh_doc::network::{PathRule, PeerKind, PrefixRule, RouteMap, RouteRule, RouterPlan, Session};
 
 use crate::bundle::RENDER;
-use crate::bundle::files::place;
-use crate::bundle::view::Bundle;
 use crate::findings::Findings;
 use crate::parse::bird::{Statement, read, words};
 
 /// Part of `network.bgp-files`: the router's `bird.conf` has every session, filter and unreachable route of the plan, and no other.
-pub(crate) fn bird(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
-    for plan in network.routers.iter().filter(|plan| plan.daemon == BgpDaemon::Bird) {
-        if !out.look_at(&plan.name) {
-            continue;
-        }
-        let Some(view) = bundle.machine(&plan.name) else {
-            out.critical(&plan.name, "the bundle does not have this router", RENDER);
-            continue;
-        };
-        let confs: Vec<_> = view.files.iter().filter(|(path, _)| path.ends_with("/bird.conf")).collect();
-        let [(path, text)] = confs.as_slice() else {
-            let message = format!("it has {} files named bird.conf instead of one", confs.len());
-            out.critical(&plan.name, message, RENDER);
-            continue;
-        };
-        let subject = place(&plan.name, path);
-        let Some(statements) = read(&text.text) else {
-            out.critical(&subject, "it is not well formed", RENDER);
-            continue;
-        };
-        let conf = BirdConf::of(&statements);
-        tables(&subject, plan, &conf, out);
-        sessions(&subject, plan, &conf, out);
-    }
+pub(super) fn bird(subject: &str, plan: &RouterPlan, text: &str, out: &mut Findings<'_>) {
+    let Some(statements) = read(text) else {
+        out.critical(subject, "it is not well formed", RENDER);
+        return;
+    };
+    let conf = BirdConf::of(&statements);
+    tables(subject, plan, &conf, out);
+    sessions(subject, plan, &conf, out);
 }
 
 /// What a `bird.conf` says.
@@ -328,9 +307,9 @@ fn pattern(rule: &PrefixRule) -> String {
 mod tests {
     use kmh_doc::bundle::Segment;
     use kmh_doc::check::State;
+    use kmh_doc::inventory::BgpDaemon;
     use kmh_doc::network::{Listen, RouteSet};
 
-    use super::*;
     use crate::testing::Fixture;
 
     /// What the plan of the router `ra` is to BIRD, written by hand.

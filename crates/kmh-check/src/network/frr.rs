@@ -2,39 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use kmh_doc::inventory::BgpDaemon;
-use kmh_doc::network::{NetworkSpec, RouteRule, RouterPlan, Session};
+use kmh_doc::network::{RouteRule, RouterPlan, Session};
 
 use crate::bundle::RENDER;
-use crate::bundle::files::place;
-use crate::bundle::view::Bundle;
 use crate::findings::Findings;
 use crate::parse::frr::{FrrConf, Rule};
 
 /// Part of `network.bgp-files`: the router's `frr.conf` has every session with its AS number and filters, no other, and defines
 /// whatever it refers to.
-pub(crate) fn frr(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
-    for plan in network.routers.iter().filter(|plan| plan.daemon == BgpDaemon::Frr) {
-        if !out.look_at(&plan.name) {
-            continue;
-        }
-        let Some(view) = bundle.machine(&plan.name) else {
-            out.critical(&plan.name, "the bundle does not have this router", RENDER);
-            continue;
-        };
-        let confs: Vec<_> = view.files.iter().filter(|(path, _)| path.ends_with("/frr.conf")).collect();
-        let [(path, text)] = confs.as_slice() else {
-            out.critical(
-                &plan.name,
-                format!("it has {} files named frr.conf instead of one", confs.len()),
-                RENDER,
-            );
-            continue;
-        };
-        let conf = FrrConf::read(&text.text);
-        router(&place(&plan.name, path), plan, &conf, out);
-        meaning(&place(&plan.name, path), plan, &conf, out);
-    }
+pub(super) fn frr(subject: &str, plan: &RouterPlan, text: &str, out: &mut Findings<'_>) {
+    let conf = FrrConf::read(text);
+    router(subject, plan, &conf, out);
+    meaning(subject, plan, &conf, out);
 }
 
 /// A neighbour, or the group of those that call out of a range.
