@@ -16,7 +16,7 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{article, program, render};
+use common::{article, prepare_charon, program, render};
 use serde_json::{Value, json};
 
 /// Two sites with a Linux router each, of two lines: `ra` at 198.51.100.1 and .2, `rb` at 203.0.113.1 and .2.
@@ -103,22 +103,11 @@ fn negotiate(auth: &str, cipher: &str, suite: &str) {
     let rendered = render(&two_lines(auth, cipher));
     let root = tempfile::tempdir().unwrap();
     for router in ["ra", "rb"] {
-        let at = |path: &str| root.path().join(router).join(path);
-        rendered.deploy(router, &root.path().join(router));
-        let settings = format!(
-            "charon-systemd {{\n  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    vici {{\n      socket = unix://{}\n    }}\n  }}\n}}\ninclude {}\n",
-            at("vici").display(),
-            at("etc/strongswan.d/kmh.conf").display()
-        );
-        std::fs::write(at("strongswan.conf"), settings).unwrap();
-        let conf = at("etc/swanctl/conf.d/kmh.conf");
-        let moved = std::fs::read_to_string(&conf)
-            .unwrap()
-            .replace("/etc/swanctl/", &format!("{}/", at("etc/swanctl").display()));
+        let folder = root.path().join(router);
+        rendered.deploy(router, &folder);
+        let moved = prepare_charon(&folder, "vici", "");
         assert_eq!(moved.contains("secret = 0s"), auth == "psk", "{moved}");
         assert_eq!(moved.matches("mobike = no").count(), 4, "each keeps to its line\n{moved}");
-        std::fs::write(&conf, moved).unwrap();
-        std::fs::write(at("etc/swanctl/swanctl.conf"), "include conf.d/*.conf\n").unwrap();
     }
     run(root.path());
     for (router, own, other) in [("ra", "198.51.100", "203.0.113"), ("rb", "203.0.113", "198.51.100")] {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{Rendered, article, feed, other, program, render, silent};
+use common::{Rendered, article, feed, other, prepare_charon, program, render, silent};
 
 /// Every file of that name, with the machine's.
 fn named(rendered: &Rendered, ending: &str) -> Vec<(String, String)> {
@@ -179,19 +179,7 @@ fn a_running_charon_loads_every_connection_with_its_certificate_and_key() {
             rendered.deploy(router, root.path());
             let at = |path: &str| root.path().join(path);
             let socket = format!("unix://{}", at("charon.vici").display());
-            // charon's own drop-in is read by it; the rest is only where it may listen.
-            let settings = format!(
-                "charon-systemd {{\n  port = 0\n  port_nat_t = 0\n  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    vici {{\n      socket = {socket}\n    }}\n  }}\n}}\ninclude {}\n",
-                at("etc/strongswan.d/kmh.conf").display()
-            );
-            std::fs::write(at("strongswan.conf"), settings).unwrap();
-            // Paths in the file are those of the router; here they lie below the folder.
-            let conf = at("etc/swanctl/conf.d/kmh.conf");
-            let moved = std::fs::read_to_string(&conf)
-                .unwrap()
-                .replace("/etc/swanctl/", &format!("{}/", at("etc/swanctl").display()));
-            std::fs::write(&conf, moved).unwrap();
-            std::fs::write(at("etc/swanctl/swanctl.conf"), "include conf.d/*.conf\n").unwrap();
+            prepare_charon(root.path(), "charon.vici", "port = 0\n  port_nat_t = 0\n  ");
 
             let daemon = Command::new(&unshare)
                 .args(["-r", "-n"])

@@ -212,3 +212,21 @@ pub(crate) fn silent(command: &mut Command) -> String {
     );
     stdout
 }
+
+/// Readies a router's folder for charon and gives its swanctl.conf. Paths in that are those of the router; here they lie
+/// below the folder, and so does the socket. charon's own drop-in is read by it; `more` settings are only of this place.
+pub(crate) fn prepare_charon(root: &Path, socket: &str, more: &str) -> String {
+    let at = |path: &str| root.join(path);
+    let settings = format!(
+        "charon-systemd {{\n  {more}plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    vici {{\n      socket = unix://{}\n    }}\n  }}\n}}\ninclude {}\n",
+        at(socket).display(),
+        at("etc/strongswan.d/kmh.conf").display()
+    );
+    std::fs::write(at("strongswan.conf"), settings).unwrap();
+    let conf = at("etc/swanctl/conf.d/kmh.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    let moved = text.replace("/etc/swanctl/", &format!("{}/", at("etc/swanctl").display()));
+    std::fs::write(&conf, &moved).unwrap();
+    std::fs::write(at("etc/swanctl/swanctl.conf"), "include conf.d/*.conf\n").unwrap();
+    moved
+}
