@@ -1,9 +1,12 @@
 //! Tunnels: what stands between their ends, who can begin them, what fits.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use kmh_doc::inventory::Nat;
 use kmh_doc::network::{Finding, Tunnel};
 
-use super::{error, note};
+use super::{error, note, warning};
 use crate::PlanError;
 use crate::ground::Index;
 use crate::tunnels::{ETHERNET, line_of, outer_is_v4, outer_is_v6};
@@ -28,6 +31,22 @@ pub(crate) fn find(
             "nodes keep theirs: clamp the MSS on the routers, and let ICMP `packet too big` pass",
         ));
     }
+    for router in &index.model.routers {
+        let own = index.tunnels_of(router.name.as_str());
+        let used: BTreeSet<usize> = own.iter().map(|own| own.tunnel.ends[own.end].uplink).collect();
+        let lines = router.uplinks.iter().enumerate().filter(|(place, _)| used.contains(place));
+        for line in lines.map(|(_, line)| line).filter(|line| line.nat != Nat::Carrier) {
+            let address = line.address.as_ref().and_then(kmh_doc::HostName::ip);
+            if let Some(address) = address.filter(is_private) {
+                all.push(warning(
+                    "private-line",
+                    router.name.as_str(),
+                    format!("others are to call `{address}`, to which no way leads through the Internet"),
+                    "name the address that the Internet sees, with `nat: forwarded` or, where nobody can call, `nat: carrier`; where the sites share a private network it is right",
+                ));
+            }
+        }
+    }
     for [low, high] in &index.model.through_hub {
         all.push(note(
             "through-hub",
@@ -37,6 +56,17 @@ pub(crate) fn find(
         ));
     }
     Ok(())
+}
+
+/// Whether an address is for private networks only: RFC 1918, RFC 6598 (carrier NAT), RFC 4193.
+fn is_private(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
 }
 
 fn one(
