@@ -58,11 +58,15 @@ fn unsigned_ranges(inventory: &Inventory, report: &mut Report<'_>) {
 }
 
 fn reserved(asn: Asn, path: &str, report: &mut Report<'_>) {
+    // A node's own number is an annotation, and text; the others stand in Calico's resources, whose numbers are smaller.
+    let hint = if path.starts_with("spec.nodes") {
+        "private ones are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)"
+    } else {
+        "take one of 64512 to 65534 (RFC 6996); Calico's resources do not take the larger private ones"
+    };
     if let Some((_, _, why)) = RESERVED.iter().find(|(from, to, _)| (*from..=*to).contains(&asn.get())) {
-        report.add(
-            Problem::error(Code::ReservedAsn, path, format!("the AS number {asn} is {why}"))
-                .hint("private ones are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)"),
-        );
+        report
+            .add(Problem::error(Code::ReservedAsn, path, format!("the AS number {asn} is {why}")).hint(hint));
     }
 }
 
