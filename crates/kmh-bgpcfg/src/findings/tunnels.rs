@@ -32,6 +32,14 @@ pub(crate) fn find(
         ));
     }
     for router in &index.model.routers {
+        if let Some(host) = router.host.as_ref().filter(|_| is_called(router)) {
+            all.push(note(
+                "host-filter",
+                router.name.as_str(),
+                format!("its tunnels end in the own namespace of `{host}`, whose packet filter is not the router's"),
+                "let UDP 500 and 4500 and ESP in there, should it drop what it does not know",
+            ));
+        }
         let own = index.tunnels_of(router.name.as_str());
         let used: BTreeSet<usize> = own.iter().map(|own| own.tunnel.ends[own.end].uplink).collect();
         let lines = router.uplinks.iter().enumerate().filter(|(place, _)| used.contains(place));
@@ -56,6 +64,11 @@ pub(crate) fn find(
         ));
     }
     Ok(())
+}
+
+/// Whether anybody calls one of a router's lines.
+fn is_called(router: &kmh_model::Router) -> bool {
+    router.uplinks.iter().any(|line| line.nat != Nat::Carrier && line.address.is_some())
 }
 
 /// Whether an address is for private networks only: RFC 1918, RFC 6598 (carrier NAT), RFC 4193.

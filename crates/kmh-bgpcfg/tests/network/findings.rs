@@ -20,6 +20,7 @@ fn one(yaml: &str, id: &str) -> Finding {
 fn each_in_its_case_and_nowhere_else() {
     let article = article();
     let notes = [
+        "host-filter",
         "outer-family-unknown",
         "pod-mtu",
         "single-homed-site",
@@ -91,6 +92,17 @@ fn each_in_its_case_and_nowhere_else() {
             assert!(!text.ends_with('.') && !text.is_empty(), "{text}");
         }
     }
+}
+
+#[test]
+fn a_host_lets_in_who_calls_and_nobody_else() {
+    let finding = one(&article(), "host-filter");
+    assert_eq!(finding.subject, "gw-vps");
+    assert!(finding.message.contains("`vps-host`"), "{}", finding.message);
+    // Nobody calls a line behind carrier NAT.
+    let hidden =
+        article().replace("kind: pfsense", "kind: linux").replace("address: 203.0.113.7", "nat: carrier");
+    assert!(!found(&hidden).iter().any(|(id, _)| id == "host-filter"));
 }
 
 #[test]
