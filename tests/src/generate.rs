@@ -27,10 +27,10 @@ pub fn inventory(nodes: usize, sites: usize) -> String {
     );
     for site in 0..sites {
         let (id, asn, pods, name) = (site + 1, 65001 + site, 128 + site, site_name(site));
-        let router = if site < 2 {
-            "kind: pfsense, interface: opt1"
+        let (router, line) = if site < 2 {
+            ("kind: pfsense, interface: opt1", "wan")
         } else {
-            "kind: linux, bgp: frr, interface: eth1"
+            ("kind: linux, bgp: frr, interface: eth1", "wan0")
         };
         let _ = write!(
             out,
@@ -39,7 +39,7 @@ pub fn inventory(nodes: usize, sites: usize) -> String {
              \x20     pod_cidrs: 10.{pods}.0.0/16\n\
              \x20     routers:\n\
              \x20       - {{name: gw-{name}, id: {id}, {router}, asn: {asn}, address: 10.{id}.0.1,\n\
-             \x20          uplinks: [{{name: wan, interface: wan0, address: {name}.example.net, rtt_ms: 15}}]}}\n",
+             \x20          uplinks: [{{name: wan, interface: {line}, address: {name}.example.net, rtt_ms: 15}}]}}\n",
         );
     }
     out.push_str("  nodes:\n");

@@ -141,9 +141,14 @@ impl Topology {
                 );
                 for line in 1..=*lines {
                     let (outer, separator) = (16 * id + line, if line > 1 { ", " } else { "" });
+                    let interface = match (kind, line) {
+                        (Kind::Pfsense, 1) => "wan".to_owned(),
+                        (Kind::Pfsense, _) => format!("opt{line}"),
+                        _ => format!("wan{line}"),
+                    };
                     let _ = write!(
                         out,
-                        "{separator}{{name: l{line}, interface: wan{line}, address: 198.51.100.{outer}, mtu: {}}}",
+                        "{separator}{{name: l{line}, interface: {interface}, address: 198.51.100.{outer}, mtu: {}}}",
                         if line > 1 { 1492 } else { 1500 }
                     );
                 }

@@ -22,7 +22,7 @@ fn inventories() -> BTreeMap<String, String> {
         all.insert(format!("topology {}", topology.name), topology.inventory());
     }
     let settings = [
-        ("listen", "{layout: A}", "{layout: A, node_peers: listen}"),
+        ("listen", "{layout: A}", "{layout: A, node_peers: listen, passwords: false}"),
         ("hairpin", "{layout: A}", "{layout: A, direct_routes: false}"),
         (
             "timers",

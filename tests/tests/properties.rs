@@ -172,7 +172,7 @@ fn inventory(plan: &Plan) -> Value {
     }
     let bgp = [
         json!({}),
-        json!({"node_peers": "listen"}),
+        json!({"node_peers": "listen", "passwords": plan.sites.iter().all(|site| site.linux)}),
         json!({"direct_routes": false}),
         json!({"passwords": false}),
     ];

@@ -379,6 +379,38 @@ fn questions_that_make_no_sense() {
 }
 
 #[test]
+fn networks_that_no_router_can_have() {
+    type Change = fn(&mut Value);
+    let table: [(Change, &str, &str); 4] = [
+        (
+            |r| r["sessions"][1]["peer"] = json!("fw-attic"),
+            "sessions[1]",
+            "`fw-attic` is its own peer (10.255.0.6)",
+        ),
+        (
+            |r| r["sessions"][1]["peer_address"] = json!("10.255.0.5"),
+            "sessions[1]",
+            "`fw-attic` is its own peer (10.255.0.5)",
+        ),
+        (|r| r["asn"] = json!(65535), "routers[0]", "`fw-attic` speaks of AS 65535, which is reserved"),
+        (
+            |r| r["sessions"][0]["peer_asn"] = json!(0),
+            "routers[0]",
+            "`fw-attic` speaks of AS 0, which is reserved",
+        ),
+    ];
+    for (change, place, text) in table {
+        let mut network = network();
+        change(router(&mut network, "fw-attic"));
+        for words in ["predict", "what-if --all-single", "why attic-1 pi-1", "draw --path attic-1 pi-1"] {
+            let said = ask(words, &network.to_string());
+            assert_eq!(said.exit, Exit::Wrong, "{words}: {text}: {}{}", said.out, said.err);
+            assert!(said.err.contains(text) && said.err.contains(place), "{words}: {text}\n{}", said.err);
+        }
+    }
+}
+
+#[test]
 fn blocks_are_the_clusters_when_somebody_saw_them() {
     let with = |blocks: Value| {
         let blocks = json!({"kind": "kmh.blocks/v1", "from": {}, "spec": {"blocks": blocks}});

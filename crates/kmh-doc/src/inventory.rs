@@ -234,7 +234,7 @@ pub struct Site {
 pub struct Lan {
     /// Its name.
     pub name: Label,
-    /// Its network, at most one a family.
+    /// Its network, at most one a family. Segments of two sites may have the same, where neither reaches anything.
     pub network: OneOrMany<Cidr>,
     /// What it may reach through the router; nothing when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -269,7 +269,7 @@ pub struct Router {
     pub asn: Option<Asn>,
     /// Its addresses on the node segment, at most one a family.
     pub address: OneOrMany<IpAddr>,
-    /// Its interface on the node segment.
+    /// Its interface on the node segment; pfSense's own name for it, such as `opt1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<Interface>,
     /// How to log in.
@@ -305,7 +305,7 @@ pub enum RouterKind {
 pub struct Uplink {
     /// Its name; also the interface when none is given.
     pub name: Label,
-    /// The interface.
+    /// The interface; pfSense's own name for it, such as `wan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<Interface>,
     /// Its number on this router, 1 to 4: with it tunnels keep their numbers when lines are put in another order. Its

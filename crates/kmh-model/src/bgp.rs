@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kmh_doc::inventory::{Inventory, Layout};
+use kmh_doc::inventory::{Inventory, Layout, NodePeers, RouterKind};
 use kmh_doc::{Asn, Code, Problem};
 
 use crate::needs::Need;
@@ -33,15 +33,40 @@ pub(crate) fn check(inventory: &Inventory, needs: &[Need], report: &mut Report<'
         Layout::B => strangers(inventory, "a node has the AS number of its site's routers", report),
         Layout::D => nodes(inventory, needs, &sites, report),
     }
+    unsigned_ranges(inventory, report);
     timers(inventory, report);
 }
 
-fn reserved(asn: Asn, path: &str, report: &mut Report<'_>) {
-    if let Some((_, _, why)) = RESERVED.iter().find(|(from, to, _)| (*from..=*to).contains(&asn.get())) {
+/// Linux signs for a range (`TCP_MD5SIG_EXT`); FreeBSD has a key for each pair of addresses (setkey(8)), and FRR would
+/// take whoever calls from the range unsigned.
+fn unsigned_ranges(inventory: &Inventory, report: &mut Report<'_>) {
+    if inventory.bgp.node_peers != NodePeers::Listen || !inventory.bgp.passwords {
+        return;
+    }
+    let mut routers = inventory.sites.iter().flat_map(|site| &site.routers);
+    if let Some(router) = routers.find(|router| router.kind == RouterKind::Pfsense) {
         report.add(
-            Problem::error(Code::ReservedAsn, path, format!("the AS number {asn} is {why}"))
-                .hint("private ones are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)"),
+            Problem::error(
+                Code::Contradiction,
+                "spec.bgp.node_peers",
+                format!("pfSense router `{}` cannot check the password of whoever calls", router.name),
+            )
+            .because("FreeBSD signs sessions of addresses that it knows, not of a range")
+            .hint("remove `node_peers: listen`, or write `passwords: false` beside it"),
         );
+    }
+}
+
+fn reserved(asn: Asn, path: &str, report: &mut Report<'_>) {
+    // A node's own number is an annotation, and text; the others stand in Calico's resources, whose numbers are smaller.
+    let hint = if path.starts_with("spec.nodes") {
+        "private ones are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)"
+    } else {
+        "take one of 64512 to 65534 (RFC 6996); Calico's resources do not take the larger private ones"
+    };
+    if let Some((_, _, why)) = RESERVED.iter().find(|(from, to, _)| (*from..=*to).contains(&asn.get())) {
+        report
+            .add(Problem::error(Code::ReservedAsn, path, format!("the AS number {asn} is {why}")).hint(hint));
     }
 }
 

@@ -37,6 +37,7 @@ pub use model::{Model, Node, Router, Setting, Site, Tunnel, TunnelEnd};
 pub use needs::Need;
 pub use nodes::may_label;
 pub use resolve::CONTROL_PLANE_TAINT;
+pub use routers::is_pfsense_interface;
 
 use report::Report;
 

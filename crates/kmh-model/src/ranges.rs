@@ -23,7 +23,10 @@ pub(crate) enum Use {
     LoadBalancers,
     Tunnels,
     Nodes,
-    Lan,
+    /// A segment of people, and the site beyond which nobody knows it: it may reach nothing.
+    Lan {
+        closed_at: Option<usize>,
+    },
 }
 
 /// A range of the inventory.
@@ -132,11 +135,16 @@ pub(crate) fn all(inventory: &Inventory, report: &Report<'_>) -> Vec<Range> {
                 &lan.network,
                 &format!("LAN `{}` of `{}`", lan.name, site.name),
                 &format!("spec.sites[{s}].lans[{l}].network"),
-                Use::Lan,
+                Use::Lan { closed_at: lan.reach.is_empty().then_some(s) },
             );
         }
     }
     ranges
+}
+
+/// Whether two ranges are known at different sites only: the people at two homes may well have the same network.
+fn never_meet(a: &Range, b: &Range) -> bool {
+    matches!((a.purpose, b.purpose), (Use::Lan { closed_at: Some(a) }, Use::Lan { closed_at: Some(b) }) if a != b)
 }
 
 /// The list that a range stands in, or its own place.
@@ -165,18 +173,23 @@ fn apart(ranges: &[&Range], report: &mut Report<'_>) {
     let mut open: Vec<(usize, &Range)> = Vec::new();
     for (n, range) in sorted {
         open.retain(|(_, outer)| outer.net.contains(&range.net));
-        for (m, outer) in &open {
+        for (m, outer) in open.iter().filter(|(_, outer)| !never_meet(outer, range)) {
             // Said at the place that was written later.
             let (first, second) = if *m < n { (*outer, range) } else { (range, *outer) };
             let cause = format!("the {} is `{}` ({})", first.what, first.net, report.place(&first.path));
-            report.add(
-                Problem::error(
-                    Code::Overlap,
-                    &second.path,
-                    format!("`{}`, the {}, overlaps the {}", second.net, second.what, first.what),
-                )
-                .because(cause),
-            );
+            let problem = Problem::error(
+                Code::Overlap,
+                &second.path,
+                format!("`{}`, the {}, overlaps the {}", second.net, second.what, first.what),
+            )
+            .because(cause);
+            let lans = matches!((first.purpose, second.purpose), (Use::Lan { .. }, Use::Lan { .. }));
+            let site = |range: &Range| range.path.split(".lans").next().map(str::to_owned);
+            report.add(if lans && site(first) != site(second) {
+                problem.hint("every site must find the way back to a segment that may reach the cluster: renumber one, or leave out `reach`")
+            } else {
+                problem
+            });
         }
         open.push((n, range));
     }

@@ -76,6 +76,15 @@ fn interfaces(router: &Router, path: &str, report: &mut Report<'_>) {
             );
         }
     }
+    if router.kind == RouterKind::Pfsense {
+        let lines = router.uplinks.iter().enumerate();
+        let lines = lines.map(|(u, line)| (&line.interface, format!("{path}.uplinks[{u}].interface")));
+        for (interface, path) in lines.chain([(&router.interface, format!("{path}.interface"))]) {
+            if let Some(interface) = interface {
+                assigned(interface.as_str(), &router.name, path, report);
+            }
+        }
+    }
     if let Some(interface) = &router.interface {
         // A namespace's lines are its host's.
         if router.netns.is_none() && names.iter().any(|(name, _)| *name == interface.as_str()) {
@@ -104,6 +113,38 @@ fn interfaces(router: &Router, path: &str, report: &mut Report<'_>) {
             );
         }
     }
+}
+
+/// pfSense's settings know an interface by the name that it was assigned, not by the kernel's (`igb1`), nor as the menu
+/// has it (`OPT1`, or a description). Rules of another name would be for no interface, and none would say so.
+fn assigned(interface: &str, router: &Label, path: String, report: &mut Report<'_>) {
+    if is_pfsense_interface(interface) {
+        return;
+    }
+    let small = interface.to_ascii_lowercase();
+    let hint = if is_pfsense_interface(&small) {
+        format!("write `{small}`")
+    } else {
+        "write `wan`, `lan`, `opt1`, `opt2` … : the page of an interface has it in its address, `interfaces.php?if=opt1`"
+            .to_owned()
+    };
+    report.add(
+        Problem::error(
+            Code::BadText,
+            path,
+            format!("`{interface}` of `{router}` is no name that pfSense assigns to an interface"),
+        )
+        .hint(hint),
+    );
+}
+
+/// Whether pfSense gives an interface this name: `wan`, `lan`, or `opt` and a number from 1 on.
+pub fn is_pfsense_interface(interface: &str) -> bool {
+    let number = interface.strip_prefix("opt").map(str::as_bytes);
+    ["wan", "lan"].contains(&interface)
+        || number.is_some_and(|number| {
+            number.iter().all(u8::is_ascii_digit) && number.first().is_some_and(|first| *first != b'0')
+        })
 }
 
 fn gateway(site: &Site, s: usize, report: &mut Report<'_>) {

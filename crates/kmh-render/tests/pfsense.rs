@@ -404,9 +404,11 @@ fn tcp_of_the_node_segment_fits_through_the_tunnels() {
 }
 
 #[test]
-fn a_range_cannot_be_signed() {
+fn a_line_is_for_an_interface_that_pfsense_knows() {
     let mut inventory = article();
-    inventory["spec"]["bgp"]["node_peers"] = json!("listen");
+    let line = &mut inventory["spec"]["sites"][0]["routers"][0]["uplinks"][0];
+    assert_eq!(line["name"], "dsl");
+    line.as_object_mut().unwrap().remove("interface");
     let pki = tempfile::tempdir().unwrap();
     let store = pki.path().join("pki");
     let made = common::tool(
@@ -414,14 +416,18 @@ fn a_range_cannot_be_signed() {
         &["--init", "--store", store.to_str().unwrap()],
         inventory.to_string().as_bytes(),
     );
-    let (code, network, stderr) = try_tool("kmh-bgpcfg", &[], made.as_bytes());
-    if code != 0 {
-        // The plan may say it already.
-        assert!(stderr.contains("password"), "{stderr}");
-        return;
-    }
+    let network = common::tool("kmh-bgpcfg", &[], made.as_bytes());
     let (code, _, stderr) = try_tool("kmh-render", &[], network.as_bytes());
     assert_eq!(code, 2, "{stderr}");
-    assert!(stderr.contains("cannot sign sessions with whoever calls from 10.10.0.0/24"), "{stderr}");
-    assert!(stderr.contains("`bgp.node_peers: each`"), "{stderr}");
+    assert!(stderr.contains("`fw-attic` does not say the interface of its line `dsl`"), "{stderr}");
+}
+
+#[test]
+fn a_range_cannot_be_signed() {
+    let mut inventory = article();
+    inventory["spec"]["bgp"]["node_peers"] = json!("listen");
+    let (code, _, stderr) = try_tool("kmh-bgpcfg", &[], inventory.to_string().as_bytes());
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("`fw-attic` cannot check the password of whoever calls"), "{stderr}");
+    assert!(stderr.contains("remove `node_peers: listen`"), "{stderr}");
 }

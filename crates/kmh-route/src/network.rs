@@ -1,9 +1,10 @@
 //! A network document, compiled once: speakers, sessions with both sides matched up, policies, tunnels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use kmh_doc::Asn;
 use kmh_doc::inventory::BgpDaemon;
 use kmh_doc::network::{NetworkSpec, NodePlan, RouterPlan};
 
@@ -67,6 +68,10 @@ pub(crate) enum Link {
     /// A tunnel, by its place.
     Tunnel(u32),
 }
+
+/// AS numbers that no speaker may have: RFC 7607, RFC 6793, RFC 7300.
+const NOBODYS: [u32; 4] = [0, 23456, 65535, u32::MAX];
+const REPLAN: &str = "plan the network again from its inventory";
 
 /// A network that predictions are made of.
 #[derive(Debug)]
@@ -144,6 +149,7 @@ impl<'s> Network<'s> {
             owners: HashMap::new(),
         };
         network.connect();
+        network.impossible(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -173,6 +179,31 @@ impl<'s> Network<'s> {
         for (machine, speaker) in routers.chain(nodes) {
             for address in &speaker.addresses {
                 self.owners.entry(*address).or_insert(machine);
+            }
+        }
+    }
+
+    /// What no router can be told: a peer that is itself, an AS number that is nobody's.
+    fn impossible(&self, faults: &mut Vec<Fault>) {
+        let spec = self.spec;
+        for (n, (router, speaker)) in spec.routers.iter().zip(&self.routers).enumerate() {
+            let listened = router.listen.iter().filter_map(|listen| listen.peer_asn);
+            let peers = router.sessions.iter().map(|session| session.peer_asn);
+            let asns: BTreeSet<u32> = peers
+                .chain(listened)
+                .chain([router.asn])
+                .map(Asn::get)
+                .filter(|asn| NOBODYS.contains(asn))
+                .collect();
+            for asn in asns {
+                let message = format!("`{}` speaks of AS {asn}, which is reserved", router.name);
+                faults.push(Fault::new(format!("routers[{n}]"), message).hint(REPLAN));
+            }
+            for (m, session) in router.sessions.iter().enumerate() {
+                if session.peer == router.name || speaker.addresses.contains(&session.peer_address) {
+                    let message = format!("`{}` is its own peer ({})", router.name, session.peer_address);
+                    faults.push(Fault::new(format!("routers[{n}].sessions[{m}]"), message).hint(REPLAN));
+                }
             }
         }
     }

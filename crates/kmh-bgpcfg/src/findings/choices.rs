@@ -8,6 +8,9 @@ use crate::ground::Index;
 /// Calico's definitions say int32 where an AS number stands, and the API server holds them to it. Annotations are text.
 const LARGEST_CALICO_ASN: u32 = i32::MAX as u32;
 
+/// The shortest hold time that Calico's BIRD is known to keep, in seconds.
+const STEADY: u16 = 9;
+
 pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
     let model = index.model;
     let cluster = model.name.as_str();
@@ -34,6 +37,15 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
             cluster,
             "pods leave their nodes with their own address; the routers hide them from the Internet, and nothing else".to_owned(),
             "`calico.nat_outgoing: true` is the default",
+        ));
+    }
+    let hold = model.bgp.timers.nodes.hold;
+    if hold < STEADY {
+        all.push(Finding::warning(
+            "short-hold",
+            cluster,
+            format!("a node is given up when it was silent for {hold} s, which happens to a busy one that is well"),
+            "3 s and 9 s are the defaults; 1 s and 3 s are reported to be unstable (projectcalico/calico issue 7086)",
         ));
     }
     restarts(index, all);

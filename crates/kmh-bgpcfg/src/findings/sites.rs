@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kmh_doc::network::Finding;
 
-use crate::firewall::on_lan;
+use crate::firewall::{itself, on_lan};
 use crate::ground::Index;
 
 pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
@@ -22,16 +22,17 @@ pub(crate) fn find(index: &Index<'_>, all: &mut Vec<Finding>) {
             ));
         }
         for address in &site.resolvers {
-            let mut far = model.sites.values().filter(|other| other.name != site.name);
-            if far.any(|other| on_lan(other, *address)) {
-                all.push(Finding::warning(
-                    "far-resolver",
-                    name,
-                    format!(
-                        "the resolver `{address}` is on a segment of another site, where nodes may not go"
-                    ),
-                    "name a resolver of this site, such as its router",
-                ));
+            let others = || model.sites.values().filter(|other| other.name != site.name);
+            let on_segment = !on_lan(site, *address) && others().any(|other| on_lan(other, *address));
+            let is_router = others().any(|other| itself(model, other).any(|ip| ip.addr() == *address));
+            for why in [
+                on_segment.then_some("on a segment of another site, where nodes may not go"),
+                is_router.then_some("a router of another site, which answers the nodes of its own"),
+            ] {
+                all.extend(why.map(|why| {
+                    let hint = "name a resolver of this site, such as its router";
+                    Finding::warning("far-resolver", name, format!("the resolver `{address}` is {why}"), hint)
+                }));
             }
         }
         for router in routers {

@@ -1,5 +1,8 @@
 //! Tunnels: what stands between their ends, who can begin them, what fits.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use kmh_doc::inventory::Nat;
 use kmh_doc::network::{Finding, Tunnel};
 
@@ -27,6 +30,30 @@ pub(crate) fn find(
             "nodes keep theirs: clamp the MSS on the routers, and let ICMP `packet too big` pass",
         ));
     }
+    for router in &index.model.routers {
+        if let Some(host) = router.host.as_ref().filter(|_| is_called(router)) {
+            all.push(Finding::note(
+                "host-filter",
+                router.name.as_str(),
+                format!("its tunnels end in the own namespace of `{host}`, whose packet filter is not the router's"),
+                "let UDP 500 and 4500 and ESP in there, should it drop what it does not know",
+            ));
+        }
+        let own = index.tunnels_of(router.name.as_str());
+        let used: BTreeSet<usize> = own.iter().map(|own| own.tunnel.ends[own.end].uplink).collect();
+        let lines = router.uplinks.iter().enumerate().filter(|(place, _)| used.contains(place));
+        for line in lines.map(|(_, line)| line).filter(|line| line.nat != Nat::Carrier) {
+            let address = line.address.as_ref().and_then(kmh_doc::HostName::ip);
+            if let Some(address) = address.filter(is_private) {
+                all.push(Finding::warning(
+                    "private-line",
+                    router.name.as_str(),
+                    format!("others are to call `{address}`, to which no way leads through the Internet"),
+                    "name the address that the Internet sees, with `nat: forwarded` or, where nobody can call, `nat: carrier`; where the sites share a private network it is right",
+                ));
+            }
+        }
+    }
     for [low, high] in &index.model.through_hub {
         all.push(Finding::note(
             "through-hub",
@@ -36,6 +63,22 @@ pub(crate) fn find(
         ));
     }
     Ok(())
+}
+
+/// Whether anybody calls one of a router's lines.
+fn is_called(router: &kmh_model::Router) -> bool {
+    router.uplinks.iter().any(|line| line.nat != Nat::Carrier && line.address.is_some())
+}
+
+/// Whether an address is for private networks only: RFC 1918, RFC 6598 (carrier NAT), RFC 4193.
+fn is_private(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
 }
 
 fn one(

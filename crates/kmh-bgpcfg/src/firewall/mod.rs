@@ -95,7 +95,7 @@ pub(crate) fn on_lan(site: &Site, address: IpAddr) -> bool {
 
 /// The addresses of the site's routers on the node segment. A rule to the segment does not mean them: pf has one list
 /// for what goes through a firewall and what goes to it, and would open its pages and its sshd.
-fn itself<'a>(model: &'a Model, site: &'a Site) -> impl Iterator<Item = IpNet> + 'a {
+pub(crate) fn itself<'a>(model: &'a Model, site: &'a Site) -> impl Iterator<Item = IpNet> + 'a {
     let routers = model.routers_of(site.name.as_str()).flat_map(|router| &router.addresses);
     routers.chain(&site.gateways).copied().map(IpNet::from)
 }

@@ -32,6 +32,19 @@ fn a_name_server_on_another_segment() {
     let found = plan(&far).findings.into_iter().find(|finding| finding.id == "far-resolver").unwrap();
     assert_eq!((found.level, found.subject.as_str()), (FindingLevel::Warning, "flat"));
     assert!(!plan(&article()).findings.iter().any(|finding| finding.id == "far-resolver"));
+    // A home with the same segment asks its own.
+    let same = far.replace("reach: [services]", "reach: []").replace(
+        "      resolvers: [192.168.10.5]\n",
+        "      resolvers: [192.168.10.5]\n      lans: [{name: home, network: 192.168.10.0/24}]\n",
+    );
+    assert!(!plan(&same).findings.iter().any(|finding| finding.id == "far-resolver"));
+    // Nor does another site's router answer: what comes out of a tunnel for itself is BGP, BFD and ping.
+    let router = far.replace("resolvers: [192.168.10.5]", "resolvers: [10.10.0.1]");
+    let spec = plan(&router);
+    let found = spec.findings.iter().find(|finding| finding.id == "far-resolver").unwrap();
+    assert_eq!((found.level, found.subject.as_str()), (FindingLevel::Warning, "flat"));
+    let fw = self::router(&spec, "fw-attic");
+    assert!(!lets_in(fw, &Zone::Tunnel, "udp", "10.20.0.11", None, Some(53)));
 }
 
 #[test]

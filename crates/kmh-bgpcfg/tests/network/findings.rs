@@ -20,6 +20,7 @@ fn one(yaml: &str, id: &str) -> Finding {
 fn each_in_its_case_and_nowhere_else() {
     let article = article();
     let notes = [
+        "host-filter",
         "outer-family-unknown",
         "pod-mtu",
         "single-homed-site",
@@ -61,6 +62,10 @@ fn each_in_its_case_and_nowhere_else() {
             article.replace("  operator:", "  calico: {api: projectcalico.org/v3}\n  operator:"),
             FindingLevel::Warning,
         ),
+        ("short-hold", bgp("timers: {nodes: {keepalive: 1, hold: 3}}"), FindingLevel::Warning),
+        ("private-line", article.replace("203.0.113.7", "192.168.1.7"), FindingLevel::Warning),
+        ("private-line", article.replace("203.0.113.7", "100.64.3.7"), FindingLevel::Warning),
+        ("private-line", article.replace("203.0.113.7", "\"fd00:9::7\""), FindingLevel::Warning),
         ("node-keepalive", bgp("timers: {nodes: {keepalive: 2}}"), FindingLevel::Note),
         ("load-balancer-addresses", article.replace("calico: 3.31.2", "calico: 3.29.0"), FindingLevel::Note),
         ("single-ingress", laid_out(&article, "D"), FindingLevel::Note),
@@ -87,6 +92,17 @@ fn each_in_its_case_and_nowhere_else() {
             assert!(!text.ends_with('.') && !text.is_empty(), "{text}");
         }
     }
+}
+
+#[test]
+fn a_host_lets_in_who_calls_and_nobody_else() {
+    let finding = one(&article(), "host-filter");
+    assert_eq!(finding.subject, "gw-vps");
+    assert!(finding.message.contains("`vps-host`"), "{}", finding.message);
+    // Nobody calls a line behind carrier NAT.
+    let hidden =
+        article().replace("kind: pfsense", "kind: linux").replace("address: 203.0.113.7", "nat: carrier");
+    assert!(!found(&hidden).iter().any(|(id, _)| id == "host-filter"));
 }
 
 #[test]

@@ -152,7 +152,8 @@ fn ranges_of_callers() {
         }
     }
     // A site without nodes waits for them.
-    let empty = bgp("node_peers: listen").replace("    - {name: vps-1", "    # {name: vps-1");
+    let empty =
+        bgp("node_peers: listen, passwords: false").replace("    - {name: vps-1", "    # {name: vps-1");
     let gw = router(&plan(&empty), "gw-vps").clone();
     assert_eq!(gw.listen.len(), 1);
     assert!(gw.route_maps.iter().any(|map| map.name == gw.listen[0].like.import && !map.rules.is_empty()));
@@ -197,7 +198,12 @@ fn how_long_it_takes_to_notice() {
         ("timers: {routers: {bfd_ms: 0, keepalive: 1, hold: 9}}", [6000, 9000], [0, 30_000], [8000, 9000]),
         ("timers: {nodes: {keepalive: 10, hold: 30, restart: 0}}", [20_000, 30_000], [0, 0], [2000, 3000]),
         ("timers: {nodes: {restart: 120}}", [6000, 9000], [0, 120_000], [2000, 3000]),
-        ("node_peers: listen, timers: {nodes: {restart: 0}}", [6000, 9000], [0, 0], [2000, 3000]),
+        (
+            "node_peers: listen, passwords: false, timers: {nodes: {restart: 0}}",
+            [6000, 9000],
+            [0, 0],
+            [2000, 3000],
+        ),
         ("timers: {nodes: {hold: 65535}}", [43_690_000, 65_535_000], [0, 30_000], [2000, 3000]),
     ];
     for (settings, silent, closed, router) in table {

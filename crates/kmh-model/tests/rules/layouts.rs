@@ -113,9 +113,38 @@ fn pfsense_speaks_by_frr_alone() {
 fn every_choice_about_sessions_goes_with_every_layout() {
     for layout in ["A", "B"] {
         for words in ["node_peers: listen", "direct_routes: false", "passwords: false"] {
-            check(&[("  tunnels:", &format!("  bgp: {{layout: {layout}, {words}}}\n  tunnels:"))], &[]);
+            let bgp = format!("  bgp: {{layout: {layout}, {words}}}\n  tunnels:");
+            check(&[("  tunnels:", &bgp), ("kind: pfsense", "kind: linux")], &[]);
         }
     }
+}
+
+#[test]
+fn pfsense_signs_for_no_range() {
+    let with = |words: &str| {
+        said(&changed(&[("  tunnels:", &format!("  bgp: {{node_peers: listen{words}}}\n  tunnels:"))]), ALL)
+    };
+    assert_eq!(with(""), ["contradiction spec.bgp.node_peers"]);
+    assert_eq!(with(", passwords: false"), [] as [&str; 0]);
+}
+
+#[test]
+fn pfsense_has_its_own_names_of_interfaces() {
+    let node = |name: &str| {
+        said(&changed(&[("address: 10.10.0.1,", &format!("address: 10.10.0.1, interface: {name},"))]), ALL)
+    };
+    for name in ["lan", "opt1", "opt12"] {
+        assert_eq!(node(name), [] as [&str; 0], "{name}");
+    }
+    for name in ["OPT1", "opt", "opt0", "opt1.20", "igb1.20", "nodes", "lan2"] {
+        assert_eq!(node(name), ["bad-text spec.sites[0].routers[0].interface"], "{name}");
+    }
+    let line =
+        |name: &str| said(&changed(&[("{name: dsl,", &format!("{{name: dsl, interface: {name},"))]), ALL);
+    assert_eq!(line("wan"), [] as [&str; 0]);
+    assert_eq!(line("pppoe0"), ["bad-text spec.sites[0].routers[0].uplinks[0].interface"]);
+    // Linux names them as it likes.
+    check(&[("kind: pfsense", "kind: linux, interface: igb1.20")], &[]);
 }
 
 fn calico(words: &str) -> Vec<String> {

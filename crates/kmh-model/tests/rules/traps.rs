@@ -24,6 +24,26 @@ fn a_line_has_no_address_of_the_cluster() {
 }
 
 #[test]
+fn homes_may_have_the_same_segment_of_people() {
+    let with = |reach: [&str; 2], more: &str| {
+        let lan = |reach: &str| format!("{{name: home, network: 192.168.10.0/24, reach: [{reach}]}}");
+        let second = format!("    - name: vps\n      lans: [{}{more}]\n", lan(reach[1]));
+        let first = lan(reach[0]);
+        said(
+            &changed(&[("{name: home, network: 192.168.10.0/24}", &first), ("    - name: vps\n", &second)]),
+            ALL,
+        )
+    };
+    let at = |n: usize| vec![format!("overlap spec.sites[1].lans[{n}].network")];
+    assert_eq!(with(["", ""], ""), [] as [&str; 0]);
+    // Where one may reach the cluster every site must know which of them it is.
+    assert_eq!(with(["services", ""], ""), at(0));
+    assert_eq!(with(["", "pods"], ""), at(0));
+    assert_eq!(with(["nodes", "nodes"], ""), at(0));
+    assert_eq!(with(["", ""], ", {name: guests, network: 192.168.10.128/25}"), at(1));
+}
+
+#[test]
 fn two_routers_are_not_called_at_one_address() {
     let twice = "duplicate-address spec.sites[1].routers[1].uplinks[0].address";
     check(&[(LINE, &second("", "203.0.113.7"))], &[twice]);

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kmh_doc::bundle::Encoding;
 use kmh_doc::pki::Class;
+use kmh_model::is_pfsense_interface;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,6 +33,15 @@ pub(crate) fn settings(t: &RouterTarget<'_>, frr: &str) -> Result<View, Fault> {
     let mut slots = Slots::default();
     let mut phase1 = Vec::new();
     let mut phase2 = Vec::new();
+    for line in t.router.uplinks.iter().filter(|line| line.interface.is_none()) {
+        if !is_pfsense_interface(line.name.as_str()) {
+            return Err(Fault::new(format!(
+                "router `{router}` does not say the interface of its line `{}`",
+                line.name
+            ))
+            .hint("add `interface: wan`, or the `optN` that pfSense gave it"));
+        }
+    }
     for end in t.tunnels {
         phase1.push(first_phase(t, end, &mut slots)?);
         phase2.extend(second_phase(end)?);
