@@ -351,6 +351,9 @@ fn questions_that_make_no_sense() {
         ("why 224.0.0.5 0.0.0.0", "2 errors"),
         ("what-if", "nothing is down in this question"),
         ("what-if --down tunnel/a--b", "there is no tunnel `a--b`"),
+        ("what-if --all-single --limit fw-attic", "takes no `--limit`"),
+        ("why attic-1 pi-1 --limit fw-attic", "takes no `--limit`"),
+        ("draw --limit fw-attic", "takes no `--limit`"),
         ("predict -o svg", "does not print `svg`"),
         ("draw -o json", "does not print `json`"),
     ];
@@ -399,4 +402,169 @@ fn blocks_are_the_clusters_when_somebody_saw_them() {
     for text in ["spec.blocks[0]", "10.99.0.0/26", "spec.blocks[1]", "`nobody`"] {
         assert!(said.err.contains(text), "{text} is missing in\n{}", said.err);
     }
+}
+
+/// Documents that no network can be: refused with the place, not computed with.
+#[test]
+fn documents_that_make_no_sense() {
+    type Mistake = fn(&mut Value);
+    let mistakes: &[(&[&str], Mistake)] = &[
+        (&["`fw-attic` is its own peer", "spec.routers[0].sessions[0].peer "], |network| {
+            router(network, "fw-attic")["sessions"][0]["peer"] = json!("fw-attic");
+        }),
+        (
+            &["`fw-attic` is its own peer: 10.10.0.1 is its own address", ".sessions[0].peer_address "],
+            |network| {
+                router(network, "fw-attic")["sessions"][0]["peer_address"] = json!("10.10.0.1");
+            },
+        ),
+        (&["there is no router or node `ghost`", "spec.routers[0].sessions[0].peer "], |network| {
+            router(network, "fw-attic")["sessions"][0]["peer"] = json!("ghost");
+        }),
+        (&["`attic-1` is its own peer", ".spec.peerIP"], |network| {
+            calico(network, "BGPPeer", |spec| {
+                if spec["peerIP"] == "10.10.0.1" {
+                    spec["peerIP"] = json!("10.10.0.11");
+                }
+            });
+        }),
+        (&["the AS number 0 is reserved (RFC 7607)", "spec.routers[2].asn (stdin"], |network| {
+            router(network, "gw-vps")["asn"] = json!(0);
+        }),
+        (&["the AS number 23456 is AS_TRANS", "].peer_asn (stdin", "].spec.asNumber (stdin"], |network| {
+            router(network, "fw-attic")["sessions"][0]["peer_asn"] = json!(23456);
+            calico(network, "BGPConfiguration", |spec| spec["asNumber"] = json!(23456));
+        }),
+        (&["the AS number 65535 is reserved (RFC 7300)", "].spec.asNumber (stdin"], |network| {
+            calico(network, "BGPPeer", |spec| spec["asNumber"] = json!(65535));
+        }),
+        (&["no AS number", "spec.nodes[0].annotations `projectcalico.org/ASNumber`"], |network| {
+            network["spec"]["nodes"][0]["annotations"] = json!([["projectcalico.org/ASNumber", "AS1"]]);
+        }),
+        (&["both ends of `fw-attic--fw-flat` are at `fw-flat`", "spec.tunnels[0].ends (stdin"], |network| {
+            network["spec"]["tunnels"][0]["ends"][0]["router"] = json!("fw-flat");
+        }),
+        (&["there is no router `ghost`", "spec.tunnels[1].ends[0].router (stdin"], |network| {
+            network["spec"]["tunnels"][1]["ends"][0]["router"] = json!("ghost");
+        }),
+        (&["two machines have the name `flat-1`", "spec.nodes[1].name (stdin"], |network| {
+            network["spec"]["nodes"][0]["name"] = json!("flat-1");
+        }),
+        (&["two tunnels have the name `fw-attic--fw-flat`", "spec.tunnels[1].name (stdin"], |network| {
+            network["spec"]["tunnels"][1]["name"] = json!("fw-attic--fw-flat");
+        }),
+        (&["no address in `spec.peerIP`", "spec.calico["], |network| {
+            calico(network, "BGPPeer", |spec| spec["peerIP"] = json!("10.10.0.999"));
+        }),
+        (&["no network in `spec.cidr`", "spec.calico["], |network| {
+            calico(network, "IPPool", |spec| spec["cidr"] = json!("10.200.0.0/99"));
+        }),
+        (&["`10.10.0.1` is no address with a prefix length", "`addresses` of `fw-attic`"], |network| {
+            router(network, "fw-attic")["addresses"] = json!(["10.10.0.1"]);
+        }),
+    ];
+    for (texts, mistake) in mistakes {
+        let mut document = network();
+        mistake(&mut document);
+        let said = ask("predict", &document.to_string());
+        assert_eq!((said.exit, said.out.as_str()), (Exit::Wrong, ""), "{texts:?}: {}", said.err);
+        for text in texts.iter().chain(&["  hint: ", "  at spec."]) {
+            assert!(said.err.contains(text), "{text} is missing in\n{}", said.err);
+        }
+        let (errors, hints) = (said.err.matches(": error: ").count(), said.err.matches("  hint: ").count());
+        assert_eq!(errors, hints, "each mistake has a way out:\n{}", said.err);
+    }
+}
+
+/// One mistake does not hide another of another kind.
+#[test]
+fn all_that_is_wrong_with_a_question() {
+    let blocks = json!({"kind": "kmh.blocks/v1", "from": {}, "spec": {
+        "blocks": [{"cidr": "10.99.0.0/26", "node": "attic-1"}]}});
+    let stream = format!("{}\n{blocks}\n", network());
+    let wrong = "--service x --service 10.201.0.9=nobody --services no-such-file --down node/attic-9";
+    for words in ["why here there", "draw --path here there"] {
+        let said = ask(&format!("{words} {wrong}"), &stream);
+        assert_eq!((said.exit, said.out.as_str()), (Exit::Wrong, ""), "{words}: {}", said.err);
+        for text in [
+            "`10.99.0.0/26` is outside every pool",
+            "`--service x` says no service",
+            "there is no node `nobody`\n  at --service 10.201.0.9=nobody\n",
+            "no-such-file",
+            "there is no node `attic-9`",
+            "there is no node, router or address `here`",
+            "there is no node, router or address `there`",
+            "7 errors",
+        ] {
+            assert!(said.err.contains(text), "{words}: {text} is missing in\n{}", said.err);
+        }
+    }
+}
+
+/// A page is for a terminal of 100 columns.
+#[test]
+fn answers_fit_a_terminal() {
+    let ten = ten_sites();
+    for (words, stream) in [
+        ("predict -v", ARTICLE),
+        ("what-if --all-single", ARTICLE),
+        ("what-if --down router/gw-vps", ARTICLE),
+        ("why attic-1 pi-1", ARTICLE),
+        ("what-if --down site/site-number-0", &ten),
+        ("what-if --down tunnel/gw-0--gw-1", &ten),
+        ("what-if --all-single", &ten),
+        ("why node-1 node-2", &ten),
+    ] {
+        let said = ask(&format!("{words} -o text"), stream);
+        assert_eq!(said.exit, Exit::Done, "{words}: {}", said.err);
+        let long: Vec<&str> = said.out.lines().filter(|line| line.chars().count() > 100).collect();
+        assert!(long.is_empty(), "{words}: {long:#?}");
+    }
+}
+
+/// Where words do not fit, marks say the same.
+#[test]
+fn many_sites_have_marks() {
+    let ten = ten_sites();
+    let page = ask("what-if --down tunnel/gw-0--gw-1 -o text", &ten).out;
+    let row = |n: usize| page.lines().find(|line| line.contains(&format!("site-number-{n} "))).unwrap();
+    assert_eq!(row(0), "1   site-number-0  .  M  .  .  .  .  .  .  .  .");
+    assert_eq!(row(9), "10  site-number-9  .  .  .  .  .  .  .  .  .  .");
+    let page = ask("what-if --down router/gw-9 -o text", &ten).out;
+    assert!(
+        page.contains(
+            "\n10  site-number-9  L  L  L  L  L  L  L  L  L  .\n. as before, M moved, L lost, - down\n"
+        ),
+        "{page}"
+    );
+    let page = ask("what-if --all-single --of router -o text", &ten).out;
+    assert!(page.contains("site-number-9 | the other 9\n"), "{page}");
+}
+
+/// An inventory of ten sites in a full mesh.
+fn ten_sites() -> String {
+    let (head, rest) = ARTICLE.split_once("  operator:").unwrap();
+    let sites: String = (0..10)
+        .map(|n| {
+            format!(
+                "    - {{name: site-number-{n}, network: 10.{n}.0.0/24, pod_cidrs: [10.200.{}.0/20], routers: \
+                 [{{name: gw-{n}, id: {}, kind: linux, bgp: frr, asn: {}, address: 10.{n}.0.1, interface: lan0, \
+                 uplinks: [{{name: wan, interface: wan0, address: 203.0.113.{}}}]}}]}}\n",
+                16 * n,
+                n + 1,
+                65001 + n,
+                10 + n,
+            )
+        })
+        .collect();
+    let nodes: String = (0..10)
+        .map(|n| {
+            let roles = if n < 3 { "control-plane, etcd, worker" } else { "worker" };
+            format!(
+                "    - {{name: node-{n}, site: site-number-{n}, address: 10.{n}.0.11, roles: [{roles}]}}\n"
+            )
+        })
+        .collect();
+    assert!(rest.contains("sites:"));
+    format!("{head}  operator: {{site: site-number-0}}\n  sites:\n{sites}  nodes:\n{nodes}")
 }

@@ -13,6 +13,7 @@ use crate::prefixes::Rules;
 
 pub(crate) mod calico;
 mod sessions;
+mod sound;
 
 pub(crate) use calico::Calico;
 pub use sessions::{End, Session, Why};
@@ -106,9 +107,15 @@ impl<'s> Network<'s> {
         let nodes = spec.nodes.iter().enumerate().map(|(n, node)| (&node.name, Machine::Node(n)));
         for (name, machine) in routers.chain(nodes) {
             if machines.insert(name.as_str(), machine).is_some() {
-                faults.push(Fault::new("", format!("two machines have the name `{name}`")));
+                let place = match machine {
+                    Machine::Router(n) => format!("routers[{n}].name"),
+                    Machine::Node(n) => format!("nodes[{n}].name"),
+                };
+                let message = format!("two machines have the name `{name}`");
+                faults.push(Fault::new(place, message).hint("rename one, or leave it out"));
             }
         }
+        sound::sound(spec, &machines, &mut faults);
         let calico = Calico::read(&spec.calico, &spec.nodes).unwrap_or_else(|more| {
             faults.extend(more);
             Calico::default()
@@ -279,20 +286,22 @@ fn tunnel_ends(
     machines: &HashMap<&str, Machine>,
     faults: &mut Vec<Fault>,
 ) -> Vec<[Option<usize>; 2]> {
-    let mut router = |tunnel: &str, name: &str| {
+    let mut router = |tunnel: usize, end: usize, name: &str| {
         if let Some(Machine::Router(n)) = machines.get(name) {
             return Some(*n);
         }
-        faults.push(Fault::new(format!("tunnels `{tunnel}`"), format!("there is no router `{name}`")));
+        let place = format!("tunnels[{tunnel}].ends[{end}].router");
+        faults.push(
+            Fault::new(place, format!("there is no router `{name}`"))
+                .hint("an end of a tunnel is one of the document's `routers`"),
+        );
         None
     };
-    spec.tunnels
-        .iter()
-        .map(|tunnel| {
-            let [a, b] = &tunnel.ends;
-            [router(&tunnel.name, &a.router), router(&tunnel.name, &b.router)]
-        })
-        .collect()
+    let ends = spec.tunnels.iter().enumerate().map(|(number, tunnel)| {
+        let [a, b] = &tunnel.ends;
+        [router(number, 0, &a.router), router(number, 1, &b.router)]
+    });
+    ends.collect()
 }
 
 /// Addresses with the segment's length: addresses, and the segments.
@@ -300,10 +309,13 @@ fn interfaces(name: &str, written: &[String], faults: &mut Vec<Fault>) -> Vec<Ip
     let parsed = written.iter().filter_map(|text| {
         let net = text.parse().ok();
         if net.is_none() {
-            faults.push(Fault::new(
-                format!("`{name}`"),
-                format!("`{text}` is no address with a prefix length"),
-            ));
+            faults.push(
+                Fault::new(
+                    format!("`addresses` of `{name}`"),
+                    format!("`{text}` is no address with a prefix length"),
+                )
+                .hint("write it as `10.10.0.1/24`"),
+            );
         }
         net
     });

@@ -8,7 +8,9 @@ use kmh_route::table::{Installed, Path, Route, Step, Table, Verdict};
 use serde::Serialize;
 use std::fmt::Write as _;
 
-use super::{Conditions, conditions, json, network, open};
+use crate::text::wrap;
+
+use super::{ASSUMED, Conditions, conditions, json, network, open};
 
 /// More tables than this are not shown without being asked for.
 const TABLES: usize = 12;
@@ -38,10 +40,11 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    let spec = network(stream, context)?;
-    let opened = open(&spec)?;
-    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
-    let machines = machines(&spec);
+    let asked = network(stream, context)?;
+    let opened = open(&asked)?;
+    let spec = &asked.spec;
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions, &[])?;
+    let machines = machines(spec);
     context.check_limit(machines.iter().map(|(name, site)| (*name, Some(*site), vec![])))?;
     let prediction = kmh_route::predict(&opened, &ground, &down);
     let findings = kmh_route::findings(&opened, &ground, &prediction);
@@ -61,7 +64,7 @@ pub(crate) fn run(
         let mut out = page(&prediction, &shown, limited, context.common.verbose > 0);
         out += &of_findings(&findings);
         if ground.assumed {
-            out += "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n";
+            out += ASSUMED;
         }
         out
     };
@@ -153,9 +156,9 @@ pub(crate) fn of_findings(findings: &[Finding]) -> String {
             FindingLevel::Warning => "warning",
             FindingLevel::Error => "error",
         };
-        let _ = writeln!(out, "{level}: {}: {}", finding.subject, finding.message);
+        wrap(&mut out, &format!("{level}: {}: {}", finding.subject, finding.message), "");
         if let Some(hint) = &finding.hint {
-            let _ = writeln!(out, "  hint: {hint}");
+            wrap(&mut out, &format!("hint: {hint}"), "  ");
         }
     }
     out

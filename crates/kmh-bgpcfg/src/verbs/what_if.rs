@@ -10,12 +10,16 @@ use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, implies, singles}
 use kmh_route::{Down, Network};
 use serde::Serialize;
 
-use super::{Conditions, conditions, json, network, open};
+use crate::text::{COLUMNS, wrap};
+
+use super::{ASSUMED, Conditions, conditions, json, network, open, whole};
 
 /// More scenarios than this take too long to wait for.
 const SCENARIOS: usize = 50_000;
 /// A matrix of more sites than this does not fit a terminal.
-const MATRIX: usize = 12;
+const MATRIX: usize = 24;
+/// Room for who is apart from whom, in a line of many.
+const APART: usize = 30;
 
 /// Options of `what-if`.
 #[derive(Args, Clone, Debug, Default)]
@@ -67,9 +71,10 @@ pub(crate) fn run(
         return Err(Failure::wrong("`--of` chooses among what `--all-single` and `--all-pairs` try")
             .hint("add one of them"));
     }
-    let spec = network(stream, context)?;
-    let opened = open(&spec)?;
-    let (ground, named) = conditions(stream, context, &opened, &args.conditions)?;
+    whole(context)?;
+    let asked = network(stream, context)?;
+    let opened = open(&asked)?;
+    let (ground, named) = conditions(stream, context, &opened, &args.conditions, &[])?;
     // What is named is down in every scenario of a series; alone it is the scenario.
     let (base, scenarios) = if all {
         let single: Vec<_> =
@@ -92,11 +97,11 @@ pub(crate) fn run(
         json(&Said { assumed: ground.assumed, scenarios: impacts })?
     } else {
         let mut out = match impacts.as_slice() {
-            [one] if !all => single_page(one, &sites(&spec)),
+            [one] if !all => single_page(one, &sites(&asked.spec)),
             many => series(many),
         };
         if ground.assumed {
-            out += "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n";
+            out += ASSUMED;
         }
         out
     };
@@ -182,13 +187,12 @@ fn series(impacts: &[Impact]) -> String {
         let pairs = |list: &mut dyn Iterator<Item = String>| list.collect::<BTreeSet<_>>();
         let lost = pairs(&mut impact.lost.iter().map(between));
         let moved = pairs(&mut impact.moved.iter().map(|moved| between(&moved.traffic)));
-        let apart: Vec<String> = impact.partitions.iter().map(|group| group.join(" ")).collect();
         page.row([
             &name,
             &count(&lost),
             &count(&moved),
             &impact.outage_ms.map_or_else(|| "-".to_owned(), seconds),
-            &if apart.len() > 3 { format!("{} parts", apart.len()) } else { apart.join(" | ") },
+            &apart(&impact.partitions),
         ]);
     }
     let idle = match idle {
@@ -207,8 +211,68 @@ fn shorter(way: &Trail, other: &Trail) -> String {
     }
 }
 
+/// Who is apart from whom, in few words: all names, else only those of the smaller parts.
+fn apart(parts: &[Vec<String>]) -> String {
+    let all: Vec<String> = parts.iter().map(|part| part.join(" ")).collect();
+    let all = all.join(" | ");
+    if all.chars().count() <= APART {
+        return all;
+    }
+    let largest = parts.iter().enumerate().max_by_key(|(_, part)| part.len());
+    let Some((place, rest)) = largest else { return String::new() };
+    let others = parts.iter().enumerate().filter(|(other, _)| *other != place);
+    let named: Vec<String> =
+        others.map(|(_, part)| part.join(" ")).chain([format!("the other {}", rest.len())]).collect();
+    let named = named.join(" | ");
+    if named.chars().count() <= APART { named } else { format!("{} parts", parts.len()) }
+}
+
 fn count(set: &BTreeSet<String>) -> String {
     if set.is_empty() { "-".to_owned() } else { set.len().to_string() }
+}
+
+/// What became of the traffic between two sites.
+#[derive(Clone, Copy)]
+enum State {
+    AsBefore,
+    Moved,
+    Lost,
+    Down,
+}
+
+impl State {
+    /// In words, and as a mark where there is no room for words.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::AsBefore => ("as before", "."),
+            Self::Moved => ("moved", "M"),
+            Self::Lost => ("lost", "L"),
+            Self::Down => ("down", "-"),
+        }
+    }
+}
+
+/// From each site to each: in words, or in marks under the sites' numbers where words do not fit a terminal.
+fn matrix(sites: &BTreeSet<&str>, cell: &dyn Fn(&str, &str) -> State) -> String {
+    let mut wide = Page::default();
+    let heading = std::iter::once("FROM / TO").chain(sites.iter().copied());
+    wide.rows.push(heading.map(str::to_owned).collect());
+    let mut narrow = Page::default();
+    let numbers = (1..=sites.len()).map(|number| number.to_string());
+    narrow.rows.push([String::new(), "FROM / TO".to_owned()].into_iter().chain(numbers).collect());
+    for (number, from) in (1..).zip(sites) {
+        let cells: Vec<_> = sites.iter().map(|to| cell(from, to).words()).collect();
+        let words = cells.iter().map(|(words, _)| (*words).to_owned());
+        wide.rows.push(std::iter::once((*from).to_owned()).chain(words).collect());
+        let marks = cells.iter().map(|(_, mark)| (*mark).to_owned());
+        narrow.rows.push([format!("{number}"), (*from).to_owned()].into_iter().chain(marks).collect());
+    }
+    let wide = wide.to_string();
+    if wide.lines().all(|line| line.chars().count() <= COLUMNS) {
+        format!("{wide}\n")
+    } else {
+        format!("{narrow}. as before, M moved, L lost, - down\n\n")
+    }
 }
 
 /// A scenario in full: the matrix of sites, then what moved.
@@ -224,20 +288,13 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
         impact.moved.iter().map(|one| (one.traffic.from.as_str(), one.traffic.to.as_str())).collect();
     let is_down = |site: &str| impact.down.iter().any(|name| name.strip_prefix("site/") == Some(site));
     if sites.len() <= MATRIX {
-        let mut page = Page::default();
-        let heading = std::iter::once("FROM / TO").chain(sites.iter().copied());
-        page.rows.push(heading.map(str::to_owned).collect());
-        for from in sites {
-            let cells =
-                sites.iter().map(|to| match (lost.contains(&(from, to)), moved.contains(&(from, to))) {
-                    _ if is_down(from) || is_down(to) => "down",
-                    (true, _) => "lost",
-                    (false, true) => "moved",
-                    (false, false) => "as before",
-                });
-            page.rows.push(std::iter::once(*from).chain(cells).map(str::to_owned).collect());
-        }
-        let _ = writeln!(out, "{page}");
+        let cell = |from: &str, to: &str| match (lost.contains(&(from, to)), moved.contains(&(from, to))) {
+            _ if is_down(from) || is_down(to) => State::Down,
+            (true, _) => State::Lost,
+            (false, true) => State::Moved,
+            (false, false) => State::AsBefore,
+        };
+        out += &matrix(sites, &cell);
     }
     if !impact.lost.is_empty() {
         let mut by_pair: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -246,7 +303,8 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
         }
         out += "lost, as long as this is down:\n";
         for (pair, kinds) in by_pair {
-            let _ = writeln!(out, "  {pair}: {}", kinds.into_iter().collect::<Vec<_>>().join(", "));
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+            wrap(&mut out, &format!("{pair}: {kinds}"), "  ");
         }
     }
     if !impact.moved.is_empty() {
@@ -274,7 +332,7 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
     }
     if !impact.partitions.is_empty() {
         let groups: Vec<String> = impact.partitions.iter().map(|group| group.join(", ")).collect();
-        let _ = writeln!(out, "apart: {}", groups.join(" | "));
+        wrap(&mut out, &format!("apart: {}", groups.join(" | ")), "");
     }
     out
 }

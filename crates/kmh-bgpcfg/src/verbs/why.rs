@@ -12,7 +12,8 @@ use kmh_route::{Ground, Machine, Network, Origin, Prediction};
 use serde::Serialize;
 
 use super::predict::step_words;
-use super::{Conditions, conditions, json, network, open};
+use super::{ASSUMED, Conditions, conditions, json, network, open, whole};
+use crate::text::wrap;
 
 /// Options of `why`.
 #[derive(Args, Clone, Debug)]
@@ -85,11 +86,13 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    let spec = network(stream, context)?;
-    let opened = open(&spec)?;
-    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
+    whole(context)?;
+    let asked = network(stream, context)?;
+    let opened = open(&asked)?;
+    let ends = [args.from.as_str(), &args.to];
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions, &ends)?;
     let prediction = kmh_route::predict(&opened, &ground, &down);
-    let (start, from, to) = ends(&prediction, &ground, &args.from, &args.to)?;
+    let (start, from, to) = self::ends(&prediction, &ground, &args.from, &args.to)?;
     let there = way(&prediction, start, Some(from), to);
     // The answer: sent by whoever has the address.
     let back = match there.end {
@@ -158,19 +161,12 @@ fn place(
     other: Option<IpAddr>,
 ) -> Result<Place, Failure> {
     let network = prediction.network();
-    if let Ok(address) = text.parse::<IpAddr>() {
-        if is_nobodys(address) {
-            return Err(Failure::wrong(format!(
-                "`{address}` is the address of no machine that others reach"
-            ))
-            .hint("ask about an address of one machine, pod or service"));
+    let machine = match meant(text, network)? {
+        Meant::Machine(machine) => machine,
+        Meant::Address(address) => {
+            return Ok(Place { machine: sender(address, network, ground), address });
         }
-        return Ok(Place { machine: sender(address, network, ground), address });
-    }
-    let machine = network.machine(text).ok_or_else(|| {
-        Failure::wrong(format!("there is no node, router or address `{text}`"))
-            .hint("names are those of the inventory; a pod is named by its address")
-    })?;
+    };
     let mut addresses = addresses(network.spec, machine);
     // A router sends through a tunnel with its address there.
     if let (Machine::Router(_), Some(other)) = (machine, other) {
@@ -190,6 +186,27 @@ fn place(
     let address = addresses.iter().find(fits).or(addresses.first()).copied();
     let address = address.ok_or_else(|| Failure::wrong(format!("`{text}` has no address")))?;
     Ok(Place { machine: Some(machine), address })
+}
+
+/// What a text names.
+pub(crate) enum Meant {
+    Machine(Machine),
+    Address(IpAddr),
+}
+
+/// Whether a text names a machine, or an address that packets can be sent to.
+pub(crate) fn meant(text: &str, network: &Network<'_>) -> Result<Meant, Failure> {
+    match text.parse::<IpAddr>() {
+        Ok(address) if is_nobodys(address) => {
+            let what = format!("`{address}` is the address of no machine that others reach");
+            Err(Failure::wrong(what).hint("ask about an address of one machine, pod or service"))
+        }
+        Ok(address) => Ok(Meant::Address(address)),
+        Err(_) => network.machine(text).map(Meant::Machine).ok_or_else(|| {
+            Failure::wrong(format!("there is no node, router or address `{text}`"))
+                .hint("names are those of the inventory; a pod is named by its address")
+        }),
+    }
 }
 
 /// Addresses that routers send nowhere (RFC 6890), or to many (RFC 5771, RFC 4291).
@@ -296,7 +313,7 @@ fn page(said: &Said, ground: &Ground) -> String {
         out += "\nThe answer crosses other routers: each sees half of the connection.\n";
     }
     if ground.assumed {
-        out += "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n";
+        out += ASSUMED;
     }
     out
 }
@@ -323,7 +340,7 @@ fn leg_page(leg: &Leg) -> String {
             let _ = writeln!(out, "      before {}: {}", second.from, step_words(second.lost_at));
         }
         if let Some(rule) = &step.passes {
-            let _ = writeln!(out, "      packet filter: {rule}");
+            wrap(&mut out, &format!("packet filter: {rule}"), "      ");
         }
     }
     let _ = writeln!(out, "    {} at {}", leg.end, leg.at);
