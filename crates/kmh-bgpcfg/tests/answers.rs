@@ -4,6 +4,7 @@
 use kmh_cli::{Env, Exit};
 use serde_json::{Value, json};
 
+const TWO: &str = include_str!("../../../examples/two-routers/cluster.yaml");
 const ARTICLE: &str = include_str!("../../../examples/article/cluster.yaml");
 
 struct Said {
@@ -70,7 +71,7 @@ fn a_sound_network_has_no_findings() {
     let said = ask("predict -o json", ARTICLE);
     assert_eq!(said.exit, Exit::Done, "{}", said.err);
     let answer: Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!(answer["findings"], json!([]));
+    assert_eq!(ids(&answer), ["note stale-routes"], "how long is a choice that everybody makes");
     assert_eq!(answer["assumed"], true);
     let names: Vec<&str> =
         answer["tables"].as_array().unwrap().iter().map(|table| table["machine"].as_str().unwrap()).collect();
@@ -200,12 +201,78 @@ fn each_mistake_is_found() {
             }
         }),
     ];
-    for (what, wanted, mistake) in mistakes.iter().chain(more) {
+    let rare: &[(&str, &str, Mistake)] = &[
+        ("nodes that send each other everything", "error loop", |network| {
+            for node in network["spec"]["nodes"].as_array_mut().unwrap() {
+                match node["name"].as_str().unwrap() {
+                    "flat-1" => node["gateways"] = json!(["10.20.0.21"]),
+                    "pi-1" => node["gateways"] = json!(["10.20.0.11"]),
+                    _ => {}
+                }
+            }
+        }),
+        ("a detour one way, and connections kept", "warning asymmetric", |network| {
+            for name in ["fw-attic", "fw-flat", "gw-vps"] {
+                for rule in router(network, name)["firewall"].as_array_mut().unwrap() {
+                    rule.as_object_mut().unwrap().remove("stateless");
+                }
+            }
+            detour(network);
+        }),
+        ("a range of services among the pods", "error blackhole", |network| {
+            calico(network, "BGPConfiguration", |spec| {
+                spec["serviceExternalIPs"] = json!([{"cidr": "10.200.65.128/27"}]);
+            });
+        }),
+        ("nodes ask for more than the plan says", "warning stale-routes", |network| {
+            calico(network, "BGPPeer", |spec| spec["maxRestartTime"] = json!("1m30s"));
+        }),
+        ("nodes ask for what BIRD asks for", "warning stale-routes", |network| {
+            calico(network, "BGPPeer", |spec| {
+                spec.as_object_mut().unwrap().remove("maxRestartTime");
+            });
+        }),
+    ];
+    for (what, wanted, mistake) in mistakes.iter().chain(more).chain(rare) {
         let mut document = network();
         mistake(&mut document);
         let found = ids(&answer("predict", &document.to_string()));
         assert!(found.iter().any(|id| id == wanted), "{what}: {wanted} is not among {found:?}");
     }
+}
+
+/// Lets `fw-attic` prefer the way by `gw-vps` to every other.
+fn detour(network: &mut Value) {
+    let attic = router(network, "fw-attic");
+    let maps = attic["route_maps"].as_array_mut().unwrap();
+    let mut preferred = maps.iter().find(|map| map["name"] == "routers-in-v4").unwrap().clone();
+    preferred["name"] = json!("preferred");
+    for rule in preferred["rules"].as_array_mut().unwrap() {
+        rule["set"] = json!({"local_pref": 200});
+    }
+    maps.push(preferred);
+    for session in attic["sessions"].as_array_mut().unwrap() {
+        if session["peer"] == "gw-vps" {
+            session["import"] = json!("preferred");
+        }
+    }
+}
+
+/// In layout B nodes are of the router's AS, and Calico sends a preference that beats every other.
+#[test]
+fn preferences_of_nodes_are_not_taken() {
+    let planned = ask("--only -o json", &ARTICLE.replace("layout: A", "layout: B"));
+    let mut document: Value = serde_json::from_str(&planned.out).unwrap();
+    assert_eq!(ids(&answer("predict", &document.to_string())), ["note stale-routes"]);
+    for map in router(&mut document, "fw-flat")["route_maps"].as_array_mut().unwrap() {
+        for rule in map["rules"].as_array_mut().unwrap() {
+            if let Some(set) = rule.get_mut("set") {
+                set.as_object_mut().unwrap().remove("local_pref");
+            }
+        }
+    }
+    let found = ids(&answer("predict", &document.to_string()));
+    assert!(found.contains(&"warning node-preference".to_owned()), "{found:?}");
 }
 
 #[test]
@@ -286,7 +353,10 @@ fn a_service_without_a_pod_is_lost() {
     // A pod on any node reaches it while there is one.
     assert_eq!(answer(&format!("why vps-1 10.202.0.7 {asked}"), ARTICLE)["arrives"], true);
     let why = answer(&format!("why vps-1 10.202.0.7 {asked} --down node/attic-1"), ARTICLE);
-    assert_eq!((&why["arrives"], &why["there"]["end"]), (&json!(false), &json!("swallowed")));
+    assert_eq!(
+        (&why["arrives"], &why["there"]["end"]),
+        (&json!(false), &json!("dropped by a blackhole route"))
+    );
 }
 
 /// Detection in a fraction of a second: the news needs longer than that to spread.
@@ -390,7 +460,7 @@ fn blocks_are_the_clusters_when_somebody_saw_them() {
         "borrowed": [{"address": "10.200.0.70", "node": "pi-1"}],
     }});
     let found = ids(&self::answer("predict", &format!("{}\n{borrowed}\n", network())));
-    assert_eq!(found, ["error refused-block"], "out of another site's pool");
+    assert_eq!(found, ["error refused-block", "note stale-routes"], "out of another site's pool");
     let said = ask(
         "predict",
         &with(json!([
@@ -514,6 +584,11 @@ fn answers_fit_a_terminal() {
         ("what-if --down tunnel/gw-0--gw-1", &ten),
         ("what-if --all-single", &ten),
         ("why node-1 node-2", &ten),
+        ("what-if --down router/gw-a", TWO),
+        (
+            "what-if --down tunnel/gw-with-a-long-name-1--gw-with-a-long-name-2",
+            &ten.replace("gw-", "gw-with-a-long-name-"),
+        ),
     ] {
         let said = ask(&format!("{words} -o text"), stream);
         assert_eq!(said.exit, Exit::Done, "{words}: {}", said.err);
@@ -544,7 +619,7 @@ fn many_sites_have_marks() {
 /// An inventory of ten sites in a full mesh.
 fn ten_sites() -> String {
     let (head, rest) = ARTICLE.split_once("  operator:").unwrap();
-    let sites: String = (0..10)
+    let sites: Vec<String> = (0..10)
         .map(|n| {
             format!(
                 "    - {{name: site-number-{n}, network: 10.{n}.0.0/24, pod_cidrs: [10.200.{}.0/20], routers: \
@@ -557,7 +632,7 @@ fn ten_sites() -> String {
             )
         })
         .collect();
-    let nodes: String = (0..10)
+    let nodes: Vec<String> = (0..10)
         .map(|n| {
             let roles = if n < 3 { "control-plane, etcd, worker" } else { "worker" };
             format!(
@@ -566,5 +641,9 @@ fn ten_sites() -> String {
         })
         .collect();
     assert!(rest.contains("sites:"));
-    format!("{head}  operator: {{site: site-number-0}}\n  sites:\n{sites}  nodes:\n{nodes}")
+    format!(
+        "{head}  operator: {{site: site-number-0}}\n  sites:\n{}  nodes:\n{}",
+        sites.concat(),
+        nodes.concat()
+    )
 }

@@ -20,6 +20,8 @@ use crate::table::{Path, Route, Verdict};
 
 mod doors;
 mod rests;
+#[cfg(test)]
+mod tests;
 
 /// Names that a finding lists at most.
 const NAMED: usize = 3;

@@ -89,7 +89,7 @@ fn page(prediction: &kmh_route::Prediction<'_>, shown: &[&str], all: bool, verbo
     }
     for table in shown.iter().filter_map(|name| prediction.table(name)) {
         let _ = writeln!(out, "{}", table.machine);
-        let mut page = Page::new(["PREFIX", "FROM", "AS PATH", "VIA", "WHY"]);
+        let mut page = Page::new(["PREFIX", "FROM", "AS PATH", "NEXT HOP", "WHY"]);
         let shown = if verbose || all { usize::MAX } else { ROUTES };
         for route in table.routes.iter().take(shown) {
             rows(&mut page, route, verbose || all);
@@ -125,7 +125,7 @@ pub(crate) fn why(path: &Path) -> String {
     let rule = path.rule.as_deref().unwrap_or_default();
     match path.verdict {
         Verdict::Best => rule.to_owned(),
-        Verdict::Equal => format!("as good; {rule}"),
+        Verdict::Equal => format!("ECMP; {rule}"),
         Verdict::Lost(step) => format!("second: {}", step_words(step)),
         Verdict::Refused => format!("refused: {rule}"),
     }

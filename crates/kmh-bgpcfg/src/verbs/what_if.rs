@@ -252,6 +252,10 @@ impl State {
     }
 }
 
+fn fits(page: &str) -> bool {
+    page.lines().all(|line| line.chars().count() <= COLUMNS)
+}
+
 /// From each site to each: in words, or in marks under the sites' numbers where words do not fit a terminal.
 fn matrix(sites: &BTreeSet<&str>, cell: &dyn Fn(&str, &str) -> State) -> String {
     let mut wide = Page::default();
@@ -268,7 +272,7 @@ fn matrix(sites: &BTreeSet<&str>, cell: &dyn Fn(&str, &str) -> State) -> String 
         narrow.rows.push([format!("{number}"), (*from).to_owned()].into_iter().chain(marks).collect());
     }
     let wide = wide.to_string();
-    if wide.lines().all(|line| line.chars().count() <= COLUMNS) {
+    if fits(&wide) {
         format!("{wide}\n")
     } else {
         format!("{narrow}. as before, M moved, L lost, - down\n\n")
@@ -315,17 +319,25 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
             let (before, after) = (shorter(&one.before, &one.after), shorter(&one.after, &one.before));
             let part = if one.part { ", a part" } else { "" };
             let lost = match (one.outage_ms, one.before.routers.first() != one.after.routers.first()) {
-                ([0, 0], true) => "until the gateway moves".to_owned(),
-                (range, true) => format!("{}{part}, and until the gateway moves", seconds(range)),
+                ([0, 0], true) => "gateway's move".to_owned(),
+                (range, true) => format!("{}{part} + gateway's move", seconds(range)),
                 (range, false) => seconds(range) + part,
             };
             let kinds = alike.entry((between(&one.traffic), before, after, lost)).or_default();
             kinds.insert(kind(&one.traffic.what));
         }
+        let mut stacked = String::new();
         for ((pair, before, after, lost), kinds) in alike {
-            page.row([&pair, &kinds.into_iter().collect::<Vec<_>>().join(", "), &before, &after, &lost]);
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+            wrap(&mut stacked, &format!("moved, {pair}: {kinds}"), "");
+            for (what, how) in [("before", &before), ("now", &after), ("lost for", &lost)] {
+                wrap(&mut stacked, &format!("{what}: {how}"), "  ");
+            }
+            page.row([&pair, &kinds, &before, &after, &lost]);
         }
-        let _ = write!(out, "{page}");
+        // Of long names a table is wider than a terminal.
+        let table = page.to_string();
+        out += if fits(&table) { &table } else { &stacked };
     }
     if impact.lost.is_empty() && impact.moved.is_empty() {
         out += "nothing else changes\n";

@@ -250,7 +250,7 @@ fn leg(prediction: &Prediction<'_>, way: &Way) -> Leg {
         End::Lan(at) => ("delivered to a LAN", at),
         End::Internet(at) => ("sent to the Internet", at),
         End::Unreachable(at) => ("answered: unreachable", at),
-        End::Blackhole(at) => ("swallowed", at),
+        End::Blackhole(at) => ("dropped by a blackhole route", at),
         End::NoRoute(at) => ("no route", at),
         End::Filtered(at) => ("dropped by the packet filter", at),
         End::NextIsDown(at) => ("handed to nobody: the next machine is down, or there is none", at),
@@ -326,7 +326,7 @@ fn leg_page(leg: &Leg) -> String {
             let via = step.next_hop.map_or(String::new(), |ip| format!(" via {ip}"));
             let tunnel = step.tunnel.as_ref().map_or(String::new(), |name| format!(" through {name}"));
             let equal =
-                if step.equal > 0 { format!(", or {} more as good", step.equal) } else { String::new() };
+                if step.equal > 0 { format!(", or {} more (ECMP)", step.equal) } else { String::new() };
             let _ = writeln!(out, "      {prefix} ({origin}){via}{tunnel}{equal}");
         }
         if !step.as_path.is_empty() {
@@ -334,7 +334,7 @@ fn leg_page(leg: &Leg) -> String {
             let _ = writeln!(out, "      AS path {}", path.join(" "));
         }
         if let Some(rule) = &step.accepted_by {
-            let _ = writeln!(out, "      let in by {rule}");
+            let _ = writeln!(out, "      accepted by {rule}");
         }
         if let Some(second) = &step.second {
             let _ = writeln!(out, "      before {}: {}", second.from, step_words(second.lost_at));

@@ -18,6 +18,8 @@ use crate::selector::{Labels, Selector};
 
 /// Nodes with this label announce no service ranges.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// Seconds for which BIRD asks its peers to keep its routes, when nothing says another time.
+const BIRD_RESTART: u32 = 120;
 /// The annotation that gives a node an AS number of its own.
 const ASN_ANNOTATION: &str = "projectcalico.org/ASNumber";
 /// Calico's own AS number when nothing says another.
@@ -77,6 +79,8 @@ pub(crate) struct Peer {
     pub(crate) allow_local: u32,
     pub(crate) keep_next_hop: bool,
     pub(crate) password: Option<String>,
+    /// Seconds for which it asks the router to keep its routes.
+    pub(crate) restart: u32,
     /// Numbers of its filters, in order.
     filters: Vec<u32>,
     pub(crate) nodes: Vec<usize>,
@@ -131,6 +135,25 @@ fn asn(value: &Value) -> Option<u32> {
 fn peer_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
     bare.unwrap_or(text).parse().ok().or_else(|| text.split_once(':')?.0.parse().ok())
+}
+
+/// The seconds of `30s`, `1m30s`.
+fn seconds(text: &str) -> Option<u32> {
+    let mut sum = 0_u32;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        let scale = match unit {
+            "h" => 3600,
+            "m" => 60,
+            "s" => 1,
+            _ => return None,
+        };
+        sum = sum.checked_add(number.parse::<u32>().ok()?.checked_mul(scale)?)?;
+        rest = after;
+    }
+    Some(sum)
 }
 
 /// The address of `10.0.0.1/24`.
@@ -332,6 +355,7 @@ impl Calico {
                     .get("password")
                     .and_then(|password| password.get("secretKeyRef"))
                     .map(|key| text(key, "key").unwrap_or_default().to_owned()),
+                restart: text(spec, "maxRestartTime").and_then(seconds).unwrap_or(BIRD_RESTART),
                 filters: list(spec, "filters")
                     .iter()
                     .filter_map(Value::as_str)

@@ -22,8 +22,9 @@ pub(super) fn sound(spec: &NetworkSpec, machines: &HashMap<&str, Machine>, fault
             peer(router, session, &place, machines, faults);
         }
         for (l, listen) in router.listen.iter().enumerate() {
-            let asn = listen.peer_asn;
-            asn.into_iter().for_each(|asn| reserved(asn, &format!("{place}.listen[{l}].peer_asn"), faults));
+            if let Some(asn) = listen.peer_asn {
+                reserved(asn, &format!("{place}.listen[{l}].peer_asn"), faults);
+            }
         }
     }
     let mut names = BTreeSet::new();
