@@ -154,10 +154,7 @@ pub(crate) fn refused(faults: &[Fault]) -> Failure {
 }
 
 /// What an answer says when nobody observed the blocks.
-pub(crate) const ASSUMED: &str = "
-Blocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the
-cluster's.
-";
+pub(crate) const ASSUMED: &str = "\nBlocks are assumed: one a node and pool. A `kmh.blocks/v1` document in the stream has the real ones.\n";
 
 /// JSON for tools, on one line.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
