@@ -124,8 +124,12 @@ pub(crate) fn ends(
     from: &str,
     to: &str,
 ) -> Result<(Machine, IpAddr, IpAddr), Failure> {
-    let sender = place(from, prediction, ground, to.parse().ok());
-    let receiver = place(to, prediction, ground, sender.as_ref().ok().map(|sender| sender.address));
+    // The sender's first address says the family where names leave it open; the receiver is who its name says, and a
+    // router's own address depends on where it sends.
+    let network = prediction.network();
+    let first = || addresses(network.spec, network.machine(from)?).first().copied();
+    let receiver = place(to, prediction, ground, from.parse().ok().or_else(first), false);
+    let sender = place(from, prediction, ground, receiver.as_ref().ok().map(|there| there.address), true);
     let (sender, receiver) = match (sender, receiver) {
         (Ok(sender), Ok(receiver)) => (sender, receiver),
         (sender, receiver) => {
@@ -153,12 +157,14 @@ pub(crate) fn ends(
     Ok((start, sender.address, receiver.address))
 }
 
-/// What a name or an address means. `other` is the other end, whose family is taken.
+/// What a name or an address means. `other` is the other end, whose family is taken; a router that sends has its address
+/// in the tunnel that it sends through.
 fn place(
     text: &str,
     prediction: &Prediction<'_>,
     ground: &Ground,
     other: Option<IpAddr>,
+    sends: bool,
 ) -> Result<Place, Failure> {
     let network = prediction.network();
     let machine = match meant(text, network)? {
@@ -168,8 +174,7 @@ fn place(
         }
     };
     let mut addresses = addresses(network.spec, machine);
-    // A router sends through a tunnel with its address there.
-    if let (Machine::Router(_), Some(other)) = (machine, other) {
+    if let (Machine::Router(_), Some(other), true) = (machine, other, sends) {
         let found = prediction.lookup(machine, other);
         let tunnel = found.and_then(|found| found.gates.first()?.tunnel.clone());
         let ends = network
@@ -253,7 +258,7 @@ fn leg(prediction: &Prediction<'_>, way: &Way) -> Leg {
         End::Blackhole(at) => ("dropped by a blackhole route", at),
         End::NoRoute(at) => ("no route", at),
         End::Filtered(at) => ("dropped by the packet filter", at),
-        End::NextIsDown(at) => ("handed to nobody: the next machine is down, or there is none", at),
+        End::NextIsDown(at) => ("handed to nobody (the next machine is down, or there is none)", at),
         End::Loop(at) => ("in a loop", at),
     };
     Leg { hops: way.hops.iter().map(|hop| step(prediction, hop)).collect(), end, at: name(at) }

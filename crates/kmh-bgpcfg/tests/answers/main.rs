@@ -208,6 +208,21 @@ fn why_a_packet_goes_where_it_goes() {
     assert_eq!(answer["there"]["end"], "sent to the Internet");
 }
 
+/// A name is the machine's own address; only a router that sends takes that of its tunnel.
+#[test]
+fn routers_are_asked_by_their_own_address() {
+    let ends = |words: &str| {
+        let said = ask(&format!("why {words} -o json"), ARTICLE);
+        let answer: Value = serde_json::from_str(&said.out).unwrap();
+        (answer["from"].clone(), answer["to"].clone(), answer["there"]["end"].clone())
+    };
+    assert_eq!(ends("attic-1 fw-flat"), (json!("10.10.0.11"), json!("10.20.0.1"), json!("delivered")));
+    assert_eq!(ends("fw-attic fw-flat"), (json!("10.255.0.5"), json!("10.20.0.1"), json!("delivered")));
+    let filtered = json!("dropped by the packet filter");
+    assert_eq!(ends("fw-attic pi-1"), (json!("10.255.0.5"), json!("10.20.0.21"), filtered));
+    assert_eq!(ends("fw-attic attic-1"), (json!("10.10.0.1"), json!("10.10.0.11"), json!("delivered")));
+}
+
 #[test]
 fn questions_that_make_no_sense() {
     let refusals = [
