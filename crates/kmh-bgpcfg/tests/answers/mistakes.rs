@@ -45,6 +45,9 @@ fn each_mistake_is_found() {
             lists[0]["permit"] = json!([{"prefix": "0.0.0.0/0", "le": 32}]);
         }),
         ("packets too large", "error mtu-mismatch", |network| network["spec"]["pod_mtu"] = json!(1500)),
+        ("packets too large for any line", "note mtu-mismatch", |network| {
+            network["spec"]["tunnels"][0]["mtu"] = json!(1480);
+        }),
         ("segments too large", "error mss-mismatch", |network| {
             network["spec"]["tunnels"][0]["mss"] = json!([1460, 1440]);
         }),
