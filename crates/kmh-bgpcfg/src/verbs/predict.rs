@@ -126,15 +126,23 @@ pub(crate) fn why(path: &Path) -> String {
     match path.verdict {
         Verdict::Best => rule.to_owned(),
         Verdict::Equal => format!("ECMP; {rule}"),
-        Verdict::Lost(step) => format!("second: {}", step_words(step)),
+        Verdict::Lost(step) => format!("second: {}", lost(path.from.is_none(), step)),
+        // In few words: it is the longest of all, beside the longest paths.
+        Verdict::Refused if rule.starts_with("loop") => "refused: AS loop".to_owned(),
         Verdict::Refused => format!("refused: {rule}"),
     }
 }
 
+/// Why a path lost. Only that to a pod with a borrowed address is a machine's own and loses: BIRD reads it from the
+/// kernel, and prefers what BGP says.
+pub(crate) fn lost(is_own: bool, step: Step) -> &'static str {
+    if is_own { "of the kernel, and BIRD prefers BGP's" } else { step_words(step) }
+}
+
 /// What a step of the decision compares, as the loser meets it.
-pub(crate) fn step_words(step: Step) -> &'static str {
+fn step_words(step: Step) -> &'static str {
     match step {
-        Step::Own => "the machine's own route wins",
+        Step::Own => "its own route wins",
         Step::LocalPref => "lower LOCAL_PREF",
         Step::AsPath => "longer AS path",
         Step::Origin => "worse origin",

@@ -11,7 +11,7 @@ use kmh_route::table::{Route, Verdict};
 use kmh_route::{Ground, Machine, Network, Origin, Prediction};
 use serde::Serialize;
 
-use super::predict::step_words;
+use super::predict::lost;
 use super::{ASSUMED, Conditions, conditions, json, network, open, whole};
 use crate::text::wrap;
 
@@ -342,7 +342,12 @@ fn leg_page(leg: &Leg) -> String {
             let _ = writeln!(out, "      accepted by {rule}");
         }
         if let Some(second) = &step.second {
-            let _ = writeln!(out, "      before {}: {}", second.from, step_words(second.lost_at));
+            let _ = writeln!(
+                out,
+                "      before {}: {}",
+                second.from,
+                lost(second.from == step.machine, second.lost_at)
+            );
         }
         if let Some(rule) = &step.passes {
             wrap(&mut out, &format!("packet filter: {rule}"), "      ");

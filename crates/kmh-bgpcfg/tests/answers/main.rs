@@ -6,6 +6,7 @@ mod mistakes;
 use kmh_cli::{Env, Exit};
 use serde_json::{Value, json};
 
+const SIX: &str = include_str!("../../../../examples/ipv6-only/cluster.yaml");
 const TWO: &str = include_str!("../../../../examples/two-routers/cluster.yaml");
 const ARTICLE: &str = include_str!("../../../../examples/article/cluster.yaml");
 
@@ -275,10 +276,17 @@ fn blocks_are_the_clusters_when_somebody_saw_them() {
         .collect();
     assert!(prefixes.contains(&"10.200.5.64/26"), "{prefixes:?}");
     assert!(!prefixes.contains(&"10.200.70.0/26"), "a pending block is not announced: {prefixes:?}");
+    let near = json!({"kind": "kmh.blocks/v1", "from": {}, "spec": {
+        "blocks": [{"cidr": "10.200.64.0/26", "node": "flat-1"}, {"cidr": "10.200.64.64/26", "node": "pi-1"}],
+        "borrowed": [{"address": "10.200.64.7", "node": "pi-1"}],
+    }});
     let borrowed = json!({"kind": "kmh.blocks/v1", "from": {}, "spec": {
         "blocks": [{"cidr": "10.200.0.64/26", "node": "attic-1"}, {"cidr": "10.200.64.64/26", "node": "pi-1"}],
         "borrowed": [{"address": "10.200.0.70", "node": "pi-1"}],
     }});
+    let at_pi = ask("predict --limit pi-1 -o text", &format!("{}\n{near}\n", network())).out;
+    let words = "second: of the kernel, and BIRD prefers BGP's";
+    assert!(at_pi.lines().any(|line| line.contains("itself  ") && line.ends_with(words)), "{at_pi}");
     let found = ids(&self::answer("predict", &format!("{}\n{borrowed}\n", network())));
     assert_eq!(found, ["error refused-block", "note stale-routes"], "out of another site's pool");
     let said = ask(
@@ -325,6 +333,8 @@ fn answers_fit_a_terminal() {
     let ten = ten_sites();
     for (words, stream) in [
         ("predict -v", ARTICLE),
+        ("predict -v", TWO),
+        ("predict -v", SIX),
         ("what-if --all-single", ARTICLE),
         ("what-if --down router/gw-vps", ARTICLE),
         ("why attic-1 pi-1", ARTICLE),
