@@ -127,11 +127,17 @@ pub(crate) fn from_kubectl(text: &str, announced: &[IpNet]) -> Result<Vec<Servic
             nodes.filter(|one| one.conditions.ready != Some(false)).filter_map(|one| one.node.clone());
         ready.entry(key).or_default().extend(nodes);
     }
+    let local = |item: &&Item| item.kind == "Service" && item.spec.external_traffic_policy == "Local";
+    // Without them every such service would seem to have no pod anywhere.
+    if list.items.iter().any(|item| local(&item))
+        && list.items.iter().all(|item| item.kind != "EndpointSlice")
+    {
+        return Err(Failure::wrong("the list has services and no EndpointSlices")
+            .because("only those say which nodes have a ready pod")
+            .hint("write both with `kubectl get services,endpointslices -A -o json`"));
+    }
     let mut services = Vec::new();
-    for item in list.items.iter().filter(|item| item.kind == "Service") {
-        if item.spec.external_traffic_policy != "Local" {
-            continue;
-        }
+    for item in list.items.iter().filter(local) {
         let ingress = item.status.load_balancer.ingress.iter().filter_map(|one| one.ip.as_ref());
         let addresses = item.spec.cluster_ips.iter().chain(&item.spec.external_ips).chain(ingress);
         let addresses: BTreeSet<IpAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
@@ -189,5 +195,11 @@ mod tests {
         assert!(
             from_kubectl("{}", &announced).unwrap_err().render("t", false).contains("missing field `items`")
         );
+        let mut alone: serde_json::Value = serde_json::from_str(&text).unwrap();
+        alone["items"].as_array_mut().unwrap().retain(|item| item["kind"] == "Service");
+        let failure = from_kubectl(&alone.to_string(), &announced).unwrap_err().render("t", false);
+        assert!(failure.contains("has services and no EndpointSlices"), "{failure}");
+        alone["items"][0]["spec"]["externalTrafficPolicy"] = "Cluster".into();
+        assert_eq!(from_kubectl(&alone.to_string(), &announced).unwrap(), []);
     }
 }

@@ -9,7 +9,7 @@ use kmh_doc::inventory::BgpDaemon;
 use kmh_doc::network::{FindingLevel, NetworkSpec, Outage, PeerKind, RouterPlan, Session};
 
 /// Widest line.
-const COLUMNS: usize = 100;
+pub(crate) const COLUMNS: usize = 100;
 /// What stands before each line of a table.
 const INDENT: usize = 2;
 /// More node sessions than this are only counted.
@@ -76,7 +76,7 @@ fn cell(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-fn wrap(out: &mut String, text: &str, indent: &str) {
+pub(crate) fn wrap(out: &mut String, text: &str, indent: &str) {
     let mut line = indent.to_owned();
     let mut empty = true;
     for word in text.split(' ') {

@@ -187,7 +187,28 @@ impl JsonSchema for Cidr {
 #[serde(transparent)]
 pub struct Asn(u32);
 
+/// Reserved AS numbers: from, to, what for.
+const RESERVED_ASNS: &[(u32, u32, &str)] = &[
+    (0, 0, "reserved (RFC 7607)"),
+    (23456, 23456, "AS_TRANS (RFC 6793)"),
+    (64496, 64511, "for documentation (RFC 5398)"),
+    (65535, 65535, "reserved (RFC 7300)"),
+    (65536, 65551, "for documentation (RFC 5398)"),
+    (65552, 131_071, "reserved by IANA"),
+    (u32::MAX, u32::MAX, "reserved (RFC 7300)"),
+];
+
 impl Asn {
+    /// What to write in place of a number that cannot be one.
+    pub const PRIVATE: &'static str =
+        "private ones are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)";
+
+    /// What the number is reserved for, when it is, and who says so.
+    pub fn reserved(self) -> Option<&'static str> {
+        let range = RESERVED_ASNS.iter().find(|(from, to, _)| (*from..=*to).contains(&self.0));
+        range.map(|(_, _, why)| *why)
+    }
+
     /// That number.
     pub const fn new(number: u32) -> Self {
         Self(number)

@@ -8,16 +8,6 @@ use kmh_doc::{Asn, Code, Problem};
 use crate::needs::Need;
 use crate::report::Report;
 
-/// Reserved AS numbers: from, to, what for. 0 and 4294967295 are out of the schema's range already.
-const RESERVED: &[(u32, u32, &str)] = &[
-    (0, 0, "reserved (RFC 7607)"),
-    (23456, 23456, "AS_TRANS (RFC 6793)"),
-    (64496, 64511, "for documentation (RFC 5398)"),
-    (65535, 65535, "reserved (RFC 7300)"),
-    (65536, 65551, "for documentation (RFC 5398)"),
-    (65552, 131_071, "reserved by IANA"),
-    (u32::MAX, u32::MAX, "reserved (RFC 7300)"),
-];
 /// The first private AS number of four octets (RFC 6996): there are enough of them for any number of nodes.
 const PRIVATE: u32 = 4_200_000_000;
 /// Shortest time between BFD packets that FRR takes, in milliseconds.
@@ -60,11 +50,11 @@ fn unsigned_ranges(inventory: &Inventory, report: &mut Report<'_>) {
 fn reserved(asn: Asn, path: &str, report: &mut Report<'_>) {
     // A node's own number is an annotation, and text; the others stand in Calico's resources, whose numbers are smaller.
     let hint = if path.starts_with("spec.nodes") {
-        "private ones are 64512 to 65534 and 4200000000 to 4294967294 (RFC 6996)"
+        Asn::PRIVATE
     } else {
         "take one of 64512 to 65534 (RFC 6996); Calico's resources do not take the larger private ones"
     };
-    if let Some((_, _, why)) = RESERVED.iter().find(|(from, to, _)| (*from..=*to).contains(&asn.get())) {
+    if let Some(why) = asn.reserved() {
         report
             .add(Problem::error(Code::ReservedAsn, path, format!("the AS number {asn} is {why}")).hint(hint));
     }

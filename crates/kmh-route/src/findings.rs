@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use kmh_doc::network::{Finding, NetworkSpec, RouterPlan};
+use kmh_doc::inventory::Cipher;
+use kmh_doc::network::{Finding, NetworkSpec, RouterPlan, Tunnel};
 use serde_json::Value;
 
 use crate::filter::matches_prefix;
@@ -16,8 +17,12 @@ use crate::table::{Path, Route, Verdict};
 
 mod doors;
 mod rests;
+#[cfg(test)]
+mod tests;
 mod ways;
 
+/// What an ordinary line carries.
+const ETHERNET: u32 = 1500;
 /// Names that a finding lists at most.
 const NAMED: usize = 3;
 
@@ -157,6 +162,18 @@ fn packet_sizes(spec: &NetworkSpec, all: &mut Vec<Finding>) {
                 "give pods the MTU of the smallest tunnel",
             ));
         }
+        let line = least_line(tunnel);
+        if line > ETHERNET {
+            all.push(Finding::note(
+                "mtu-mismatch",
+                &tunnel.name,
+                format!(
+                    "packets of {} octets fit through it only where both lines carry {line} octets, more than Ethernet's {ETHERNET}",
+                    tunnel.mtu
+                ),
+                "right for lines with larger frames (`uplinks[].mtu`); otherwise lower its MTU",
+            ));
+        }
         let [v4, v6] = tunnel.mss;
         if v4 > tunnel.mtu.saturating_sub(40) || v6 > tunnel.mtu.saturating_sub(60) {
             all.push(Finding::error(
@@ -167,6 +184,18 @@ fn packet_sizes(spec: &NetworkSpec, all: &mut Vec<Finding>) {
             ));
         }
     }
+}
+
+/// The least MTU of a line that carries a tunnel's packets, over IPv4 and without padding: ESP in tunnel mode (RFC 4303),
+/// behind NAT inside UDP (RFC 3948).
+fn least_line(tunnel: &Tunnel) -> u32 {
+    const IP_ESP_AND_TRAILER: u32 = 20 + 8 + 2;
+    let iv_and_tag = match tunnel.cipher {
+        Cipher::Aes256gcm | Cipher::Aes128gcm | Cipher::Chacha20poly1305 => 8 + 16,
+        Cipher::Aes256cbc => 16 + 16,
+    };
+    let udp = if tunnel.nat_t { 8 } else { 0 };
+    u32::from(tunnel.mtu) + IP_ESP_AND_TRAILER + iv_and_tag + udp
 }
 
 /// Route maps that let the default route travel: whoever takes it sends everything to the Internet through a tunnel.

@@ -1,10 +1,9 @@
 //! A network document, compiled once: speakers, sessions with both sides matched up, policies, tunnels.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_doc::Asn;
 use kmh_doc::inventory::BgpDaemon;
 use kmh_doc::network::{NetworkSpec, NodePlan, RouterPlan};
 
@@ -14,6 +13,7 @@ use crate::prefixes::Rules;
 
 pub(crate) mod calico;
 mod sessions;
+mod sound;
 
 pub(crate) use calico::Calico;
 pub use sessions::{End, Session, Why};
@@ -69,10 +69,6 @@ pub(crate) enum Link {
     Tunnel(u32),
 }
 
-/// AS numbers that no speaker may have: RFC 7607, RFC 6793, RFC 7300.
-const NOBODYS: [u32; 4] = [0, 23456, 65535, u32::MAX];
-const REPLAN: &str = "plan the network again from its inventory";
-
 /// A network that predictions are made of.
 #[derive(Debug)]
 pub struct Network<'s> {
@@ -111,9 +107,15 @@ impl<'s> Network<'s> {
         let nodes = spec.nodes.iter().enumerate().map(|(n, node)| (&node.name, Machine::Node(n)));
         for (name, machine) in routers.chain(nodes) {
             if machines.insert(name.as_str(), machine).is_some() {
-                faults.push(Fault::new("", format!("two machines have the name `{name}`")));
+                let place = match machine {
+                    Machine::Router(n) => format!("routers[{n}].name"),
+                    Machine::Node(n) => format!("nodes[{n}].name"),
+                };
+                let message = format!("two machines have the name `{name}`");
+                faults.push(Fault::new(place, message).hint("rename one, or leave it out"));
             }
         }
+        sound::sound(spec, &machines, &mut faults);
         let calico = Calico::read(&spec.calico, &spec.nodes).unwrap_or_else(|more| {
             faults.extend(more);
             Calico::default()
@@ -149,7 +151,6 @@ impl<'s> Network<'s> {
             owners: HashMap::new(),
         };
         network.connect();
-        network.impossible(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -179,31 +180,6 @@ impl<'s> Network<'s> {
         for (machine, speaker) in routers.chain(nodes) {
             for address in &speaker.addresses {
                 self.owners.entry(*address).or_insert(machine);
-            }
-        }
-    }
-
-    /// What no router can be told: a peer that is itself, an AS number that is nobody's.
-    fn impossible(&self, faults: &mut Vec<Fault>) {
-        let spec = self.spec;
-        for (n, (router, speaker)) in spec.routers.iter().zip(&self.routers).enumerate() {
-            let listened = router.listen.iter().filter_map(|listen| listen.peer_asn);
-            let peers = router.sessions.iter().map(|session| session.peer_asn);
-            let asns: BTreeSet<u32> = peers
-                .chain(listened)
-                .chain([router.asn])
-                .map(Asn::get)
-                .filter(|asn| NOBODYS.contains(asn))
-                .collect();
-            for asn in asns {
-                let message = format!("`{}` speaks of AS {asn}, which is reserved", router.name);
-                faults.push(Fault::new(format!("routers[{n}]"), message).hint(REPLAN));
-            }
-            for (m, session) in router.sessions.iter().enumerate() {
-                if session.peer == router.name || speaker.addresses.contains(&session.peer_address) {
-                    let message = format!("`{}` is its own peer ({})", router.name, session.peer_address);
-                    faults.push(Fault::new(format!("routers[{n}].sessions[{m}]"), message).hint(REPLAN));
-                }
             }
         }
     }
@@ -310,20 +286,22 @@ fn tunnel_ends(
     machines: &HashMap<&str, Machine>,
     faults: &mut Vec<Fault>,
 ) -> Vec<[Option<usize>; 2]> {
-    let mut router = |tunnel: &str, name: &str| {
+    let mut router = |tunnel: usize, end: usize, name: &str| {
         if let Some(Machine::Router(n)) = machines.get(name) {
             return Some(*n);
         }
-        faults.push(Fault::new(format!("tunnels `{tunnel}`"), format!("there is no router `{name}`")));
+        let place = format!("tunnels[{tunnel}].ends[{end}].router");
+        faults.push(
+            Fault::new(place, format!("there is no router `{name}`"))
+                .hint("an end of a tunnel is one of the document's `routers`"),
+        );
         None
     };
-    spec.tunnels
-        .iter()
-        .map(|tunnel| {
-            let [a, b] = &tunnel.ends;
-            [router(&tunnel.name, &a.router), router(&tunnel.name, &b.router)]
-        })
-        .collect()
+    let ends = spec.tunnels.iter().enumerate().map(|(number, tunnel)| {
+        let [a, b] = &tunnel.ends;
+        [router(number, 0, &a.router), router(number, 1, &b.router)]
+    });
+    ends.collect()
 }
 
 /// Addresses with the segment's length: addresses, and the segments.
@@ -331,10 +309,13 @@ fn interfaces(name: &str, written: &[String], faults: &mut Vec<Fault>) -> Vec<Ip
     let parsed = written.iter().filter_map(|text| {
         let net = text.parse().ok();
         if net.is_none() {
-            faults.push(Fault::new(
-                format!("`{name}`"),
-                format!("`{text}` is no address with a prefix length"),
-            ));
+            faults.push(
+                Fault::new(
+                    format!("`addresses` of `{name}`"),
+                    format!("`{text}` is no address with a prefix length"),
+                )
+                .hint("write it as `10.10.0.1/24`"),
+            );
         }
         net
     });

@@ -4,7 +4,7 @@ use clap::Args;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
 use kmh_route::forward::way;
 
-use super::{Conditions, conditions, network, open, why};
+use super::{Conditions, conditions, network, open, whole, why};
 use crate::draw::{self, Nodes, Options};
 
 /// Options of `draw`.
@@ -27,9 +27,11 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    let spec = network(stream, context)?;
-    let opened = open(&spec)?;
-    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
+    whole(context)?;
+    let asked = network(stream, context)?;
+    let opened = open(&asked)?;
+    let ends: Vec<&str> = args.path.iter().flatten().map(String::as_str).collect();
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions, &ends)?;
     let path = match args.path.as_deref() {
         Some([from, to]) => {
             let prediction = kmh_route::predict(&opened, &ground, &down);
@@ -54,5 +56,5 @@ pub(crate) fn run(
         path,
         down: Some(&down),
     };
-    Ok(Answer { text: draw::draw(&spec, &options), exit: Exit::Done })
+    Ok(Answer { text: draw::draw(&asked.spec, &options), exit: Exit::Done })
 }

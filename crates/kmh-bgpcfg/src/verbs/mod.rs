@@ -14,6 +14,7 @@ use clap::Args;
 use kmh_cli::{Context, Failure, Stream};
 use kmh_doc::blocks::BlocksSpec;
 use kmh_doc::network::NetworkSpec;
+use kmh_route::ground::Service;
 use kmh_route::{Down, Fault, Ground, Network};
 
 use crate::services;
@@ -32,74 +33,102 @@ pub(crate) struct Conditions {
     pub(crate) services: Option<PathBuf>,
 }
 
+/// A network document, and where it was read.
+pub(crate) struct Asked {
+    /// The document.
+    pub(crate) spec: NetworkSpec,
+    source: String,
+}
+
 /// The network document: the one in the stream, else planned from the inventory.
-pub(crate) fn network(stream: &Stream, context: &mut Context<'_>) -> Result<NetworkSpec, Failure> {
+pub(crate) fn network(stream: &Stream, context: &mut Context<'_>) -> Result<Asked, Failure> {
     if let Some(loaded) = stream.find::<NetworkSpec>()? {
         context.detail(&format!("the network is the one from {}", loaded.source));
-        return Ok(loaded.spec);
+        return Ok(Asked { spec: loaded.spec, source: loaded.source.to_string() });
     }
-    crate::planned(stream, context).map(|(_, spec)| spec)
+    crate::planned(stream, context).map(|(_, spec)| Asked { spec, source: "as planned".to_owned() })
 }
 
 /// A network that can be asked, refused with everything that is wrong with it.
-pub(crate) fn open(spec: &NetworkSpec) -> Result<Network<'_>, Failure> {
-    Network::new(spec).map_err(|faults| refused(&faults))
+pub(crate) fn open(asked: &Asked) -> Result<Network<'_>, Failure> {
+    Network::new(&asked.spec).map_err(|faults| refused(&placed(faults, &asked.source)))
 }
 
-/// What the nodes announce, and what is down: all mistakes at once.
+/// `--limit` chooses tables. Taken without a word by the other questions, it would seem to narrow their answers.
+pub(crate) fn whole(context: &Context<'_>) -> Result<(), Failure> {
+    if context.common.limit.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::wrong("this verb answers for the whole network, and takes no `--limit`")
+        .hint("leave it out; `predict --limit NAME` shows the table of one machine"))
+}
+
+/// What the nodes announce, and what is down: all mistakes at once. `ends` are names of machines and addresses.
 pub(crate) fn conditions(
     stream: &Stream,
     context: &mut Context<'_>,
     network: &Network<'_>,
     asked: &Conditions,
+    ends: &[&str],
 ) -> Result<(Ground, Down), Failure> {
-    match (ground(stream, context, network, asked), down(network, asked)) {
-        (Ok(ground), Ok(down)) => Ok((ground, down)),
-        (ground, down) => {
-            let failures = [ground.err(), down.err()].into_iter().flatten();
-            Err(Failure::all(failures).unwrap_or_else(|| Failure::wrong("this cannot be answered")))
-        }
-    }
+    let mut failures = Vec::new();
+    let mut ground = blocks(stream, context, network).unwrap_or_else(|failure| {
+        failures.push(failure);
+        Ground::default()
+    });
+    services(network, asked, &mut ground, &mut failures);
+    let down = down(network, asked).unwrap_or_else(|failure| {
+        failures.push(failure);
+        Down::default()
+    });
+    failures.extend(ends.iter().filter_map(|text| why::meant(text, network).err()));
+    Failure::all(failures).map_or(Ok((ground, down)), Err)
 }
 
-fn ground(
-    stream: &Stream,
-    context: &mut Context<'_>,
-    network: &Network<'_>,
-    conditions: &Conditions,
-) -> Result<Ground, Failure> {
-    let mut ground = if let Some(loaded) = stream.find::<BlocksSpec>()? {
-        Ground::from_blocks(&loaded.spec, network).map_err(|faults| {
-            let source = &loaded.source;
-            let placed = faults
-                .into_iter()
-                .map(|fault| Fault { place: format!("spec.{} ({source})", fault.place), ..fault });
-            refused(&placed.collect::<Vec<_>>())
-        })?
-    } else {
+fn blocks(stream: &Stream, context: &mut Context<'_>, network: &Network<'_>) -> Result<Ground, Failure> {
+    let Some(loaded) = stream.find::<BlocksSpec>()? else {
         context.detail("no `kmh.blocks/v1` document: each node is taken to have one block of each pool");
-        Ground::assume(network)
+        return Ok(Ground::assume(network));
     };
-    let mut given = Vec::new();
-    let mut failures = Vec::new();
-    for text in &conditions.service {
+    Ground::from_blocks(&loaded.spec, network)
+        .map_err(|faults| refused(&placed(faults, &loaded.source.to_string())))
+}
+
+/// Faults of a document, with the file that it was read from.
+fn placed(faults: Vec<Fault>, source: &str) -> Vec<Fault> {
+    let placed = |fault: Fault| Fault { place: format!("spec.{} ({source})", fault.place), ..fault };
+    faults.into_iter().map(placed).collect()
+}
+
+/// Adds the services that are named, each under the name by which it was.
+fn services(network: &Network<'_>, asked: &Conditions, ground: &mut Ground, failures: &mut Vec<Failure>) {
+    let mut given: Vec<(Service, String)> = Vec::new();
+    for text in &asked.service {
         match services::by_hand(text) {
-            Ok(service) => given.push(service),
+            Ok(service) => given.push((service, format!("--service {text}"))),
             Err(failure) => failures.push(failure),
         }
     }
-    if let Some(path) = &conditions.services {
-        let bytes = kmh_cli::file::read(path)?;
-        let text = String::from_utf8_lossy(&bytes);
-        match services::from_kubectl(&text, &kmh_route::findings::service_ranges(network.spec)) {
-            Ok(more) => given.extend(more),
-            Err(failure) => failures.push(failure.at(path.display().to_string())),
+    if let Some(path) = &asked.services {
+        let ranges = kmh_route::findings::service_ranges(network.spec);
+        let read = kmh_cli::file::read(path).and_then(|bytes| {
+            let text = String::from_utf8_lossy(&bytes);
+            services::from_kubectl(&text, &ranges).map_err(|failure| failure.at(path.display().to_string()))
+        });
+        match read {
+            Ok(more) => given.extend(more.into_iter().map(|service| {
+                let place = format!("{} ({})", service.name, path.display());
+                (service, place)
+            })),
+            Err(failure) => failures.push(failure),
         }
     }
-    if let Err(faults) = ground.add_services(given, network) {
-        failures.push(refused(&faults));
+    for (service, place) in given {
+        if let Err(faults) = ground.add_services(vec![service], network) {
+            let faults = faults.into_iter().map(|fault| Fault { place: place.clone(), ..fault });
+            failures.push(refused(&faults.collect::<Vec<_>>()));
+        }
     }
-    Failure::all(failures).map_or(Ok(ground), Err)
 }
 
 fn down(network: &Network<'_>, conditions: &Conditions) -> Result<Down, Failure> {
@@ -125,7 +154,7 @@ pub(crate) fn refused(faults: &[Fault]) -> Failure {
 /// What an answer for people says last when the blocks of the nodes were made up.
 pub(crate) fn assumption(ground: &Ground) -> &'static str {
     if ground.assumed {
-        "\nBlocks are assumed: one a node and pool. With a `kmh.blocks/v1` document in the stream they are the cluster's.\n"
+        "\nBlocks are assumed: one a node and pool. A `kmh.blocks/v1` document in the stream has the real ones.\n"
     } else {
         ""
     }

@@ -8,6 +8,8 @@ use kmh_route::table::{Installed, Path, Route, Step, Table, Verdict};
 use serde::Serialize;
 use std::fmt::Write as _;
 
+use crate::text::wrap;
+
 use super::{Conditions, assumption, conditions, json, network, open};
 
 /// More tables than this are not shown without being asked for.
@@ -38,10 +40,11 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    let spec = network(stream, context)?;
-    let opened = open(&spec)?;
-    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
-    let machines = machines(&spec);
+    let asked = network(stream, context)?;
+    let opened = open(&asked)?;
+    let spec = &asked.spec;
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions, &[])?;
+    let machines = machines(spec);
     context.check_limit(machines.iter().map(|(name, site)| (*name, Some(*site), vec![])))?;
     let prediction = kmh_route::predict(&opened, &ground, &down);
     let findings = kmh_route::findings(&opened, &ground, &prediction);
@@ -84,7 +87,7 @@ fn page(prediction: &kmh_route::Prediction<'_>, shown: &[&str], all: bool, verbo
     }
     for table in shown.iter().filter_map(|name| prediction.table(name)) {
         let _ = writeln!(out, "{}", table.machine);
-        let mut page = Page::new(["PREFIX", "FROM", "AS PATH", "VIA", "WHY"]);
+        let mut page = Page::new(["PREFIX", "FROM", "AS PATH", "NEXT HOP", "WHY"]);
         let shown = if verbose || all { usize::MAX } else { ROUTES };
         for route in table.routes.iter().take(shown) {
             rows(&mut page, route, verbose || all);
@@ -120,16 +123,24 @@ pub(crate) fn why(path: &Path) -> String {
     let rule = path.rule.as_deref().unwrap_or_default();
     match path.verdict {
         Verdict::Best => rule.to_owned(),
-        Verdict::Equal => format!("as good; {rule}"),
-        Verdict::Lost(step) => format!("second: {}", step_words(step)),
+        Verdict::Equal => format!("ECMP; {rule}"),
+        Verdict::Lost(step) => format!("second: {}", lost(path.from.is_none(), step)),
+        // In few words: it is the longest of all, beside the longest paths.
+        Verdict::Refused if rule.starts_with("loop") => "refused: AS loop".to_owned(),
         Verdict::Refused => format!("refused: {rule}"),
     }
 }
 
+/// Why a path lost. Only that to a pod with a borrowed address is a machine's own and loses: BIRD reads it from the
+/// kernel, and prefers what BGP says.
+pub(crate) fn lost(is_own: bool, step: Step) -> &'static str {
+    if is_own { "of the kernel, and BIRD prefers BGP's" } else { step_words(step) }
+}
+
 /// What a step of the decision compares, as the loser meets it.
-pub(crate) fn step_words(step: Step) -> &'static str {
+fn step_words(step: Step) -> &'static str {
     match step {
-        Step::Own => "the machine's own route wins",
+        Step::Own => "its own route wins",
         Step::LocalPref => "lower LOCAL_PREF",
         Step::AsPath => "longer AS path",
         Step::Origin => "worse origin",
@@ -151,9 +162,9 @@ pub(crate) fn of_findings(findings: &[Finding]) -> String {
             FindingLevel::Warning => "warning",
             FindingLevel::Error => "error",
         };
-        let _ = writeln!(out, "{level}: {}: {}", finding.subject, finding.message);
+        wrap(&mut out, &format!("{level}: {}: {}", finding.subject, finding.message), "");
         if let Some(hint) = &finding.hint {
-            let _ = writeln!(out, "  hint: {hint}");
+            wrap(&mut out, &format!("hint: {hint}"), "  ");
         }
     }
     out

@@ -10,12 +10,16 @@ use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, implies, singles}
 use kmh_route::{Down, Network};
 use serde::Serialize;
 
-use super::{Conditions, assumption, conditions, json, network, open};
+use crate::text::{COLUMNS, wrap};
+
+use super::{Conditions, assumption, conditions, json, network, open, whole};
 
 /// More scenarios than this take too long to wait for.
 const SCENARIOS: usize = 50_000;
 /// A matrix of more sites than this does not fit a terminal.
-const MATRIX: usize = 12;
+const MATRIX: usize = 24;
+/// Room for who is apart from whom, in a line of many.
+const APART: usize = 30;
 
 /// Options of `what-if`.
 #[derive(Args, Clone, Debug, Default)]
@@ -67,9 +71,10 @@ pub(crate) fn run(
         return Err(Failure::wrong("`--of` chooses among what `--all-single` and `--all-pairs` try")
             .hint("add one of them"));
     }
-    let spec = network(stream, context)?;
-    let opened = open(&spec)?;
-    let (ground, named) = conditions(stream, context, &opened, &args.conditions)?;
+    whole(context)?;
+    let asked = network(stream, context)?;
+    let opened = open(&asked)?;
+    let (ground, named) = conditions(stream, context, &opened, &args.conditions, &[])?;
     // What is named is down in every scenario of a series; alone it is the scenario.
     let (base, scenarios) = if all {
         let is_new = |one: &Down| args.includes(one) && !implies(&opened, &named, one);
@@ -92,7 +97,7 @@ pub(crate) fn run(
         json(&Said { assumed: ground.assumed, scenarios: impacts })?
     } else {
         let mut out = match impacts.as_slice() {
-            [one] if !all => single_page(one, &sites(&spec)),
+            [one] if !all => single_page(one, &sites(&asked.spec)),
             many => series(many),
         };
         out += assumption(&ground);
@@ -174,13 +179,12 @@ fn series(impacts: &[Impact]) -> String {
         let pairs = |list: &mut dyn Iterator<Item = String>| list.collect::<BTreeSet<_>>();
         let lost = pairs(&mut impact.lost.iter().map(between));
         let moved = pairs(&mut impact.moved.iter().map(|moved| between(&moved.traffic)));
-        let apart: Vec<String> = impact.partitions.iter().map(|group| group.join(" ")).collect();
         page.row([
             &name,
             &count(&lost),
             &count(&moved),
             &impact.outage_ms.map_or_else(|| "-".to_owned(), seconds),
-            &if apart.len() > 3 { format!("{} parts", apart.len()) } else { apart.join(" | ") },
+            &apart(&impact.partitions),
         ]);
     }
     let idle = match idle {
@@ -199,8 +203,72 @@ fn shorter(way: &Trail, other: &Trail) -> String {
     }
 }
 
+/// Who is apart from whom, in few words: all names, else only those of the smaller parts.
+fn apart(parts: &[Vec<String>]) -> String {
+    let all: Vec<String> = parts.iter().map(|part| part.join(" ")).collect();
+    let all = all.join(" | ");
+    if all.chars().count() <= APART {
+        return all;
+    }
+    let largest = parts.iter().enumerate().max_by_key(|(_, part)| part.len());
+    let Some((place, rest)) = largest else { return String::new() };
+    let others = parts.iter().enumerate().filter(|(other, _)| *other != place);
+    let named: Vec<String> =
+        others.map(|(_, part)| part.join(" ")).chain([format!("the other {}", rest.len())]).collect();
+    let named = named.join(" | ");
+    if named.chars().count() <= APART { named } else { format!("{} parts", parts.len()) }
+}
+
 fn count(set: &BTreeSet<String>) -> String {
     if set.is_empty() { "-".to_owned() } else { set.len().to_string() }
+}
+
+/// What became of the traffic between two sites.
+#[derive(Clone, Copy)]
+enum State {
+    AsBefore,
+    Moved,
+    Lost,
+    Down,
+}
+
+impl State {
+    /// In words, and as a mark where there is no room for words.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::AsBefore => ("as before", "."),
+            Self::Moved => ("moved", "M"),
+            Self::Lost => ("lost", "L"),
+            Self::Down => ("down", "-"),
+        }
+    }
+}
+
+fn fits(page: &str) -> bool {
+    page.lines().all(|line| line.chars().count() <= COLUMNS)
+}
+
+/// From each site to each: in words, or in marks under the sites' numbers where words do not fit a terminal.
+fn matrix(sites: &BTreeSet<&str>, cell: &dyn Fn(&str, &str) -> State) -> String {
+    let mut wide = Page::default();
+    let heading = std::iter::once("FROM / TO").chain(sites.iter().copied());
+    wide.rows.push(heading.map(str::to_owned).collect());
+    let mut narrow = Page::default();
+    let numbers = (1..=sites.len()).map(|number| number.to_string());
+    narrow.rows.push([String::new(), "FROM / TO".to_owned()].into_iter().chain(numbers).collect());
+    for (number, from) in (1..).zip(sites) {
+        let cells: Vec<_> = sites.iter().map(|to| cell(from, to).words()).collect();
+        let words = cells.iter().map(|(words, _)| (*words).to_owned());
+        wide.rows.push(std::iter::once((*from).to_owned()).chain(words).collect());
+        let marks = cells.iter().map(|(_, mark)| (*mark).to_owned());
+        narrow.rows.push([format!("{number}"), (*from).to_owned()].into_iter().chain(marks).collect());
+    }
+    let wide = wide.to_string();
+    if fits(&wide) {
+        format!("{wide}\n")
+    } else {
+        format!("{narrow}. as before, M moved, L lost, - down\n\n")
+    }
 }
 
 /// A scenario in full: the matrix of sites, then what moved.
@@ -216,20 +284,13 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
         impact.moved.iter().map(|one| (one.traffic.from.as_str(), one.traffic.to.as_str())).collect();
     let is_down = |site: &str| impact.down.iter().any(|name| name.strip_prefix("site/") == Some(site));
     if sites.len() <= MATRIX {
-        let mut page = Page::default();
-        let heading = std::iter::once("FROM / TO").chain(sites.iter().copied());
-        page.rows.push(heading.map(str::to_owned).collect());
-        for from in sites {
-            let cells =
-                sites.iter().map(|to| match (lost.contains(&(from, to)), moved.contains(&(from, to))) {
-                    _ if is_down(from) || is_down(to) => "down",
-                    (true, _) => "lost",
-                    (false, true) => "moved",
-                    (false, false) => "as before",
-                });
-            page.rows.push(std::iter::once(*from).chain(cells).map(str::to_owned).collect());
-        }
-        let _ = writeln!(out, "{page}");
+        let cell = |from: &str, to: &str| match (lost.contains(&(from, to)), moved.contains(&(from, to))) {
+            _ if is_down(from) || is_down(to) => State::Down,
+            (true, _) => State::Lost,
+            (false, true) => State::Moved,
+            (false, false) => State::AsBefore,
+        };
+        out += &matrix(sites, &cell);
     }
     if !impact.lost.is_empty() {
         let mut by_pair: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -238,7 +299,8 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
         }
         out += "lost, as long as this is down:\n";
         for (pair, kinds) in by_pair {
-            let _ = writeln!(out, "  {pair}: {}", kinds.into_iter().collect::<Vec<_>>().join(", "));
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+            wrap(&mut out, &format!("{pair}: {kinds}"), "  ");
         }
     }
     if !impact.moved.is_empty() {
@@ -249,24 +311,32 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
             let (before, after) = (shorter(&one.before, &one.after), shorter(&one.after, &one.before));
             let part = if one.part { ", a part" } else { "" };
             let lost = match (one.outage_ms, one.before.routers.first() != one.after.routers.first()) {
-                ([0, 0], true) => "until the gateway moves".to_owned(),
-                (range, true) => format!("{}{part}, and until the gateway moves", seconds(range)),
+                ([0, 0], true) => "gateway's move".to_owned(),
+                (range, true) => format!("{}{part} + gateway's move", seconds(range)),
                 (range, false) => seconds(range) + part,
             };
             let kinds = alike.entry((between(&one.traffic), before, after, lost)).or_default();
             kinds.insert(kind(&one.traffic.what));
         }
+        let mut stacked = String::new();
         for ((pair, before, after, lost), kinds) in alike {
-            page.row([&pair, &kinds.into_iter().collect::<Vec<_>>().join(", "), &before, &after, &lost]);
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+            wrap(&mut stacked, &format!("moved, {pair}: {kinds}"), "");
+            for (what, how) in [("before", &before), ("now", &after), ("lost for", &lost)] {
+                wrap(&mut stacked, &format!("{what}: {how}"), "  ");
+            }
+            page.row([&pair, &kinds, &before, &after, &lost]);
         }
-        let _ = write!(out, "{page}");
+        // Of long names a table is wider than a terminal.
+        let table = page.to_string();
+        out += if fits(&table) { &table } else { &stacked };
     }
     if impact.lost.is_empty() && impact.moved.is_empty() {
         out += "nothing else changes\n";
     }
     if !impact.partitions.is_empty() {
         let groups: Vec<String> = impact.partitions.iter().map(|group| group.join(", ")).collect();
-        let _ = writeln!(out, "apart: {}", groups.join(" | "));
+        wrap(&mut out, &format!("apart: {}", groups.join(" | ")), "");
     }
     out
 }

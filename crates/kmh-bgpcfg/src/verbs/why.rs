@@ -11,8 +11,9 @@ use kmh_route::table::{Route, Verdict};
 use kmh_route::{Ground, Machine, Network, Origin, Prediction};
 use serde::Serialize;
 
-use super::predict::step_words;
-use super::{Conditions, assumption, conditions, json, network, open};
+use super::predict::lost;
+use super::{Conditions, assumption, conditions, json, network, open, whole};
+use crate::text::wrap;
 
 /// Options of `why`.
 #[derive(Args, Clone, Debug)]
@@ -85,11 +86,13 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    let spec = network(stream, context)?;
-    let opened = open(&spec)?;
-    let (ground, down) = conditions(stream, context, &opened, &args.conditions)?;
+    whole(context)?;
+    let asked = network(stream, context)?;
+    let opened = open(&asked)?;
+    let ends = [args.from.as_str(), &args.to];
+    let (ground, down) = conditions(stream, context, &opened, &args.conditions, &ends)?;
     let prediction = kmh_route::predict(&opened, &ground, &down);
-    let (start, from, to) = ends(&prediction, &ground, &args.from, &args.to)?;
+    let (start, from, to) = self::ends(&prediction, &ground, &args.from, &args.to)?;
     let there = way(&prediction, start, Some(from), to);
     // The answer: sent by whoever has the address.
     let back = match there.end {
@@ -121,8 +124,12 @@ pub(crate) fn ends(
     from: &str,
     to: &str,
 ) -> Result<(Machine, IpAddr, IpAddr), Failure> {
-    let sender = place(from, prediction, ground, to.parse().ok());
-    let receiver = place(to, prediction, ground, sender.as_ref().ok().map(|sender| sender.address));
+    // The sender's first address says the family where names leave it open; the receiver is who its name says, and a
+    // router's own address depends on where it sends.
+    let network = prediction.network();
+    let first = || addresses(network.spec, network.machine(from)?).first().copied();
+    let receiver = place(to, prediction, ground, from.parse().ok().or_else(first), false);
+    let sender = place(from, prediction, ground, receiver.as_ref().ok().map(|there| there.address), true);
     let (sender, receiver) = match (sender, receiver) {
         (Ok(sender), Ok(receiver)) => (sender, receiver),
         (sender, receiver) => {
@@ -150,30 +157,24 @@ pub(crate) fn ends(
     Ok((start, sender.address, receiver.address))
 }
 
-/// What a name or an address means. `other` is the other end, whose family is taken.
+/// What a name or an address means. `other` is the other end, whose family is taken; a router that sends has its address
+/// in the tunnel that it sends through.
 fn place(
     text: &str,
     prediction: &Prediction<'_>,
     ground: &Ground,
     other: Option<IpAddr>,
+    sends: bool,
 ) -> Result<Place, Failure> {
     let network = prediction.network();
-    if let Ok(address) = text.parse::<IpAddr>() {
-        if is_nobodys(address) {
-            return Err(Failure::wrong(format!(
-                "`{address}` is the address of no machine that others reach"
-            ))
-            .hint("ask about an address of one machine, pod or service"));
+    let machine = match meant(text, network)? {
+        Meant::Machine(machine) => machine,
+        Meant::Address(address) => {
+            return Ok(Place { machine: sender(address, network, ground), address });
         }
-        return Ok(Place { machine: sender(address, network, ground), address });
-    }
-    let machine = network.machine(text).ok_or_else(|| {
-        Failure::wrong(format!("there is no node, router or address `{text}`"))
-            .hint("names are those of the inventory; a pod is named by its address")
-    })?;
+    };
     let mut addresses = addresses(network.spec, machine);
-    // A router sends through a tunnel with its address there.
-    if let (Machine::Router(_), Some(other)) = (machine, other) {
+    if let (Machine::Router(_), Some(other), true) = (machine, other, sends) {
         let found = prediction.lookup(machine, other);
         let tunnel = found.and_then(|found| found.gates.first()?.tunnel.clone());
         let ends = network
@@ -190,6 +191,27 @@ fn place(
     let address = addresses.iter().find(fits).or(addresses.first()).copied();
     let address = address.ok_or_else(|| Failure::wrong(format!("`{text}` has no address")))?;
     Ok(Place { machine: Some(machine), address })
+}
+
+/// What a text names.
+pub(crate) enum Meant {
+    Machine(Machine),
+    Address(IpAddr),
+}
+
+/// Whether a text names a machine, or an address that packets can be sent to.
+pub(crate) fn meant(text: &str, network: &Network<'_>) -> Result<Meant, Failure> {
+    match text.parse::<IpAddr>() {
+        Ok(address) if is_nobodys(address) => {
+            let what = format!("`{address}` is the address of no machine that others reach");
+            Err(Failure::wrong(what).hint("ask about an address of one machine, pod or service"))
+        }
+        Ok(address) => Ok(Meant::Address(address)),
+        Err(_) => network.machine(text).map(Meant::Machine).ok_or_else(|| {
+            Failure::wrong(format!("there is no node, router or address `{text}`"))
+                .hint("names are those of the inventory; a pod is named by its address")
+        }),
+    }
 }
 
 /// Addresses that routers send nowhere (RFC 6890), or to many (RFC 5771, RFC 4291).
@@ -233,10 +255,10 @@ fn leg(prediction: &Prediction<'_>, way: &Way) -> Leg {
         End::Lan(at) => ("delivered to a LAN", at),
         End::Internet(at) => ("sent to the Internet", at),
         End::Unreachable(at) => ("answered: unreachable", at),
-        End::Blackhole(at) => ("swallowed", at),
+        End::Blackhole(at) => ("dropped by a blackhole route", at),
         End::NoRoute(at) => ("no route", at),
         End::Filtered(at) => ("dropped by the packet filter", at),
-        End::NextIsDown(at) => ("handed to nobody: the next machine is down, or there is none", at),
+        End::NextIsDown(at) => ("handed to nobody (the next machine is down, or there is none)", at),
         End::Loop(at) => ("in a loop", at),
     };
     Leg { hops: way.hops.iter().map(|hop| step(prediction, hop)).collect(), end, at: name(at) }
@@ -307,7 +329,7 @@ fn leg_page(leg: &Leg) -> String {
             let via = step.next_hop.map_or(String::new(), |ip| format!(" via {ip}"));
             let tunnel = step.tunnel.as_ref().map_or(String::new(), |name| format!(" through {name}"));
             let equal =
-                if step.equal > 0 { format!(", or {} more as good", step.equal) } else { String::new() };
+                if step.equal > 0 { format!(", or {} more (ECMP)", step.equal) } else { String::new() };
             let _ = writeln!(out, "      {prefix} ({origin}){via}{tunnel}{equal}");
         }
         if !step.as_path.is_empty() {
@@ -315,13 +337,18 @@ fn leg_page(leg: &Leg) -> String {
             let _ = writeln!(out, "      AS path {}", path.join(" "));
         }
         if let Some(rule) = &step.accepted_by {
-            let _ = writeln!(out, "      let in by {rule}");
+            let _ = writeln!(out, "      accepted by {rule}");
         }
         if let Some(second) = &step.second {
-            let _ = writeln!(out, "      before {}: {}", second.from, step_words(second.lost_at));
+            let _ = writeln!(
+                out,
+                "      before {}: {}",
+                second.from,
+                lost(second.from == step.machine, second.lost_at)
+            );
         }
         if let Some(rule) = &step.passes {
-            let _ = writeln!(out, "      packet filter: {rule}");
+            wrap(&mut out, &format!("packet filter: {rule}"), "      ");
         }
     }
     let _ = writeln!(out, "    {} at {}", leg.end, leg.at);

@@ -18,6 +18,7 @@ pub(super) fn rests(network: &Network<'_>, all: &mut Vec<Finding>) {
     gateways(network, all);
     wrapped(network.spec, all);
     local_preference(network.spec, all);
+    stale_routes(network, all);
     if network.has_mesh() && network.spec.nodes.len() > 1 {
         all.push(Finding::error(
             "node-mesh",
@@ -51,6 +52,55 @@ fn local_preference(spec: &NetworkSpec, all: &mut Vec<Finding>) {
                 "set `local_pref: 100` in their rules",
             ));
         }
+    }
+}
+
+/// How long routers believe in nodes that are gone (RFC 4724): a note, as a restart of calico-node needs some of it; a
+/// warning where nodes ask for more than the sessions say, because every outage is reckoned with those.
+fn stale_routes(network: &Network<'_>, all: &mut Vec<Finding>) {
+    let spec = network.spec;
+    let mut planned: BTreeMap<&str, u32> = BTreeMap::new();
+    for router in &spec.routers {
+        let listening = router.listen.iter().map(|listen| &listen.like);
+        let sessions =
+            router.sessions.iter().chain(listening).filter(|session| session.with == PeerKind::Node);
+        if let Some(restart) = sessions.map(|session| u32::from(session.restart)).max() {
+            planned.insert(&router.name, restart);
+        }
+    }
+    let mut asked: BTreeMap<&str, u32> = BTreeMap::new();
+    for peer in &network.calico.peers {
+        if let Some(machine @ Machine::Router(_)) = network.owner(peer.address) {
+            let window = asked.entry(network.name(machine)).or_default();
+            *window = peer.restart.max(*window);
+        }
+    }
+    let mut kept: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for (router, restart) in planned {
+        let window = asked.get(router).copied().unwrap_or(restart);
+        if window > restart {
+            all.push(Finding::warning(
+                "stale-routes",
+                router,
+                format!(
+                    "nodes ask it to keep their routes for {window} s when their BIRD goes away, and the outages are reckoned with {restart} s"
+                ),
+                "write the same time into `maxRestartTime` of the BGPPeer; without it BIRD asks for 120 s",
+            ));
+        } else if window > 0 {
+            kept.entry(window).or_default().push(router);
+        }
+    }
+    for (window, routers) in kept {
+        all.push(Finding::note(
+            "stale-routes",
+            "nodes",
+            format!(
+                "{} keep a node's routes for {window} s when its BIRD goes away: what is sent to a node that reboots is lost so long",
+                some(routers)
+            ),
+            "`bgp.timers.nodes.restart` is that time: a restart of calico-node needs some of it; 0 drops the routes at once",
+        ));
     }
 }
 

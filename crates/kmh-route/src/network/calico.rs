@@ -7,15 +7,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use kmh_doc::Asn;
 use kmh_doc::network::NodePlan;
 use serde_json::Value;
 
+use super::sound;
 use crate::fault::Fault;
 use crate::prefixes::NetMap;
 use crate::selector::{Labels, Selector};
 
 /// Nodes with this label announce no service ranges.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// Seconds for which BIRD asks its peers to keep its routes, when nothing says another time.
+const BIRD_RESTART: u32 = 120;
+/// The annotation that gives a node an AS number of its own.
+const ASN_ANNOTATION: &str = "projectcalico.org/ASNumber";
 /// Calico's own AS number when nothing says another.
 const DEFAULT_ASN: u32 = 64512;
 
@@ -73,6 +79,8 @@ pub(crate) struct Peer {
     pub(crate) allow_local: u32,
     pub(crate) keep_next_hop: bool,
     pub(crate) password: Option<String>,
+    /// Seconds for which it asks the router to keep its routes.
+    pub(crate) restart: u32,
     /// Numbers of its filters, in order.
     filters: Vec<u32>,
     pub(crate) nodes: Vec<usize>,
@@ -129,15 +137,46 @@ fn peer_address(text: &str) -> Option<IpAddr> {
     bare.unwrap_or(text).parse().ok().or_else(|| text.split_once(':')?.0.parse().ok())
 }
 
+/// The seconds of `30s`, `1m30s`.
+fn seconds(text: &str) -> Option<u32> {
+    let mut sum = 0_u32;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        let scale = match unit {
+            "h" => 3600,
+            "m" => 60,
+            "s" => 1,
+            _ => return None,
+        };
+        sum = sum.checked_add(number.parse::<u32>().ok()?.checked_mul(scale)?)?;
+        rest = after;
+    }
+    Some(sum)
+}
+
+/// The address of `10.0.0.1/24`.
+fn bare(text: &str) -> Option<IpAddr> {
+    text.split_once('/').map_or(text, |(address, _)| address).parse().ok()
+}
+
 /// Collects what is wrong.
 struct Faults(Vec<Fault>);
 
 impl Faults {
-    fn need<T>(&mut self, place: &str, value: Option<T>, what: &str) -> Option<T> {
+    fn need<T>(&mut self, place: &str, value: Option<T>, what: &str, hint: &str) -> Option<T> {
         if value.is_none() {
-            self.0.push(Fault::new(place, format!("no {what}")));
+            self.0.push(Fault::new(place, format!("no {what}")).hint(hint));
         }
         value
+    }
+
+    /// An AS number that is there: one that nobody may have is as wrong as none.
+    fn asn(&mut self, place: &str, value: &Value) -> Option<u32> {
+        let number = self.need(place, asn(value), "AS number", Asn::PRIVATE)?;
+        sound::reserved(Asn::new(number), place, &mut self.0);
+        Some(number)
     }
 
     fn selector(&mut self, place: &str, text: &str) -> Selector {
@@ -155,12 +194,12 @@ impl Calico {
     pub(crate) fn read(resources: &[Value], nodes: &[NodePlan]) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults(Vec::new());
         let mut all = Self::default();
-        let settings = resources
-            .iter()
-            .filter(|one| text(one, "kind") == Some("BGPConfiguration"))
-            .filter(|one| one.get("metadata").and_then(|meta| text(meta, "name")) == Some("default"))
-            .find_map(|one| one.get("spec"));
-        let default = settings.and_then(|spec| spec.get("asNumber")).and_then(asn).unwrap_or(DEFAULT_ASN);
+        let (at, settings) = of_kind(resources, "BGPConfiguration")
+            .find(|(_, name, _)| name == "default")
+            .map_or((String::new(), None), |(place, _, spec)| (place, Some(spec)));
+        let written = settings.and_then(|spec| spec.get("asNumber"));
+        let default = written.and_then(|number| faults.asn(&format!("{at}.spec.asNumber"), number));
+        let default = default.unwrap_or(DEFAULT_ASN);
         all.mesh = settings
             .and_then(|spec| spec.get("nodeToNodeMeshEnabled"))
             .and_then(Value::as_bool)
@@ -168,8 +207,9 @@ impl Calico {
         for key in ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"] {
             for range in settings.map_or(&[][..], |spec| list(spec, key)) {
                 let net = text(range, "cidr").and_then(|cidr| cidr.parse::<IpNet>().ok());
-                let place = format!("calico BGPConfiguration.{key}");
-                if let Some(net) = faults.need(&place, net, "network in CIDR notation") {
+                let place = format!("{at}.spec.{key}");
+                if let Some(net) = faults.need(&place, net, "network in `cidr`", "write it as `10.96.0.0/16`")
+                {
                     all.services.push(net.trunc());
                     *all.service_nets.entry(net) = ();
                 }
@@ -182,9 +222,11 @@ impl Calico {
         };
         all.asns = nodes
             .iter()
-            .map(|node| {
-                let own = annotation(node, "projectcalico.org/ASNumber");
-                own.and_then(|text| asn(&Value::String(text))).unwrap_or(default)
+            .enumerate()
+            .map(|(number, node)| {
+                let own = annotation(node, ASN_ANNOTATION).map(Value::String);
+                let place = || format!("nodes[{number}].annotations `{ASN_ANNOTATION}`");
+                own.and_then(|text| faults.asn(&place(), &text)).unwrap_or(default)
             })
             .collect();
         all.excluded = nodes
@@ -200,7 +242,10 @@ impl Calico {
     fn read_pools(&mut self, resources: &[Value], faults: &mut Faults) {
         for (place, name, spec) in of_kind(resources, "IPPool") {
             let net = text(spec, "cidr").and_then(|cidr| cidr.parse::<IpNet>().ok());
-            let Some(net) = faults.need(&place, net, "network in `spec.cidr`") else { continue };
+            let Some(net) = faults.need(&place, net, "network in `spec.cidr`", "write it as `10.200.0.0/18`")
+            else {
+                continue;
+            };
             let usual = if matches!(net, IpNet::V6(_)) { 122 } else { 26 };
             let block =
                 spec.get("blockSize").and_then(Value::as_u64).and_then(|size| u8::try_from(size).ok());
@@ -260,10 +305,18 @@ impl Calico {
                 continue;
             }
             let address = text(spec, "peerIP").and_then(peer_address);
-            let number = spec.get("asNumber").and_then(asn);
+            let number = spec.get("asNumber").unwrap_or(&Value::Null);
+            let local_asn = spec
+                .get("localASNumber")
+                .and_then(|number| faults.asn(&format!("{place}.spec.localASNumber"), number));
             let (Some(address), Some(asn)) = (
-                faults.need(&place, address, "address in `spec.peerIP`"),
-                faults.need(&place, number, "AS number in `spec.asNumber`"),
+                faults.need(
+                    &place,
+                    address,
+                    "address in `spec.peerIP`",
+                    "write the router's, such as `10.10.0.1`",
+                ),
+                faults.asn(&format!("{place}.spec.asNumber"), number),
             ) else {
                 continue;
             };
@@ -279,10 +332,19 @@ impl Calico {
                     some
                 }
             };
+            // Of many nodes that one is left out by Calico; a peer of it alone is no peer.
+            if let [only] = selected.as_slice()
+                && let Some(node) = nodes.get(*only)
+                && node.addresses.iter().any(|own| bare(own) == Some(address))
+            {
+                let message = format!("`{}` is its own peer: {address} is its own address", node.name);
+                let place = format!("{place}.spec.peerIP");
+                faults.0.push(Fault::new(place, message).hint("write the router's address"));
+            }
             self.peers.push(Peer {
                 address,
                 asn,
-                local_asn: spec.get("localASNumber").and_then(self::asn),
+                local_asn,
                 allow_local: spec
                     .get("numAllowedLocalASNumbers")
                     .and_then(Value::as_u64)
@@ -293,6 +355,7 @@ impl Calico {
                     .get("password")
                     .and_then(|password| password.get("secretKeyRef"))
                     .map(|key| text(key, "key").unwrap_or_default().to_owned()),
+                restart: text(spec, "maxRestartTime").and_then(seconds).unwrap_or(BIRD_RESTART),
                 filters: list(spec, "filters")
                     .iter()
                     .filter_map(Value::as_str)
