@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 use kmh_cli::table::Table as Page;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
+use kmh_doc::network::{NetworkSpec, Tunnel};
 use kmh_route::what_if::{Before, Impact, Traffic, Trail, What, implies, singles};
 use kmh_route::{Down, Network};
 use serde::Serialize;
@@ -97,7 +98,7 @@ pub(crate) fn run(
         json(&Said { assumed: ground.assumed, scenarios: impacts })?
     } else {
         let mut out = match impacts.as_slice() {
-            [one] if !all => single_page(one, &sites(&asked.spec)),
+            [one] if !all => single_page(one, &sites(&asked.spec), hub(&asked.spec)),
             many => series(many),
         };
         out += assumption(&ground);
@@ -138,8 +139,23 @@ fn pairs(network: &Network<'_>, single: &[(Down, Vec<String>)]) -> Result<Vec<(D
     Ok(pairs)
 }
 
-fn sites(spec: &kmh_doc::network::NetworkSpec) -> BTreeSet<&str> {
+fn sites(spec: &NetworkSpec) -> BTreeSet<&str> {
     spec.nodes.iter().map(|node| node.site.as_str()).collect()
+}
+
+/// The site at which every tunnel ends, where several others are joined by it alone.
+fn hub(spec: &NetworkSpec) -> Option<&str> {
+    let site_of = |name: &str| Some(spec.routers.iter().find(|router| router.name == name)?.site.as_str());
+    let ends = |tunnel: &Tunnel| -> BTreeSet<&str> {
+        tunnel.ends.iter().filter_map(|end| site_of(&end.router)).collect()
+    };
+    let mut common = ends(spec.tunnels.first()?);
+    for tunnel in &spec.tunnels {
+        let ends = ends(tunnel);
+        common.retain(|site| ends.contains(site));
+    }
+    // Of two sites neither is the other's hub.
+    common.into_iter().next().filter(|_| sites(spec).len() > 2)
 }
 
 /// Seconds, from and to.
@@ -272,7 +288,7 @@ fn matrix(sites: &BTreeSet<&str>, cell: &dyn Fn(&str, &str) -> State) -> String 
 }
 
 /// A scenario in full: the matrix of sites, then what moved.
-fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
+fn single_page(impact: &Impact, sites: &BTreeSet<&str>, hub: Option<&str>) -> String {
     let mut out = format!("down: {}\n\n", impact.down.join(", "));
     let lost: BTreeSet<(&str, &str)> = impact
         .lost
@@ -283,6 +299,12 @@ fn single_page(impact: &Impact, sites: &BTreeSet<&str>) -> String {
     let moved: BTreeSet<(&str, &str)> =
         impact.moved.iter().map(|one| (one.traffic.from.as_str(), one.traffic.to.as_str())).collect();
     let is_down = |site: &str| impact.down.iter().any(|name| name.strip_prefix("site/") == Some(site));
+    if let Some(hub) = hub.filter(|hub| is_down(hub)) {
+        let _ = write!(
+            out,
+            "`{hub}` is the hub, where every tunnel ends: without it no two sites are joined\n\n"
+        );
+    }
     if sites.len() <= MATRIX {
         let cell = |from: &str, to: &str| match (lost.contains(&(from, to)), moved.contains(&(from, to))) {
             _ if is_down(from) || is_down(to) => State::Down,

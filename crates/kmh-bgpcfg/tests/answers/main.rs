@@ -135,6 +135,17 @@ fn every_single_failure_and_every_two() {
 
 /// What is named beside a series is down in each of its scenarios, and no scenario by itself.
 #[test]
+fn a_hub_that_is_down_is_named() {
+    let star = ARTICLE.replace("shape: mesh", "shape: hub, hub: vps");
+    let text = |inventory: &str, down: &str| ask(&format!("what-if -o text --down {down}"), inventory).out;
+    let said = "`vps` is the hub, where every tunnel ends: without it no two sites are joined";
+    assert!(text(&star, "site/vps").contains(said), "{}", text(&star, "site/vps"));
+    for (inventory, down) in [(star.as_str(), "site/flat"), (ARTICLE, "site/vps")] {
+        assert!(!text(inventory, down).contains("is the hub"), "{down}");
+    }
+}
+
+#[test]
 fn what_the_next_failure_would_do() {
     let next = answer("what-if --all-single --of tunnel --down tunnel/fw-attic--fw-flat", ARTICLE);
     let told = |key: &str| -> Vec<Value> {
