@@ -6,6 +6,7 @@
 pub mod calico;
 mod lines;
 mod machines;
+mod pfsense;
 pub mod segments;
 pub mod services;
 mod sites;
@@ -276,6 +277,3 @@ fn before_end(net: IpNet, offset: u32) -> IpAddr {
 fn parsed(text: &str) -> IpAddr {
     text.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
 }
-
-#[cfg(test)]
-mod tests;
