@@ -5,6 +5,7 @@
 //! are put into files (`content`) that exist only in memory until they are written.
 
 mod apply;
+mod arch;
 mod args;
 mod content;
 mod deploy;

@@ -24,6 +24,7 @@ fn machine(files: Vec<WantedFile>, units: &[&str]) -> Wanted {
         kind: MachineKind::Node,
         site: None,
         roles: vec![],
+        arch: None,
         address: None,
         ssh: kmh_doc::inventory::Ssh::default(),
         files,

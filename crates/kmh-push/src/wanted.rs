@@ -7,7 +7,7 @@ use std::path::Path;
 
 use kmh_cli::failure::Note;
 use kmh_doc::bundle::{BundleSpec, File, Machine, MachineKind, OnChange, Segment, Unit};
-use kmh_doc::inventory::{Role, Ssh};
+use kmh_doc::inventory::{Arch, Role, Ssh};
 
 /// Beginning of the names of temporary files; no file of a bundle may have it.
 pub(crate) const TEMPORARY: &str = ".kmh-push.";
@@ -18,6 +18,8 @@ pub(crate) struct Wanted {
     pub(crate) kind: MachineKind,
     pub(crate) site: Option<String>,
     pub(crate) roles: Vec<&'static str>,
+    /// What its programs are built for; none where the bundle does not say, as of routers.
+    pub(crate) arch: Option<Arch>,
     pub(crate) address: Option<String>,
     pub(crate) ssh: Ssh,
     pub(crate) files: Vec<WantedFile>,
@@ -112,10 +114,22 @@ fn one(machine: Machine, at: &str, notes: &mut Vec<Note>) -> Wanted {
     for (index, unit) in machine.units.iter().enumerate() {
         unit_name(&name, &unit.name, &format!("{at}.units[{index}]"), notes);
     }
+    for (index, artifact) in machine.artifacts.iter().enumerate() {
+        if let Some(arch) = machine.arch.filter(|arch| *arch != artifact.arch) {
+            let (program, built, arch) =
+                (kmh_cli::text::printable(&artifact.name), artifact.arch.as_str(), arch.as_str());
+            notes.push(note(
+                format!("program `{program}` of `{name}` is built for {built}, the machine is {arch}"),
+                &format!("{at}.artifacts[{index}]"),
+                Some("render the bundle again: kmh-render takes the architecture from the inventory"),
+            ));
+        }
+    }
     Wanted {
         kind: machine.kind,
         site: machine.site,
         roles: machine.roles.into_iter().map(role).collect(),
+        arch: machine.arch,
         address: machine.address,
         ssh: machine.ssh,
         files,
