@@ -17,11 +17,12 @@ use kmh_doc::push::{self, PushSpec};
 use crate::args::{Apply, To};
 use crate::deploy::{Done, Mode, deploy};
 use crate::dir::{self, DirTarget};
+use crate::generation::of_another_generation;
 use crate::report;
 use crate::ssh::{KnownHosts, Setup, SshTarget};
-use crate::store::{self, Secrets};
 use crate::target::{Target, Trouble};
-use crate::wanted::{self, Wanted, note};
+use kmh_store::store::{self, Secrets};
+use kmh_store::wanted::{self, Wanted, note};
 
 /// Where all files go, made ready.
 enum Place {
@@ -101,10 +102,11 @@ pub(crate) fn apply(
         dry_run: ctx.common.dry_run,
         diff: ctx.common.dry_run || ctx.common.verbose > 0 || ctx.common.output == Some(Format::Ansible),
     };
-    for machine in machines.iter().filter(|machine| machine.artifacts > 0) {
+    for machine in machines.iter().filter(|machine| !machine.artifacts.is_empty()) {
         ctx.detail(&format!(
             "{}: {} programs are listed in the bundle; kmh-push does not install them",
-            machine.name, machine.artifacts
+            machine.name,
+            machine.artifacts.len()
         ));
     }
     let mut done = Vec::new();
@@ -149,7 +151,7 @@ fn secrets(store: Option<PathBuf>, id: &str, machines: &[Wanted], notes: &mut Ve
         (_, true) => Secrets::default(),
         (Some(dir), false) => {
             let secrets = store::read(&dir, id, &references, notes);
-            secrets.of_another_generation(machines, notes);
+            of_another_generation(&secrets, machines, notes);
             secrets
         }
         (None, false) => {

@@ -5,7 +5,7 @@ use kmh_doc::inventory::Arch;
 
 use crate::plan::{Rules, Seen};
 use crate::target::Trouble;
-use crate::wanted::Wanted;
+use kmh_store::wanted::Wanted;
 
 /// The architecture of a machine that was looked at, where it is one that kmh knows.
 pub(crate) fn found(seen: &Seen) -> Option<Arch> {
@@ -24,7 +24,7 @@ pub(crate) fn check(machine: &Wanted, seen: &Seen, rules: Rules) -> Result<(), T
     }
     let is = found(seen).map_or("of a kind that kmh does not know", Arch::as_str);
     let at = machine.host().map_or_else(String::new, |host| format!(" at {host}"));
-    let programs = match machine.artifacts {
+    let programs = match machine.artifacts.len() {
         0 => String::new(),
         1 => " and program".to_owned(),
         number => format!(" and {number} programs"),
@@ -44,10 +44,19 @@ pub(crate) fn check(machine: &Wanted, seen: &Seen, rules: Rules) -> Result<(), T
 mod tests {
     use super::*;
     use crate::plan::Owners;
+    use kmh_doc::bundle::Artifact;
 
     const REAL: Rules = Rules { owners: Owners::Needed, units: true };
 
     fn said(arch: Option<Arch>, kind: MachineKind, processor: Option<&str>, rules: Rules) -> Option<String> {
+        let program = |name: &str| Artifact {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            arch: Arch::Arm64,
+            url: String::new(),
+            path: format!("/usr/local/bin/{name}"),
+        };
+        let [kubelet, runc] = ["kubelet", "runc"].map(program);
         let machine = Wanted {
             name: "pi-1".into(),
             kind,
@@ -58,7 +67,7 @@ mod tests {
             ssh: kmh_doc::inventory::Ssh::default(),
             files: vec![],
             units: vec![],
-            artifacts: 4,
+            artifacts: vec![kubelet, runc],
         };
         let seen = Seen { processor: processor.map(str::to_owned), ..Seen::default() };
         check(&machine, &seen, rules).err().map(|trouble| trouble.message)
@@ -83,7 +92,7 @@ mod tests {
         assert_eq!(
             said(arm64, Node, Some("x86_64"), REAL).as_deref(),
             Some(
-                "its files and 4 programs are for arm64, and the machine at 10.20.0.21 is amd64: its kernel says `x86_64`"
+                "its files and 2 programs are for arm64, and the machine at 10.20.0.21 is amd64: its kernel says `x86_64`"
             )
         );
         let said = said(arm64, Node, Some("armv7l"), REAL).unwrap_or_default();

@@ -1,7 +1,7 @@
 use kmh_doc::bundle::{MachineKind, OnChange, Unit};
 
 use super::*;
-use crate::wanted::WantedFile;
+use kmh_store::wanted::WantedFile;
 
 const SUM: Sum = [7; 32];
 
@@ -29,7 +29,7 @@ fn machine(files: Vec<WantedFile>, units: &[&str]) -> Wanted {
         ssh: kmh_doc::inventory::Ssh::default(),
         files,
         units: units.iter().map(|name| Unit { name: (*name).into(), enable: true }).collect(),
-        artifacts: 0,
+        artifacts: vec![],
     }
 }
 
