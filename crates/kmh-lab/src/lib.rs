@@ -5,6 +5,7 @@
 //! network is joined, and in one folder ([`state`]); so the name of a lab is enough to take it away.
 
 mod args;
+pub mod full;
 pub mod machine;
 pub mod plan;
 pub mod state;
