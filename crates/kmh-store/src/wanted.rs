@@ -37,6 +37,7 @@ pub struct Wanted {
 }
 
 /// A file that a machine should hold.
+#[derive(Clone, Debug)]
 pub struct WantedFile {
     /// Absolute and normalised.
     pub path: String,
