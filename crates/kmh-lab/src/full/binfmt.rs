@@ -136,9 +136,12 @@ pub fn give_back() -> Result<(), Failure> {
             write(&entry, "-1")?;
         }
     }
-    rustix::mount::unmount(&folder, UnmountFlags::DETACH).map_err(|error| {
-        Failure::world(format!("cannot unmount `{}`", folder.display())).because(file::plain(&error.into()))
-    })
+    rustix::mount::unmount(&folder, UnmountFlags::DETACH).and_then(|()| rustix::fs::rmdir(&folder)).map_err(
+        |error| {
+            Failure::world(format!("cannot take away `{}`", folder.display()))
+                .because(file::plain(&error.into()))
+        },
+    )
 }
 
 #[cfg(test)]

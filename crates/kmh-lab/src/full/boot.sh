@@ -15,7 +15,11 @@ mount -t overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work
 root=$folder/root
 
 if ! chroot "$root" id -u "$user" >/dev/null 2>&1; then
-    chroot "$root" useradd --create-home --user-group --shell /bin/sh "$user"
+    case $user in
+        # pfSense's admin is root by another name.
+        admin) chroot "$root" useradd --create-home --non-unique --uid 0 --gid 0 --shell /bin/sh admin ;;
+        *) chroot "$root" useradd --create-home --user-group --shell /bin/sh "$user" ;;
+    esac
 fi
 chroot "$root" tar --extract --preserve-permissions --directory / --file -
 for unit in $units; do

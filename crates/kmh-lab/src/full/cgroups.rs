@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use kmh_cli::{Failure, file};
 
@@ -39,7 +40,7 @@ pub(super) fn of_machine(lab: &LabName, name: &str) -> Result<Vec<PathBuf>, Fail
     Ok(found.into_iter().map(|root| root.join(FOLDER).join(lab.space(name))).collect())
 }
 
-/// Removes the groups of a lab, whose processes are gone.
+/// Removes the groups of a lab, whose processes are gone, or on their way.
 pub(super) fn remove(lab: &LabName) -> Result<(), Failure> {
     let text = file::read("/proc/self/mountinfo".as_ref())?;
     for root in hierarchies(&String::from_utf8_lossy(&text)) {
@@ -47,14 +48,19 @@ pub(super) fn remove(lab: &LabName) -> Result<(), Failure> {
         if !folder.is_dir() {
             continue;
         }
-        let mut find = Command::new("find");
         let path = format!("{}/{}.*", folder.display(), lab);
-        find.arg(&folder).args(["-depth", "-type", "d", "-path", &path, "-delete"]);
-        output(find, b"")?;
-        // Another lab may use it.
-        let mut find = Command::new("find");
-        find.arg(&folder).args(["-maxdepth", "0", "-type", "d", "-links", "2", "-delete"]);
-        output(find, b"")?;
+        let mut tried = 0;
+        loop {
+            let mut find = Command::new("find");
+            find.arg(&folder).args(["-depth", "-type", "d", "-path", &path, "-delete"]);
+            match output(find, b"") {
+                Err(_) if tried < 50 => tried += 1,
+                other => break other.map(drop)?,
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // It stays as long as another lab uses it.
+        let _ = rustix::fs::rmdir(&folder);
     }
     Ok(())
 }

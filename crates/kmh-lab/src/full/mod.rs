@@ -8,6 +8,7 @@ pub mod archive;
 pub mod binfmt;
 pub mod boot;
 mod cgroups;
+mod crew;
 pub mod root;
 
 use std::collections::BTreeSet;
@@ -19,9 +20,11 @@ use kmh_doc::inventory::{Arch, Become, Ssh};
 use zeroize::Zeroizing;
 
 use crate::args::Carrier;
+use crate::services::{BIRD_OF_NODE, RULES};
 use crate::state::LabName;
 use archive::File;
 use boot::{Booted, Order};
+pub(crate) use crew::{act, complete, machine, send};
 pub use root::{Cache, Recipe, Use};
 
 /// What a complete machine is to be.
@@ -143,6 +146,22 @@ fn own_files(wish: &Wish<'_>, user: &str) -> Vec<File> {
         files.push(File::plain("/etc/systemd/system/kmh-tunnels.service.d/kmh-lab.conf", 0o644, text));
     }
     files
+}
+
+/// Units for what the lab adds to a machine's daemons.
+fn own_units() -> Vec<File> {
+    let bird = "[Unit]\nDescription=BIRD in place of calico-node's\nAfter=network.target\n\n[Service]\n\
+                RuntimeDirectory=bird\nExecStart=/usr/sbin/bird -f -c /etc/bird/bird.conf -s /run/bird/bird.ctl\n\
+                ExecReload=/usr/sbin/birdc -s /run/bird/bird.ctl configure\n\n[Install]\nWantedBy=multi-user.target\n";
+    let rules = format!(
+        "[Unit]\nDescription=packet rules of the lab\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         ExecStart=/usr/sbin/nft -f {RULES}\nExecReload=/usr/sbin/nft -f {RULES}\n\n[Install]\n\
+         WantedBy=multi-user.target\n"
+    );
+    vec![
+        File::plain(&format!("/etc/systemd/system/{BIRD_OF_NODE}"), 0o644, bird),
+        File::plain("/etc/systemd/system/kmh-lab-rules.service", 0o644, &rules),
+    ]
 }
 
 /// Programs that are neither in a root nor among Debian's packages, such as the kubelet: something that starts, says that

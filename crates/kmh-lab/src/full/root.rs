@@ -19,8 +19,7 @@ pub const CACHE: &str = "/var/cache/kmh-lab";
 const SCRIPT: &str = include_str!("root.sh");
 
 /// What every machine has.
-const EVERY: [&str; 12] = [
-    "ca-certificates",
+const EVERY: [&str; 11] = [
     "dbus",
     "iproute2",
     "iputils-ping",

@@ -25,6 +25,8 @@ rm -f "$quick"
 # What a copy has of its own: identity, keys, names. And only sshd starts by itself: what else does, the bundle says.
 rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/hostname" "$root/etc/resolv.conf" "$root"/var/cache/apt/*.bin
 : >"$root/etc/machine-id"
+# systemd would take D-Bus' for its own (machine-id(5)).
+ln -sf /etc/machine-id "$root/var/lib/dbus/machine-id"
 chroot "$root" apt-get clean
 rm -rf "$root"/var/lib/apt/lists/*
 preset=$root/etc/systemd/system-preset/00-kmh-lab.preset

@@ -52,6 +52,8 @@ impl Draft<'_> {
                 files: Vec::new(),
                 services: Vec::new(),
                 idle: Vec::new(),
+                artifacts: Vec::new(),
+                full: false,
             };
             self.plan.machines.insert(OPERATOR.to_owned(), operator);
         }
@@ -81,6 +83,8 @@ impl Draft<'_> {
             files: Vec::new(),
             services: Vec::new(),
             idle: Vec::new(),
+            artifacts: wanted.artifacts.clone(),
+            full: false,
         });
         for unit in all.map(str::to_owned) {
             if !machine.services.contains(&unit) {
