@@ -20,6 +20,7 @@ use kmh_doc::inventory::{Arch, Become, Ssh};
 use zeroize::Zeroizing;
 
 use crate::args::Carrier;
+use crate::machine::PATH;
 use crate::services::{BIRD_OF_NODE, RULES};
 use crate::state::LabName;
 use archive::File;
@@ -53,6 +54,23 @@ pub struct Wish<'a> {
     pub tunnels: Carrier,
 }
 
+/// Programs of this machine that complete machines need, and the Debian packages that have them; [`binfmt`] looks for
+/// emulators.
+pub const NEEDS: [(&str, &str); 2] =
+    [("debootstrap", "debootstrap"), ("systemd-nspawn", "systemd-container")];
+
+/// Refuses when one is missing, all at once.
+fn need() -> Result<(), Failure> {
+    let there = |program: &str| PATH.split(':').any(|folder| Path::new(folder).join(program).exists());
+    let missing: Vec<&str> =
+        NEEDS.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::world("complete machines need programs that are not here")
+        .hint(format!("apt-get install --no-install-recommends {}", missing.join(" "))))
+}
+
 /// Which of a lab's machines are complete, of those that `--full` names; `all` is every one.
 pub fn chosen<'a>(named: &[String], machines: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>, Failure> {
     if named.iter().any(|name| name == "all") {
@@ -82,6 +100,7 @@ pub fn start(
     let Some(arch) = wish.arch.or_else(binfmt::native) else {
         return Err(Failure::world(format!("`{}` has no architecture that kmh knows", wish.name)));
     };
+    need()?;
     binfmt::provide(arch, say)?;
     let recipe = Recipe::new(&root::own_release()?, arch, wish.of);
     let root = cache.root(&recipe, lab, say)?;
