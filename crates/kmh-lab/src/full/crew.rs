@@ -125,9 +125,10 @@ pub(crate) fn act(lab: &LabName, name: &str, place: &Place, acts: &[(String, Act
     }
     let mut script = String::from("systemctl daemon-reload\n");
     for (unit, act) in acts {
-        // A unit without an installation section starts by another's wish.
         let line = match act {
-            Act::Start => format!("systemctl -q enable {unit} 2>/dev/null || :; systemctl start {unit}"),
+            // A unit without an installation section starts by another's wish; one of the distribution's that has run
+            // already, such as systemd-sysctl, has not seen the files.
+            Act::Start => format!("systemctl -q enable {unit} 2>/dev/null || :; systemctl restart {unit}"),
             Act::Restart => format!("systemctl restart {unit}"),
             Act::Reload => format!("systemctl reload-or-restart {unit}"),
             Act::Stop => format!("systemctl -q disable --now {unit}"),

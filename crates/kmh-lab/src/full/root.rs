@@ -19,11 +19,13 @@ pub const CACHE: &str = "/var/cache/kmh-lab";
 const SCRIPT: &str = include_str!("root.sh");
 
 /// What every machine has.
-const EVERY: [&str; 11] = [
+const EVERY: [&str; 12] = [
     "dbus",
     "iproute2",
     "iputils-ping",
     "kmod",
+    // Names of protocols, which nft looks up.
+    "netbase",
     "nftables",
     "openssh-server",
     "procps",
@@ -227,9 +229,11 @@ impl Cache {
         proxies(&mut maker, lab)?;
         let ran = ended(&mut maker, b"")?;
         if !ran.status.success() {
+            let log = Path::new(making.as_ref()).join("debootstrap/debootstrap.log");
+            let log = file::read_if_there(&log)?.unwrap_or_default();
             let _ = run(&mut command("rm", lab, &throw));
             return Err(Failure::world(format!("no root of {} could be made", recipe.release))
-                .because(last(&[&ran.stdout, &ran.stderr]))
+                .because(if log.is_empty() { last(&[&ran.stdout, &ran.stderr]) } else { last(&[&log]) })
                 .hint("kmh-lab doctor tells whether debootstrap is here; does apt-get update work?"));
         }
         let there = place.to_string_lossy();
