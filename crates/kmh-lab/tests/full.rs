@@ -2,6 +2,8 @@
 //! kmh-push from the admin's place. The roots are kept in cargo's folder, so a second run is a matter of seconds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -303,6 +305,37 @@ fn a_node_of_another_architecture_runs_and_refuses_programs_of_this_one() {
 
     drop(lab);
     assert_eq!(traces(&name), Vec::<String>::new());
+}
+
+#[test]
+fn complete_machines_and_light_ones_make_one_network() {
+    let world = support::World::new(None);
+    let before = world.traces();
+    let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots");
+    let line = format!("up -i stream.json --store pki -o json --full gw-vps --cache {}", roots.display());
+    let ran = world.lab(&line).exits(0);
+    let up: Value = serde_json::from_str(&ran.stdout).unwrap();
+    world.pods_reach_pods(&up);
+    let running =
+        world.inside("vps-host", "systemctl is-system-running; systemctl is-enabled frr@k8s kmh-nftables");
+    assert_eq!(running, "running\nenabled\nenabled\n");
+    // The same again changes nothing, and it stays what it is without being named.
+    let again = world.lab("up -i stream.json --store pki -o text").exits(0);
+    assert!(again.stdout.contains("nothing changed"), "{again:?}");
+    assert_eq!(world.inside("vps-host", "cat /proc/1/comm"), "systemd\n");
+    world.lab("up -i stream.json --store pki --full nobody").exits(2).says("no router or node `nobody`");
+
+    world.lab("down").exits(0);
+    assert_eq!(world.traces(), before);
+    let groups =
+        Command::new("find").args(["/sys/fs/cgroup", "-path", &format!("*kmh-lab/{}.*", world.lab)]).output();
+    assert_eq!(String::from_utf8_lossy(&groups.unwrap().stdout), "");
+    // Killed while it boots.
+    for tenths in ["0.9", "1.6", "2.4"] {
+        world.sh(&format!("timeout -s KILL {tenths} kmh-lab --lab {} {line} -q", world.lab));
+        let _ = world.lab("down");
+        assert_eq!(world.traces(), before, "{tenths}");
+    }
 }
 
 /// Set for the process that is killed: where it makes a root.

@@ -10,8 +10,14 @@ for group in $groups; do
     echo $$ >"$group/cgroup.procs"
 done
 
-mkdir -p "$folder/upper" "$folder/work" "$folder/root" "$folder/log"
-mount -t overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" kmh-lab "$folder/root"
+# A /run in which nspawn finds nothing but the machine's folder, and leaves nothing.
+mkdir -p "$folder/upper" "$folder/work" "$folder/root" "$folder/log" "$folder/run"
+mount --no-mtab -t tmpfs -o mode=0755 kmh-lab "$folder/run"
+mkdir -p "$folder/run/${folder#/run/}"
+mount --no-mtab --bind "$folder" "$folder/run/${folder#/run/}"
+mount --no-mtab --move "$folder/run" /run
+
+mount --no-mtab -t overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" kmh-lab "$folder/root"
 root=$folder/root
 
 if ! chroot "$root" id -u "$user" >/dev/null 2>&1; then
@@ -26,9 +32,6 @@ for unit in $units; do
     chroot "$root" systemctl --quiet enable "$unit" >/dev/null 2>&1 ||
         echo "unit $unit cannot be enabled: its program's package is not in the root"
 done
-
-# nspawn's own folders go into a place that ends with it.
-if [ -d /run/systemd ]; then mount -t tmpfs -o mode=0755 kmh-lab /run/systemd; fi
 
 # Of /proc/sys only `net`, which is the namespace's own, can be written: what else a machine sets would be this machine's.
 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network exec systemd-nspawn --quiet --settings=no --boot --register=no --keep-unit \

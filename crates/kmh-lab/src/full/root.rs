@@ -7,6 +7,7 @@ use std::process::Command;
 use kmh_cli::{Failure, file};
 use kmh_doc::inventory::Arch;
 use kmh_store::content::hex;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 use crate::machine::{clean, ended, shown};
@@ -175,7 +176,7 @@ impl Cache {
             return Ok(place);
         }
         file::make_dir(&self.folder, 0o755)?;
-        let _lock = file::lock(&self.folder.join(format!(".{}.lock", recipe.name())))?;
+        let _lock = wait_for(&self.folder.join(format!(".{}.lock", recipe.name())))?;
         // Whoever held the lock may have made it.
         if place.is_dir() {
             return Ok(place);
@@ -240,6 +241,17 @@ impl Cache {
         run(&mut command("mv", lab, &["--no-target-directory", "--", &making, &there]))?;
         Ok(place)
     }
+}
+
+/// Holds a lock, however long another run needs to make the same root.
+fn wait_for(path: &Path) -> Result<std::os::fd::OwnedFd, Failure> {
+    let failed = |error: rustix::io::Errno| {
+        Failure::world(format!("cannot lock `{}`", path.display())).because(file::plain(&error.into()))
+    };
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(failed)?;
+    Ok(lock)
 }
 
 fn command(program: &str, lab: &LabName, args: &[&str]) -> Command {
