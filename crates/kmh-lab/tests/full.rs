@@ -323,6 +323,26 @@ fn complete_machines_and_light_ones_make_one_network() {
     let again = world.lab("up -i stream.json --store pki -o text").exits(0);
     assert!(again.stdout.contains("nothing changed"), "{again:?}");
     assert_eq!(world.inside("vps-host", "cat /proc/1/comm"), "systemd\n");
+
+    // The admin's kmh-push finds what `up` put there, and mends what somebody broke.
+    let ssh = format!("/run/kmh-lab/{}/ssh", world.lab);
+    let push = || {
+        let ran = world.lab(&format!(
+            "exec operator -- sh -c \"cd {} && kmh-push --to ssh --store pki --known-hosts {ssh}/known_hosts \
+             --identity {ssh}/id -i stream.json --limit gw-vps\"",
+            world.sandbox.path().display()
+        ));
+        Lab::report(&ran.exits(0), "gw-vps")
+    };
+    assert_eq!(push()["outcome"], "unchanged");
+    world.inside("vps-host", "systemctl -q disable frr@k8s; rm /etc/nftables.d/kmh.nft");
+    let report = push();
+    assert_eq!(
+        (&report["outcome"], &report["written"][0]["path"]),
+        (&json!("changed"), &json!("/etc/nftables.d/kmh.nft"))
+    );
+    assert_eq!(world.inside("vps-host", "systemctl is-enabled frr@k8s"), "enabled\n");
+
     world.lab("up -i stream.json --store pki --full nobody").exits(2).says("no router or node `nobody`");
 
     world.lab("down").exits(0);
