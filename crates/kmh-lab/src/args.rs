@@ -108,6 +108,9 @@ pub(crate) struct Up {
     /// Boot this machine as a complete system; `all` for every one
     #[arg(long, value_name = "MACHINE")]
     pub(crate) full: Vec<String>,
+    /// Where roots of complete machines are kept
+    #[arg(long, value_name = "DIR", default_value = crate::full::root::CACHE)]
+    pub(crate) cache: PathBuf,
     /// In a guest with a stock Debian kernel
     #[arg(long)]
     pub(crate) vm: bool,

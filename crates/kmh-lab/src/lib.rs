@@ -8,6 +8,7 @@ mod args;
 mod build;
 mod down;
 mod exec;
+pub mod full;
 mod init;
 pub mod machine;
 pub mod plan;

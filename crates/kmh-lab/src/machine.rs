@@ -10,7 +10,7 @@ use kmh_cli::{Failure, file::plain};
 use crate::state::{Inner, Kind, LabName, MARK, Machine, State};
 
 /// Where commands are looked for in a machine.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where commands run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::plan::{LabPlan, Sources, plan};
 use crate::run::{Change, Crew};
 use crate::shape::{self, Shape};
 use crate::state::{LabName, ROOT, State};
-use crate::{report, resolver, ssh, system};
+use crate::{full, report, resolver, ssh, system};
 
 /// Brings a lab up.
 pub(crate) fn run(
@@ -29,8 +29,8 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    if up.vm || !up.full.is_empty() {
-        return Err(Failure::wrong("`--vm` and `--full` are not built yet"));
+    if up.vm {
+        return Err(Failure::wrong("`--vm` is not built yet"));
     }
     let dry = context.common.dry_run;
     if !dry {
@@ -57,6 +57,7 @@ pub(crate) fn run(
     let sources = Sources { inventory: &inventory, network: &network, bundle: wanted, ground, tunnels };
     let mut planned = plan(&sources).map_err(|notes| Failure { exit: Exit::Wrong, notes })?;
     let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
+    full::complete(&mut planned, &up.full, &state)?;
     choose(&mut planned, &up.machines, &state)?;
     if dry {
         return Ok(report::planned(&lab, &planned, tunnels, format));
@@ -91,7 +92,8 @@ pub(crate) fn run(
     state.routers.clone_from(&planned.routers);
     let hide: Vec<PathBuf> =
         store_folder.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
-    let mut crew = Crew { lab: &lab, state, planned: &planned, secrets: &secrets, hide };
+    let cache = full::Cache::new(up.cache.clone())?;
+    let mut crew = Crew { lab: &lab, state, planned: &planned, secrets: &secrets, hide, cache };
     let changes = raise(&mut crew, context)?;
     let mut state = crew.state;
     state.whole = true;
@@ -124,7 +126,7 @@ fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<Stri
     build::add(&places, &mut wires, &crew.planned.wires, false)?;
     resolver::run(lab, &crew.planned.hosts)?;
     context.progress("machines");
-    let mut changes = crew.boot()?;
+    let mut changes = crew.boot(context)?;
     context.progress("files");
     crew.send(&mut changes)?;
     context.progress("namespaces of routers");

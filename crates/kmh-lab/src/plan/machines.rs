@@ -51,6 +51,8 @@ impl Draft<'_> {
                 files: Vec::new(),
                 services: Vec::new(),
                 idle: Vec::new(),
+                artifacts: Vec::new(),
+                full: false,
             };
             self.plan.machines.insert(OPERATOR.to_owned(), operator);
         }
@@ -80,6 +82,8 @@ impl Draft<'_> {
             files: Vec::new(),
             services: Vec::new(),
             idle: Vec::new(),
+            artifacts: wanted.artifacts.clone(),
+            full: false,
         });
         for unit in all.map(str::to_owned) {
             if !machine.services.contains(&unit) {

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_cli::failure::Note;
+use kmh_doc::bundle::Artifact;
 use kmh_doc::inventory::{Arch, Inventory, Router, Ssh};
 use kmh_doc::network::{NetworkSpec, RouterPlan};
 use kmh_route::Ground;
@@ -84,6 +85,10 @@ pub struct MachinePlan {
     pub services: Vec<String>,
     /// Units of the bundle that a light machine leaves out.
     pub idle: Vec<String>,
+    /// Programs of the bundle.
+    pub artifacts: Vec<Artifact>,
+    /// Whether it is a complete system.
+    pub full: bool,
 }
 
 /// A pod.
