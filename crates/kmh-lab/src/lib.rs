@@ -5,9 +5,16 @@
 //! network is joined, and in one folder ([`state`]); so the name of a lab is enough to take it away.
 
 mod args;
+mod capture;
 pub mod machine;
+mod measure;
+pub mod memory;
 pub mod plan;
+mod probe;
 pub mod state;
+mod trace;
+mod verbs;
+mod weather;
 
 use clap::CommandFactory as _;
 use kmh_cli::{Env, Exit, Failure, Format};
@@ -26,7 +33,12 @@ pub fn run(env: &mut Env) -> Exit {
         Err(exit) => return exit,
     };
     let common = &cli.common;
-    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, _| Err(not_built(&cli.verb)))
+    if let Verb::Probe(probe) = &cli.verb {
+        return probe::connect::run(env, probe.source, probe.target);
+    }
+    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, format| {
+        verbs::run(&cli, context, format).unwrap_or_else(|| Err(not_built(&cli.verb)))
+    })
 }
 
 fn not_built(verb: &Verb) -> Failure {
