@@ -5,14 +5,26 @@
 //! network is joined, and in one folder ([`state`]); so the name of a lab is enough to take it away.
 
 mod args;
+mod build;
 mod capture;
+mod down;
+mod exec;
+mod init;
 pub mod machine;
 mod measure;
 pub mod memory;
 pub mod plan;
 mod probe;
+mod receive;
+mod report;
+mod resolver;
+mod run;
+mod services;
+mod ssh;
 pub mod state;
+mod system;
 mod trace;
+mod up;
 mod verbs;
 mod weather;
 
@@ -32,12 +44,33 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    let common = &cli.common;
-    if let Verb::Probe(probe) = &cli.verb {
-        return probe::connect::run(env, probe.source, probe.target);
+    let (common, lab) = (&cli.common, cli.lab.as_deref());
+    match &cli.verb {
+        // They speak with the program that started them alone.
+        Verb::Init(init) => hidden(env, common, |env| init::run(init, env)),
+        Verb::Receive => hidden(env, common, receive::run),
+        Verb::Up(up) => kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
+            up::run(up, lab, stream, context, format)
+        }),
+        Verb::Probe(probe) => probe::connect::run(env, probe.source, probe.target),
+        verb => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, format| {
+            system::need_root()?;
+            match verb {
+                Verb::Exec(exec) => exec::run(exec, lab),
+                Verb::Down(down) => down::run(down, lab, format),
+                other => verbs::run(other, lab, context, format).unwrap_or_else(|| Err(not_built(other))),
+            }
+        }),
     }
-    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, format| {
-        verbs::run(&cli, context, format).unwrap_or_else(|| Err(not_built(&cli.verb)))
+}
+
+fn hidden(
+    env: &mut Env,
+    common: &kmh_cli::Common,
+    work: impl FnOnce(&mut Env) -> Result<(), Failure>,
+) -> Exit {
+    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, _| {
+        work(context.env).map(|()| kmh_cli::Answer { text: String::new(), exit: Exit::Done })
     })
 }
 

@@ -14,6 +14,7 @@ use kmh_route::{Down, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Place, clean};
+use crate::plan::LabPlan;
 use crate::plan::wires::End;
 use crate::state::{LabName, State};
 
@@ -59,6 +60,31 @@ impl Memory {
         let bytes = serde_json::to_vec(self)
             .map_err(|error| Failure::world("cannot write what the lab knows").because(error))?;
         file::write(&lab.folder().join(NAME), &bytes, 0o600).map(|_| ())
+    }
+
+    /// From what a lab is built of.
+    pub fn of(network: &NetworkSpec, ground: &Ground, planned: &LabPlan) -> Self {
+        let mut pods: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        for pod in &planned.pods {
+            let own = pods.entry(pod.node.clone()).or_default();
+            if !own.iter().any(|one| one.is_ipv6() == pod.address.is_ipv6()) {
+                own.push(pod.address);
+            }
+        }
+        let single = planned.services.iter().filter(|service| service.local);
+        let single = single.map(|service| Service {
+            name: service.name.clone(),
+            address: service.address,
+            nodes: service.announcers().into_iter().map(str::to_owned).collect(),
+        });
+        Self {
+            network: network.clone(),
+            blocks: ground.blocks.clone(),
+            borrowed: ground.borrowed.clone(),
+            services: single.collect(),
+            answering: planned.services.iter().map(|service| (service.address, service.local)).collect(),
+            pods,
+        }
     }
 
     /// What a prediction rests on.

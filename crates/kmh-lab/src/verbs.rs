@@ -2,13 +2,17 @@
 
 use kmh_cli::{Answer, Context, Failure, Format};
 
-use crate::args::{Cli, Verb};
+use crate::args::Verb;
 use crate::{capture, measure, probe, trace, weather};
 
 /// Runs the verb; none when it is none of these.
-pub(crate) fn run(cli: &Cli, context: &mut Context<'_>, format: Format) -> Option<Result<Answer, Failure>> {
-    let lab = cli.lab.as_deref();
-    Some(match &cli.verb {
+pub(crate) fn run(
+    verb: &Verb,
+    lab: Option<&str>,
+    context: &mut Context<'_>,
+    format: Format,
+) -> Option<Result<Answer, Failure>> {
+    Some(match verb {
         Verb::Ping(args) => probe::ping::run(args, lab, context, format),
         Verb::Trace(args) => trace::run(args, lab, context, format),
         Verb::Capture(args) => capture::run(args, lab, context, format),

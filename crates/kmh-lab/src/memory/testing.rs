@@ -77,9 +77,9 @@ pub(crate) fn state() -> State {
     serde_json::from_value(json!({
         "tunnels": "plain",
         "machines": {
-            "ra1": machine("router", &["strongswan", "frr.service"]), "ra2": machine("router", &["frr.service"]),
-            "hb": machine("router", &["kmh-netns-k8s.service", "strongswan", "frr@k8s.service", "sshd"]),
-            "na1": machine("node", &["bird"]), "na2": machine("node", &["bird"]), "nb": machine("node", &["bird"]),
+            "ra1": machine("router", &["strongswan.service", "frr.service"]), "ra2": machine("router", &["frr.service"]),
+            "hb": machine("router", &["kmh-netns-k8s.service", "strongswan.service", "frr@k8s.service", "kmh-lab-ssh.service"]),
+            "na1": machine("node", &["kmh-lab-bird.service"]), "na2": machine("node", &["kmh-lab-bird.service"]), "nb": machine("node", &["kmh-lab-bird.service"]),
         },
         "routers": {"rb": {"machine": "hb", "netns": "k8s"}},
         "wires": {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use kmh_cli::{Failure, file::plain};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::machine;
+use crate::services::{self, Act};
 use crate::state::{LabName, State};
+use crate::{build, machine};
 
 /// Letters of a program's name that the kernel keeps (`proc_pid_comm(5)`).
 const COMM: usize = 15;
@@ -67,14 +68,22 @@ pub(super) fn signal(pids: &[u32], signal: Signal) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stops a unit in order.
-pub(super) fn stop(lab: &LabName, state: &State, machine: &str, unit: &str) -> Result<(), Failure> {
-    let _ = (lab, state, machine, unit);
-    Err(Failure::world("not built yet"))
-}
-
-/// Starts a unit, also one of which a daemon was killed.
-pub(super) fn start(lab: &LabName, state: &State, machine: &str, unit: &str) -> Result<(), Failure> {
-    let _ = (lab, state, machine, unit);
-    Err(Failure::world("not built yet"))
+/// Stops a unit in order, or starts it.
+pub(super) fn act(
+    lab: &LabName,
+    state: &State,
+    machine: &str,
+    unit: &str,
+    is_start: bool,
+) -> Result<(), Failure> {
+    let act = |act| {
+        let Some(script) = services::script(unit, act) else { return Ok(()) };
+        build::script(lab, &machine::Place::named(lab, state, machine)?, &script)
+    };
+    if !is_start {
+        return act(Act::Stop);
+    }
+    // Of FRR one daemon may be dead and the others alive; a BIRD that was killed left its socket.
+    act(Act::Stop)?;
+    act(Act::Start)
 }

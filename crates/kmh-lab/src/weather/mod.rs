@@ -93,8 +93,8 @@ fn do_it(lab: &LabName, state: &State, step: &Step) -> Result<(), Failure> {
         output(on_wires(lab, state, space, words)?, input.as_bytes()).map(|_| ())
     };
     match step {
-        Step::Stop((machine, unit)) => daemons::stop(lab, state, machine, unit),
-        Step::Start((machine, unit)) => daemons::start(lab, state, machine, unit),
+        Step::Stop((machine, unit)) => daemons::act(lab, state, machine, unit, false),
+        Step::Start((machine, unit)) => daemons::act(lab, state, machine, unit, true),
         Step::Freeze((name, daemon), is_frozen) => {
             let signal = if *is_frozen { Signal::STOP } else { Signal::CONT };
             daemons::signal(&daemons::find(state, name, daemon)?, signal)

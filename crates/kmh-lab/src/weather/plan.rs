@@ -14,11 +14,15 @@ use crate::plan::wires::End;
 use crate::state::State;
 
 /// Units whose programs speak to others, and these programs, by the names that the kernel shows.
-pub(crate) const DAEMONS: [(&str, &[&str]); 3] = [
-    ("frr", &["bgpd", "bfdd", "zebra", "staticd", "watchfrr"]),
-    ("bird", &["bird"]),
-    ("strongswan", &["charon", "charon-systemd"]),
+pub(crate) const DAEMONS: [(&str, &[&str]); 6] = [
+    ("frr.service", &FRR),
+    ("frr@*.service", &FRR),
+    ("bird.service", &["bird"]),
+    ("kmh-lab-bird.service", &["bird"]),
+    ("kmh-bird-*.service", &["bird"]),
+    ("strongswan.service", &["charon", "charon-systemd"]),
 ];
+const FRR: [&str; 5] = ["bgpd", "bfdd", "zebra", "staticd", "watchfrr"];
 
 /// The node interface inside a namespace that kmh makes.
 const NODES: &str = "nodes";
@@ -68,9 +72,12 @@ pub(crate) enum Step {
     Line(String, Slowness),
 }
 
-/// The unit's name without instance and suffix.
-fn bare(unit: &str) -> &str {
-    unit.split(['@', '.']).next().unwrap_or_default()
+/// The programs of a unit, and the namespace that it is for; none of units that speak to nobody.
+fn known(unit: &str) -> Option<(&'static [&'static str], Option<&str>)> {
+    DAEMONS.iter().find_map(|(pattern, programs)| match pattern.split_once('*') {
+        None => (*pattern == unit).then_some((*programs, None)),
+        Some((before, after)) => Some((*programs, Some(unit.strip_prefix(before)?.strip_suffix(after)?))),
+    })
 }
 
 /// Units of a router or machine that speak to others, in the order in which they were started.
@@ -78,37 +85,31 @@ fn units(state: &State, name: &str) -> Vec<Of> {
     let inner = state.routers.get(name);
     let machine = inner.map_or(name, |inner| inner.machine.as_str());
     let Some(own) = state.machines.get(machine) else { return Vec::new() };
-    let instance =
-        |unit: &str| unit.trim_end_matches(".service").split_once('@').map(|(_, name)| name.to_owned());
-    own.services
-        .iter()
-        .filter(|unit| DAEMONS.iter().any(|(known, _)| *known == bare(unit)))
-        // Of two namespace routers on one machine each has its own; what has no instance belongs to all.
-        .filter(|unit| inner.is_none_or(|inner| instance(unit).is_none_or(|netns| netns == inner.netns)))
-        .map(|unit| (machine.to_owned(), unit.clone()))
-        .collect()
+    // Of two namespace routers on one machine each has its own; what is for no namespace belongs to all.
+    let is_its = |instance: Option<&str>| match (inner, instance) {
+        (Some(inner), Some(instance)) => inner.netns == instance,
+        _ => true,
+    };
+    let units = own.services.iter().filter(|unit| known(unit).is_some_and(|(_, instance)| is_its(instance)));
+    units.map(|unit| (machine.to_owned(), unit.clone())).collect()
 }
 
 /// Daemons that can be named: `MACHINE:DAEMON`.
 pub(crate) fn daemons(state: &State) -> BTreeSet<String> {
-    let names = state.machines.keys().chain(state.routers.keys());
-    names
-        .flat_map(|name| {
-            units(state, name).into_iter().flat_map(move |(_, unit)| {
-                let table = DAEMONS.iter().filter(move |(known, _)| *known == bare(&unit));
-                table
-                    .flat_map(|(_, programs)| programs.iter())
-                    .map(move |program| format!("{name}:{program}"))
-            })
-        })
-        .collect()
+    let mut found = BTreeSet::new();
+    for name in state.machines.keys().chain(state.routers.keys()) {
+        for (_, unit) in units(state, name) {
+            let programs = known(&unit).map(|(programs, _)| programs).unwrap_or_default();
+            found.extend(programs.iter().map(|program| format!("{name}:{program}")));
+        }
+    }
+    found
 }
 
 /// The unit to which a daemon belongs.
 fn unit_of(state: &State, name: &str, daemon: &str) -> Option<Of> {
-    units(state, name).into_iter().find(|(_, unit)| {
-        DAEMONS.iter().any(|(known, programs)| *known == bare(unit) && programs.contains(&daemon))
-    })
+    let mut units = units(state, name).into_iter();
+    units.find(|(_, unit)| known(unit).is_some_and(|(programs, _)| programs.contains(&daemon)))
 }
 
 /// Whether a router or node has no power.

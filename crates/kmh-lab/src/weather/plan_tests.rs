@@ -96,10 +96,16 @@ fn a_router_without_power_is_silent_and_its_sibling_gets_the_gateway() {
 #[test]
 fn what_goes_in_order_says_goodbye_first_and_comes_back_last() {
     let off = steps(&[], &["router/rb --clean"]);
-    assert_eq!(off[..2], [Step::Stop(of("hb", "frr@k8s.service")), Step::Stop(of("hb", "strongswan"))]);
+    assert_eq!(
+        off[..2],
+        [Step::Stop(of("hb", "frr@k8s.service")), Step::Stop(of("hb", "strongswan.service"))]
+    );
     assert!(matches!(&off[2], Step::Filter(space, _) if space == "hb/k8s"), "{off:?}");
     let on = steps(&["router/rb --clean"], &[]);
-    assert_eq!(on[1..], [Step::Start(of("hb", "strongswan")), Step::Start(of("hb", "frr@k8s.service"))]);
+    assert_eq!(
+        on[1..],
+        [Step::Start(of("hb", "strongswan.service")), Step::Start(of("hb", "frr@k8s.service"))]
+    );
 }
 
 #[test]
@@ -108,7 +114,7 @@ fn daemons_hang_stop_and_are_started_again() {
     assert_eq!(steps(&["daemon/rb:bgpd"], &[]), [Step::Freeze(of("rb", "bgpd"), false)]);
     assert_eq!(steps(&[], &["daemon/rb:bgpd --clean"]), [Step::Stop(of("hb", "frr@k8s.service"))]);
     assert_eq!(steps(&[], &["daemon/na1:bird --killed"]), [], "it is dead already");
-    assert_eq!(steps(&["daemon/na1:bird --killed"], &[]), [Step::Start(of("na1", "bird"))]);
+    assert_eq!(steps(&["daemon/na1:bird --killed"], &[]), [Step::Start(of("na1", "kmh-lab-bird.service"))]);
     let names = daemons(&state());
     assert!(
         names.contains("rb:bgpd") && names.contains("rb:charon") && names.contains("na1:bird"),
