@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use kmh_route::forward::End as Fate;
 use kmh_route::{Prediction, Way, way};
 
@@ -100,10 +101,22 @@ pub(crate) fn endpoints(memory: &Memory, state: &State) -> Vec<Endpoint> {
         add(name, Kind::Lan, site, router.map(|router| router.name.as_str()), laid(state, name));
     }
     let operators = state.machines.iter().filter(|(_, machine)| machine.role == Role::Operator);
-    for (name, machine) in operators {
-        add(name, Kind::Operator, machine.site.as_deref().unwrap_or_default(), None, laid(state, name));
+    for (name, _) in operators {
+        let addresses = laid(state, name);
+        let site = site_around(memory, &addresses).unwrap_or_default();
+        add(name, Kind::Operator, site, None, addresses);
     }
     found
+}
+
+/// The site on whose segment one of these addresses is.
+fn site_around<'m>(memory: &'m Memory, addresses: &[IpAddr]) -> Option<&'m str> {
+    let inside = |text: &String| {
+        let net: Option<IpNet> = text.parse().ok();
+        net.is_some_and(|net| addresses.iter().any(|ip| net.contains(ip)))
+    };
+    let mut routers = memory.network.routers.iter();
+    routers.find(|router| router.addresses.iter().any(inside)).map(|router| router.site.as_str())
 }
 
 /// Addresses that a namespace was laid with, the first of each family.

@@ -108,8 +108,7 @@ fn do_it(lab: &LabName, state: &State, step: &Step) -> Result<(), Failure> {
         }
         Step::Link(end, true, routes) => {
             wires(&end.space, &["ip", "link", "set", "dev", &end.interface, "up"], "")?;
-            // Routes went with it, of this interface alone.
-            for route in routes.iter().filter(|route| route.split(' ').any(|word| word == end.interface)) {
+            for route in routes {
                 let family = if route.contains(':') { "-6" } else { "-4" };
                 let words = ["ip", family, "route", "replace"].into_iter().chain(route.split(' '));
                 wires(&end.space, &words.collect::<Vec<_>>(), "")?;

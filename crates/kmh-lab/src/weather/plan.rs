@@ -208,7 +208,10 @@ impl Weather {
         }
         steps.extend(then.dead.difference(&self.dead).map(|end| Step::Link(end.clone(), false, Vec::new())));
         steps.extend(self.dead.difference(&then.dead).map(|end| {
-            let routes = state.wires.routes.get(&end.space).cloned().unwrap_or_default();
+            // Those of this interface went with it.
+            let all = state.wires.routes.get(&end.space).into_iter().flatten();
+            let is_its = |route: &&String| route.split(' ').any(|word| word == end.interface);
+            let routes = all.filter(is_its).cloned().collect();
             Step::Link(end.clone(), true, routes)
         }));
         steps.extend(self.frozen.difference(&then.frozen).map(|of| Step::Freeze(of.clone(), false)));

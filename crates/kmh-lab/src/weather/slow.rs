@@ -171,9 +171,16 @@ mod tests {
             ("tc qdisc replace dev wan root netem delay 7500us loss 2% rate 40mbit".into(), tbf.into())
         );
         assert_eq!(
-            said(&line(Some(15), None), Some(0), Some(0), None),
+            said(&line(Some(15), None), None, Some(0), None),
             ("tc qdisc replace dev wan root netem delay 7500us".into(), none.into())
         );
+    }
+
+    #[test]
+    fn no_delay_is_a_wish_too() {
+        let line = line(Some(15), None);
+        let none = Slowness { rtt: Some(0), ..Slowness::default() };
+        assert_eq!(queue(&line, &none), Queue::Plain);
     }
 
     #[test]
