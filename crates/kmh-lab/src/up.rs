@@ -99,7 +99,10 @@ pub(crate) fn run(
     state.whole = true;
     state.write(&lab)?;
     // Packet filters were loaded anew, and machines that did not live any more.
-    weather::restore(&lab, &state, &memory)?;
+    if !weather::restore(&lab, &state, &memory)? && !was_whole {
+        context
+            .say("lines have their rate but no delay: this kernel has no netem (kmh-lab up --vm brings one)");
+    }
     let wires = before.wires != state.wires;
     let changed = !was_whole || wires || changes.values().any(|change| *change != Change::default());
     Ok(report::up(
@@ -259,9 +262,5 @@ fn say(context: &mut Context<'_>, planned: &LabPlan, tunnels: Carrier) {
     if !idle.is_empty() {
         let list: Vec<&str> = idle.into_iter().collect();
         context.say(&format!("light machines run the network alone, and not {}", list.join(", ")));
-    }
-    let slow = planned.wires.lines.values().any(|line| line.rtt_ms.is_some() || line.rate.is_some());
-    if slow {
-        context.say("lines have no delay, loss or rate yet");
     }
 }

@@ -81,11 +81,20 @@ impl Lab {
     }
 }
 
-/// Breaks again what is remembered: after `up` has loaded packet filters or started machines anew.
-pub(crate) fn restore(lab: &LabName, state: &State, memory: &Memory) -> Result<(), Failure> {
-    let well = Weather { gateways: std::collections::BTreeMap::new(), ..Weather::of(memory, state, &[]) };
+/// Breaks again what is remembered, after `up` has loaded packet filters or started machines anew, and makes lines as slow
+/// as they are. Says whether the kernel can do all of that: without netem lines have their rate alone.
+pub(crate) fn restore(lab: &LabName, state: &State, memory: &Memory) -> Result<bool, Failure> {
+    let well = Weather { gateways: Weather::of(memory, state, &[]).gateways, ..Weather::default() };
     let now = Weather::of(memory, state, &names::remembered(&state.cut));
-    well.steps_to(&now, memory, state).iter().try_for_each(|step| do_it(lab, state, step))
+    let mut whole = true;
+    for step in well.steps_to(&now, memory, state) {
+        if let Step::Queue(end, queue) = &step {
+            whole &= slow::shape(lab, state, end, queue)?;
+        } else {
+            do_it(lab, state, &step)?;
+        }
+    }
+    Ok(whole)
 }
 
 fn do_it(lab: &LabName, state: &State, step: &Step) -> Result<(), Failure> {
@@ -128,7 +137,7 @@ fn do_it(lab: &LabName, state: &State, step: &Step) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Step::Line(name, slowness) => slow::shape(lab, state, name, slowness),
+        Step::Queue(end, queue) => slow::shape(lab, state, end, queue).map(|_| ()),
     }
 }
 
