@@ -118,7 +118,7 @@ fn kind(what: &What) -> &str {
 }
 
 /// The page for people.
-pub(crate) fn page(rows: &[Row], what: &str, clean: bool) -> String {
+pub(crate) fn page(rows: &[Row], not_measured: &[Traffic], what: &str, clean: bool) -> String {
     let how = if clean { "cleanly" } else { "silently" };
     let mut out = format!("{what}, {how}\n\n");
     let is_quiet = |row: &&Row| {
@@ -174,6 +174,17 @@ pub(crate) fn page(rows: &[Row], what: &str, clean: bool) -> String {
     }
     if quiet > 0 {
         let _ = writeln!(out, "{quiet} of {} streams lost nothing, as predicted", rows.len());
+    }
+    let rest: BTreeSet<String> = not_measured
+        .iter()
+        .map(|one| match one.what {
+            What::Service(_) => format!("{} to {}", one.from, kind(&one.what)),
+            _ => format!("{} to {} ({})", one.from, one.to, kind(&one.what)),
+        })
+        .collect();
+    if !rest.is_empty() {
+        let rest = rest.into_iter().collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "not measured, as nothing there answers: {rest}");
     }
     let wrong = rows.iter().filter(|row| !row.as_predicted).count();
     if wrong > 0 {
@@ -244,6 +255,6 @@ mod tests {
             vps to attic       nodes        0.6 to 1.4 s  3.0 s         0.0 s         NO\n\n\
             1 of 5 streams lost nothing, as predicted\n\
             1 of 5 streams were not as predicted\n";
-        assert_eq!(page(&rows, "tunnel/a--b", false), expected);
+        assert_eq!(page(&rows, &[], "tunnel/a--b", false), expected);
     }
 }
