@@ -15,11 +15,11 @@ use kmh_store::wanted::{self, WantedFile};
 
 use crate::args::{Carrier, Up};
 use crate::build::{self, Places};
+use crate::memory::Memory;
 use crate::plan::{LabPlan, Sources, plan};
 use crate::run::{Change, Crew};
-use crate::shape::{self, Shape};
 use crate::state::{LabName, ROOT, State};
-use crate::{full, report, resolver, ssh, system};
+use crate::{full, report, resolver, ssh, system, weather};
 
 /// Brings a lab up.
 pub(crate) fn run(
@@ -93,11 +93,18 @@ pub(crate) fn run(
     let hide: Vec<PathBuf> =
         store_folder.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
     let cache = full::Cache::new(up.cache.clone())?;
+    let memory = Memory::of(&network, &sources.ground, &planned);
+    memory.write(&lab)?;
     let mut crew = Crew { lab: &lab, state, planned: &planned, secrets: &secrets, hide, cache };
     let changes = raise(&mut crew, context)?;
     let mut state = crew.state;
     state.whole = true;
     state.write(&lab)?;
+    // Packet filters were loaded anew, and machines that did not live any more.
+    if !weather::restore(&lab, &state, &memory)? && !was_whole {
+        context
+            .say("lines have their rate but no delay: this kernel has no netem (kmh-lab up --vm brings one)");
+    }
     let wires = before.wires != state.wires;
     let changed = !was_whole || wires || changes.values().any(|change| *change != Change::default());
     Ok(report::up(
@@ -257,10 +264,5 @@ fn say(context: &mut Context<'_>, planned: &LabPlan, tunnels: Carrier) {
     if !idle.is_empty() {
         let list: Vec<&str> = idle.into_iter().collect();
         context.say(&format!("light machines run the network alone, and not {}", list.join(", ")));
-    }
-    let late = planned.wires.lines.values().any(|line| Shape::of(line).needs_netem());
-    if late && !shape::has_netem() {
-        context
-            .say("lines have their rate and no delay: this kernel has no netem (`--vm` brings one that has)");
     }
 }
