@@ -17,6 +17,7 @@ mod report;
 mod resolver;
 mod run;
 mod services;
+mod shape;
 mod ssh;
 pub mod state;
 mod system;
