@@ -1065,7 +1065,7 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__up)
-            opts="-i -o -q -v -h --store --tunnels --full --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --store --tunnels --full --cache --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1080,6 +1080,10 @@ _kmh__lab() {
                     return 0
                     ;;
                 --full)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

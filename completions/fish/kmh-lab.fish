@@ -61,6 +61,7 @@ complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l store -d 'The sto
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l tunnels -d 'How tunnels are carried [default: esp where the kernel can, else plain]' -r -f -a "esp\t'By the kernel\'s ESP and XFRM interfaces, with strongSwan'
 plain\t'By a link that encrypts nothing'"
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l full -d 'Boot this machine as a complete system; `all` for every one' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l cache -d 'Where roots of complete machines are kept' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'

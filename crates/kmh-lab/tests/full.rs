@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kmh_doc::bundle::{BundleSpec, Machine};
@@ -19,6 +20,9 @@ use kmh_lab::machine::{Place, inside, output};
 use kmh_lab::state::LabName;
 use kmh_tests::sandbox::{Ran, Sandbox, article, is_root};
 use serde_json::{Value, json};
+
+/// The kernel's list of emulators is one for all worlds, and the last lab of each takes its entry away.
+static EMULATOR: Mutex<()> = Mutex::new(());
 
 fn cache() -> Cache {
     Cache::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots")).unwrap()
@@ -268,6 +272,7 @@ fn a_router_with_systemd_is_deployed_to_as_a_real_one() {
 
 #[test]
 fn a_node_of_another_architecture_runs_and_refuses_programs_of_this_one() {
+    let _alone = EMULATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let foreign = if binfmt::native() == Some(Arch::Arm64) { Arch::Amd64 } else { Arch::Arm64 };
     let (kernel, arch) = if foreign == Arch::Arm64 { ("aarch64", "arm64") } else { ("x86_64", "amd64") };
     let other = binfmt::native().unwrap().as_str();
@@ -309,16 +314,25 @@ fn a_node_of_another_architecture_runs_and_refuses_programs_of_this_one() {
 
 #[test]
 fn complete_machines_and_light_ones_make_one_network() {
+    let _alone = EMULATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let world = support::World::new(None);
     let before = world.traces();
     let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots");
-    let line = format!("up -i stream.json --store pki -o json --full gw-vps --cache {}", roots.display());
+    let line = format!(
+        "up -i stream.json --store pki -o json --full gw-vps --full pi-1 --cache {}",
+        roots.display()
+    );
     let ran = world.lab(&line).exits(0);
     let up: Value = serde_json::from_str(&ran.stdout).unwrap();
     world.pods_reach_pods(&up);
     let running =
         world.inside("vps-host", "systemctl is-system-running; systemctl is-enabled frr@k8s kmh-nftables");
     assert_eq!(running, "running\nenabled\nenabled\n");
+    // By emulation, but for the daemon whose signatures and the tool whose netlink it does not carry.
+    let running =
+        world.inside("pi-1", "uname -m; systemctl is-system-running; birdc show protocols; nft list tables");
+    assert!(running.starts_with("aarch64\nrunning\n"), "{running}");
+    assert!(running.contains("Established") && running.contains("kmh_lab_services"), "{running}");
     // The same again changes nothing, and it stays what it is without being named.
     let again = world.lab("up -i stream.json --store pki -o text").exits(0);
     assert!(again.stdout.contains("nothing changed"), "{again:?}");

@@ -7,7 +7,7 @@ use kmh_store::content::assemble;
 use zeroize::Zeroizing;
 
 use super::archive::{File, UNPACK, pack};
-use super::{Use, Wish, chosen, own_units, start};
+use super::{Use, Wish, chosen, start};
 use crate::args::Carrier;
 use crate::machine::{Place, ended, inside, output, said, shown};
 use crate::plan::{LabPlan, MachinePlan};
@@ -52,7 +52,7 @@ pub(crate) fn machine(
         host_key: (&host_key, &text("sshd/host.pub")?),
         admin: &text("ssh/id.pub")?,
         resolv: &crate::resolver::conf(crew.planned),
-        files: own_units(),
+        files: vec![],
         units: &[],
         artifacts: &planned.artifacts,
         tunnels: crew.state.tunnels.unwrap_or(Carrier::Plain),

@@ -9,6 +9,7 @@ pub mod binfmt;
 pub mod boot;
 mod cgroups;
 mod crew;
+mod native;
 pub mod root;
 
 use std::collections::BTreeSet;
@@ -112,7 +113,9 @@ pub fn start(
         let names: Vec<&str> = stand_ins.iter().filter_map(|file| file.path.rsplit('/').next()).collect();
         say(&format!("{name}: {} only stand in: they run and do nothing", names.join(", ")));
     }
-    let files: Vec<File> = own_files(&wish, &user).into_iter().chain(stand_ins).chain(wish.files).collect();
+    let natives = if binfmt::emulated(arch) { native::files(lab)? } else { vec![] };
+    let own = own_files(&wish, &user).into_iter().chain(own_units(binfmt::emulated(arch)));
+    let files: Vec<File> = own.chain(natives).chain(stand_ins).chain(wish.files).collect();
     let booted = boot::boot(&Order { lab, name, root: &root, user: &user, files: &files, units })?;
     for line in &booted.said {
         say(&format!("{name}: {line}"));
@@ -168,17 +171,19 @@ fn own_files(wish: &Wish<'_>, user: &str) -> Vec<File> {
 }
 
 /// Units for what the lab adds to a machine's daemons.
-fn own_units() -> Vec<File> {
-    let bird = "[Unit]\nDescription=BIRD in place of calico-node's\nAfter=network.target\n\n[Service]\n\
-                RuntimeDirectory=bird\nExecStart=/usr/sbin/bird -f -c /etc/bird/bird.conf -s /run/bird/bird.ctl\n\
-                ExecReload=/usr/sbin/birdc -s /run/bird/bird.ctl configure\n\n[Install]\nWantedBy=multi-user.target\n";
+fn own_units(emulated: bool) -> Vec<File> {
+    let sbin = if emulated { native::SBIN } else { "/usr/sbin" };
+    let bird = format!(
+        "[Unit]\nDescription=BIRD in place of calico-node's\nAfter=network.target\n\n[Service]\nRuntimeDirectory=bird\n\
+         ExecStart={sbin}/bird -f -c /etc/bird/bird.conf -s /run/bird/bird.ctl\n\
+         ExecReload=/usr/sbin/birdc -s /run/bird/bird.ctl configure\n\n[Install]\nWantedBy=multi-user.target\n"
+    );
     let rules = format!(
         "[Unit]\nDescription=packet rules of the lab\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
-         ExecStart=/usr/sbin/nft -f {RULES}\nExecReload=/usr/sbin/nft -f {RULES}\n\n[Install]\n\
-         WantedBy=multi-user.target\n"
+         ExecStart={sbin}/nft -f {RULES}\nExecReload={sbin}/nft -f {RULES}\n\n[Install]\nWantedBy=multi-user.target\n"
     );
     vec![
-        File::plain(&format!("/etc/systemd/system/{BIRD_OF_NODE}"), 0o644, bird),
+        File::plain(&format!("/etc/systemd/system/{BIRD_OF_NODE}"), 0o644, &bird),
         File::plain("/etc/systemd/system/kmh-lab-rules.service", 0o644, &rules),
     ]
 }
