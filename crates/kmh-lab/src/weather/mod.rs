@@ -29,7 +29,8 @@ pub(crate) struct Lab {
     pub(crate) state: State,
     /// What it knows of its cluster.
     pub(crate) memory: Memory,
-    _lock: Option<file::Lock>,
+    /// Held until this goes.
+    lock: Option<file::Lock>,
 }
 
 impl Lab {
@@ -37,7 +38,7 @@ impl Lab {
     pub(crate) fn open(named: Option<&str>) -> Result<Self, Failure> {
         let (name, state) = chosen(named)?;
         let memory = Memory::read(&name)?;
-        Ok(Self { name, state, memory, _lock: None })
+        Ok(Self { name, state, memory, lock: None })
     }
 
     /// The same, to change it.
@@ -45,7 +46,7 @@ impl Lab {
         let (name, _) = chosen(named)?;
         let lock = file::lock(&name.folder().join("lock"))?;
         let mut lab = Self::open(Some(name.as_str()))?;
-        lab._lock = Some(lock);
+        lab.lock = Some(lock);
         Ok(lab)
     }
 

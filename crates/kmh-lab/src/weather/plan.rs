@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use kmh_doc::network::{RouterPlan, Tunnel};
 
-use super::names::{Broken, How, Kind};
+use super::names::{Broken, How, Kind, Slowness};
 use super::slow;
 use crate::args::Carrier;
 use crate::memory::{Memory, space};
@@ -310,12 +310,11 @@ fn filter(interfaces: Option<&BTreeSet<String>>) -> String {
 fn queues(memory: &Memory, state: &State, broken: &[Broken]) -> BTreeMap<End, Shape> {
     let of = |name: &str| {
         let line = state.wires.lines.get(name)?;
-        let how = broken.iter().filter(|one| one.kind == Kind::Uplink && one.name == name);
-        let slowness = how.filter_map(|one| match &one.how {
-            How::Slow(slowness) => Some(slowness.clone()),
+        let slowness = broken.iter().find_map(|one| match &one.how {
+            How::Slow(slowness) if one.kind == Kind::Uplink && one.name == name => Some(slowness),
             _ => None,
         });
-        Some(slow::of(line, &slowness.last().unwrap_or_default()))
+        Some(slow::of(line, slowness.unwrap_or(&Slowness::default())))
     };
     let mut found = BTreeMap::new();
     for (name, line) in &state.wires.lines {
