@@ -206,6 +206,7 @@ pub(crate) fn add(places: &Places<'_>, old: &mut Wires, new: &Wires, late: bool)
         }
     }
     if !late {
+        crate::shape::lines(places, old, new)?;
         old.lines.clone_from(&new.lines);
     }
     Ok(())

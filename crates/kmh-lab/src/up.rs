@@ -18,6 +18,7 @@ use crate::build::{self, Places};
 use crate::memory::Memory;
 use crate::plan::{LabPlan, Sources, plan};
 use crate::run::{Change, Crew};
+use crate::shape::{self, Shape};
 use crate::state::{LabName, ROOT, State};
 use crate::{full, report, resolver, ssh, system, weather};
 
@@ -102,10 +103,7 @@ pub(crate) fn run(
     state.whole = true;
     state.write(&lab)?;
     // Packet filters were loaded anew, and machines that did not live any more.
-    if !weather::restore(&lab, &state, &memory)? && !was_whole {
-        context
-            .say("lines have their rate but no delay: this kernel has no netem (kmh-lab up --vm brings one)");
-    }
+    weather::restore(&lab, &state, &memory)?;
     let wires = before.wires != state.wires;
     let changed = !was_whole || wires || changes.values().any(|change| *change != Change::default());
     Ok(report::up(
@@ -279,5 +277,10 @@ fn say(context: &mut Context<'_>, planned: &LabPlan, tunnels: Carrier) {
     if !idle.is_empty() {
         let list: Vec<&str> = idle.into_iter().collect();
         context.say(&format!("light machines run the network alone, and not {}", list.join(", ")));
+    }
+    let late = planned.wires.lines.values().any(|line| Shape::of(line).needs_netem());
+    if late && !shape::has_netem() {
+        context
+            .say("lines have their rate and no delay: this kernel has no netem (`--vm` brings one that has)");
     }
 }

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use kmh_doc::network::NetworkSpec;
 use kmh_route::what_if::{Before, singles};
 use kmh_route::{Ground, Network, predict};
 use kmh_tests::sandbox::Sandbox;

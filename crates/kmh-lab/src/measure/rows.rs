@@ -90,8 +90,9 @@ pub(crate) fn seconds(ms: u64) -> String {
 /// From and to in milliseconds.
 type Range = Option<(u64, u64)>;
 
-fn wider(range: Range, ms: u64) -> Range {
-    Some(range.map_or((ms, ms), |(from, to)| (from.min(ms), to.max(ms))))
+fn widen(range: &mut Range, ms: u64) {
+    let (from, to) = range.unwrap_or((ms, ms));
+    *range = Some((from.min(ms), to.max(ms)));
 }
 
 fn range(range: Range) -> String {
@@ -154,9 +155,9 @@ pub(crate) fn page(rows: &[Row], not_measured: &[Traffic], what: &str, clean: bo
         }
         let line = alike.entry([pair, predicted, word.to_owned(), verdict.to_owned()]).or_default();
         line.kinds.insert(name);
-        line.lost = wider(line.lost, row.measured.lost_ms);
+        widen(&mut line.lost, row.measured.lost_ms);
         if row.measured.came_back {
-            line.healing = wider(line.healing, row.measured.healing_ms);
+            widen(&mut line.healing, row.measured.healing_ms);
         } else {
             line.never = true;
         }

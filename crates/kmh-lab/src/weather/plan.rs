@@ -7,11 +7,12 @@ use std::net::IpAddr;
 
 use kmh_doc::network::{RouterPlan, Tunnel};
 
-use super::names::{Broken, How, Kind};
-use super::slow::Queue;
+use super::names::{Broken, How, Kind, Slowness};
+use super::slow;
 use crate::args::Carrier;
 use crate::memory::{Memory, space};
 use crate::plan::wires::End;
+use crate::shape::Shape;
 use crate::state::State;
 
 /// Units whose programs speak to others, and these programs, by the names that the kernel shows.
@@ -49,7 +50,7 @@ pub(crate) struct Weather {
     /// Addresses that move between the routers of a site, and whether they are there.
     pub gateways: BTreeMap<(End, String), bool>,
     /// How fast interfaces of lines send; those that nothing is said of send as the kernel has it.
-    pub queues: BTreeMap<End, Queue>,
+    pub queues: BTreeMap<End, Shape>,
 }
 
 /// One thing to do.
@@ -70,7 +71,7 @@ pub(crate) enum Step {
     /// Nodes forget who has the gateway's address, as a gratuitous ARP makes them.
     Forget(End),
     /// An interface sends that fast.
-    Queue(End, Queue),
+    Queue(End, Shape),
 }
 
 /// The programs of a unit, and the namespace that it is for; none of units that speak to nobody.
@@ -306,15 +307,14 @@ fn filter(interfaces: Option<&BTreeSet<String>>) -> String {
 
 /// How fast interfaces send: both ends of a line, and of a tunnel that is only a link, which has both of its lines behind
 /// each other.
-fn queues(memory: &Memory, state: &State, broken: &[Broken]) -> BTreeMap<End, Queue> {
+fn queues(memory: &Memory, state: &State, broken: &[Broken]) -> BTreeMap<End, Shape> {
     let of = |name: &str| {
         let line = state.wires.lines.get(name)?;
-        let how = broken.iter().filter(|one| one.kind == Kind::Uplink && one.name == name);
-        let slowness = how.filter_map(|one| match &one.how {
-            How::Slow(slowness) => Some(slowness.clone()),
+        let slowness = broken.iter().find_map(|one| match &one.how {
+            How::Slow(slowness) if one.kind == Kind::Uplink && one.name == name => Some(slowness),
             _ => None,
         });
-        Some(Queue::of(line, &slowness.last().unwrap_or_default()))
+        Some(slow::of(line, slowness.unwrap_or(&Slowness::default())))
     };
     let mut found = BTreeMap::new();
     for (name, line) in &state.wires.lines {
@@ -324,12 +324,12 @@ fn queues(memory: &Memory, state: &State, broken: &[Broken]) -> BTreeMap<End, Qu
     for tunnel in memory.network.tunnels.iter().filter(|_| state.tunnels == Some(Carrier::Plain)) {
         let ends = tunnel.ends.each_ref();
         let [a, b] = ends.map(|end| of(&format!("{}/{}", end.router, end.uplink)).unwrap_or_default());
-        let queue = a.then(b);
+        let queue = slow::behind(a, b);
         let ends = ends.map(|end| End::new(&space(state, &end.router), &end.interface));
         let is_there = |end: &End| state.wires.interfaces.contains_key(end);
         found.extend(ends.into_iter().filter(is_there).map(|end| (end, queue.clone())));
     }
-    found.retain(|_, queue| !queue.is_plain());
+    found.retain(|_, shape| *shape != Shape::default());
     found
 }
 

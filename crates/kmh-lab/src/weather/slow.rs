@@ -9,12 +9,8 @@ use super::names::{How, Slowness};
 use crate::machine::{ended, output};
 use crate::memory::on_wires;
 use crate::plan::wires::{End, Line};
+use crate::shape::{self, Shape};
 use crate::state::{LabName, State};
-
-/// Octets that a shaped line holds back at most, as a router's queue does: a tenth of a second at 10 Mbit/s.
-const BURST: &str = "128kb";
-/// How long a packet waits in a shaped line at most.
-const LATENCY: &str = "200ms";
 
 /// Units of rates that `tc` takes (`tc(8)`), in bits a second.
 const UNITS: [(&str, u64); 10] = [
@@ -51,73 +47,25 @@ pub(super) fn check(slowness: &Slowness) -> Result<(), Failure> {
     Failure::all(failures).map_or(Ok(()), Err)
 }
 
-/// What an interface does with what it sends: half of the round trip, the loss and the rate of one direction.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Queue {
-    /// Round trip in milliseconds.
-    rtt: u32,
-    /// Lost packets, percent.
-    loss: u32,
-    /// Rate, and its bits a second.
-    rate: Option<(u64, String)>,
+/// That of a line: as the inventory has it, changed by that.
+pub(super) fn of(line: &Line, slowness: &Slowness) -> Shape {
+    let own = Shape::of(line);
+    Shape {
+        rtt_ms: slowness.rtt.or(own.rtt_ms),
+        loss: slowness.loss.or(own.loss),
+        rate: slowness.rate.clone().or(own.rate),
+    }
 }
 
-impl Queue {
-    /// That of a line: as the inventory has it, changed by that.
-    pub(super) fn of(line: &Line, slowness: &Slowness) -> Self {
-        let rate = slowness.rate.as_ref().or(line.rate.as_ref());
-        Self {
-            rtt: slowness.rtt.or(line.rtt_ms).unwrap_or(0).into(),
-            loss: slowness.loss.unwrap_or(0).into(),
-            rate: rate.and_then(|rate| Some((bits(rate)?, rate.clone()))),
-        }
-    }
-
-    /// That of one line behind the other.
-    pub(super) fn then(self, other: Self) -> Self {
-        let arrive = (100 - self.loss.min(100)) * (100 - other.loss.min(100));
-        Self {
-            rtt: self.rtt + other.rtt,
-            loss: 100 - arrive / 100,
-            rate: match (self.rate, other.rate) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            },
-        }
-    }
-
-    /// Whether it is as the kernel has it.
-    pub(super) fn is_plain(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether only netem can do it.
-    pub(super) fn needs_netem(&self) -> bool {
-        self.rtt > 0 || self.loss > 0
-    }
-
-    /// What `tc` is told; without netem the rate alone.
-    fn words(&self, interface: &str, netem: bool) -> Vec<String> {
-        let mut words = ["tc", "qdisc", "replace", "dev", interface, "root"].map(str::to_owned).to_vec();
-        match &self.rate {
-            rate if self.needs_netem() && netem => {
-                words.push("netem".to_owned());
-                if self.rtt > 0 {
-                    words.extend(["delay".to_owned(), format!("{}us", self.rtt * 500)]);
-                }
-                if self.loss > 0 {
-                    words.extend(["loss".to_owned(), format!("{}%", self.loss)]);
-                }
-                if let Some((_, rate)) = rate {
-                    words.extend(["rate".to_owned(), rate.clone()]);
-                }
-            }
-            Some((_, rate)) => {
-                words.extend(["tbf", "rate", rate, "burst", BURST, "latency", LATENCY].map(str::to_owned));
-            }
-            None => return ["tc", "qdisc", "del", "dev", interface, "root"].map(str::to_owned).into(),
-        }
-        words
+/// That of one line behind the other.
+pub(super) fn behind(a: Shape, b: Shape) -> Shape {
+    let sum = a.rtt_ms.unwrap_or(0).saturating_add(b.rtt_ms.unwrap_or(0));
+    let [arrive, also] = [a.loss, b.loss].map(|loss| 100 - loss.unwrap_or(0).min(100));
+    let lost = 100 - u16::from(arrive) * u16::from(also) / 100;
+    Shape {
+        rtt_ms: Some(sum).filter(|sum| *sum > 0),
+        loss: u8::try_from(lost).ok().filter(|lost| *lost > 0),
+        rate: [a.rate, b.rate].into_iter().flatten().min_by_key(|rate| bits(rate)),
     }
 }
 
@@ -134,28 +82,20 @@ fn bits(rate: &str) -> Option<u64> {
     thousandths.checked_mul(*factor).map(|bits| bits / 1000).filter(|bits| *bits > 0)
 }
 
-/// Whether the kernel has netem: asked once, by putting it on an interface that nobody shapes.
-fn has_netem(lab: &LabName, state: &State, space: &str) -> Result<bool, Failure> {
+/// Whether the kernel has netem: asked once.
+fn has_netem() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    if let Some(answer) = ANSWER.get() {
-        return Ok(*answer);
-    }
-    let set = |words: &[&str]| -> Result<bool, Failure> {
-        Ok(ended(&mut on_wires(lab, state, space, words)?, &[])?.status.success())
-    };
-    let has = set(&["tc", "qdisc", "add", "dev", "lo", "root", "netem"])?
-        && set(&["tc", "qdisc", "del", "dev", "lo", "root"])?;
-    Ok(*ANSWER.get_or_init(|| has))
+    *ANSWER.get_or_init(shape::has_netem)
 }
 
 /// Refuses what this kernel cannot do: delay and loss need netem.
-pub(super) fn possible(lab: &LabName, state: &State, name: &str, how: &How) -> Result<(), Failure> {
+pub(super) fn possible(state: &State, name: &str, how: &How) -> Result<(), Failure> {
     let How::Slow(slowness) = how else { return Ok(()) };
-    let Some(line) = state.wires.lines.get(name) else {
+    if !state.wires.lines.contains_key(name) {
         return Err(Failure::wrong(format!("line `{name}` is not in the part of the lab that is up")));
-    };
-    let wants = slowness.rtt.is_some_and(|rtt| rtt > 0) || slowness.loss.is_some_and(|loss| loss > 0);
-    if wants && !has_netem(lab, state, &line.far.space)? {
+    }
+    let wanted = Shape { rtt_ms: slowness.rtt, loss: slowness.loss, rate: None };
+    if wanted.needs_netem() && !has_netem() {
         return Err(Failure::world("this kernel can neither delay packets nor lose some of them")
             .because("it has no netem (CONFIG_NET_SCH_NETEM)")
             .hint("kmh-lab up --vm builds the lab on a kernel that has it; `--rate` alone works here"));
@@ -163,18 +103,17 @@ pub(super) fn possible(lab: &LabName, state: &State, name: &str, how: &How) -> R
     Ok(())
 }
 
-/// Shapes what an interface sends; says whether the kernel can do all of it.
-pub(super) fn shape(lab: &LabName, state: &State, end: &End, queue: &Queue) -> Result<bool, Failure> {
-    let netem = queue.needs_netem() && has_netem(lab, state, &end.space)?;
-    let words = queue.words(&end.interface, netem);
-    let mut command = on_wires(lab, state, &end.space, &words)?;
-    if words.iter().any(|word| word == "del") {
+/// Shapes what an interface sends; without netem by the rate alone.
+pub(super) fn shape(lab: &LabName, state: &State, end: &End, shape: &Shape) -> Result<(), Failure> {
+    let tc = |verb: &str, queue: &str| {
+        let line = format!("tc qdisc {verb} dev {} root{queue}", end.interface);
+        on_wires(lab, state, &end.space, line.split(' '))
+    };
+    match shape.queue(has_netem()) {
+        Some(queue) => output(tc("replace", &format!(" {queue}"))?, &[]).map(|_| ()),
         // To take away what is not there is no fault.
-        ended(&mut command, &[])?;
-    } else {
-        output(command, &[])?;
+        None => ended(&mut tc("del", "")?, &[]).map(|_| ()),
     }
-    Ok(netem || !queue.needs_netem())
 }
 
 #[cfg(test)]
@@ -197,39 +136,23 @@ mod tests {
         Slowness { rtt, loss, rate: rate.map(str::to_owned) }
     }
 
-    /// With netem, and without.
-    fn said(queue: &Queue) -> [String; 2] {
-        [true, false].map(|netem| queue.words("wan", netem).join(" "))
-    }
-
-    const NONE: &str = "tc qdisc del dev wan root";
-    const TBF: &str = "tc qdisc replace dev wan root tbf rate 40mbit burst 128kb latency 200ms";
-
     #[test]
     fn a_line_is_as_slow_as_said_and_else_as_the_inventory_has_it() {
-        let all = slowness(None, None, None);
-        let of = |rtt, rate, slowness: &Slowness| said(&Queue::of(&line(rtt, rate), slowness));
-        assert_eq!(of(None, None, &all), [NONE, NONE]);
-        assert_eq!(of(None, None, &slowness(None, None, Some("40mbit"))), [TBF, TBF]);
-        let netem = "tc qdisc replace dev wan root netem delay 7500us loss 2% rate 40mbit";
-        assert_eq!(of(Some(15), Some("40mbit"), &slowness(None, Some(2), None)), [netem, TBF]);
-        let netem = "tc qdisc replace dev wan root netem delay 7500us";
-        assert_eq!(of(Some(15), None, &slowness(None, Some(0), None)), [netem, NONE]);
-        assert_eq!(
-            of(Some(15), None, &slowness(Some(0), None, None)),
-            [NONE, NONE],
-            "no delay is a wish too"
-        );
+        let shape = |rtt_ms, loss, rate: Option<&str>| Shape { rtt_ms, loss, rate: rate.map(str::to_owned) };
+        let attic = line(Some(15), Some("40mbit"));
+        assert_eq!(of(&attic, &slowness(None, Some(2), None)), shape(Some(15), Some(2), Some("40mbit")));
+        assert_eq!(of(&attic, &slowness(Some(0), None, Some("1mbit"))), shape(Some(0), None, Some("1mbit")));
+        assert_eq!(of(&line(None, None), &Slowness::default()), Shape::default());
     }
 
     #[test]
     fn one_line_behind_the_other() {
-        let a = Queue::of(&line(Some(15), Some("40mbit")), &slowness(None, Some(10), None));
-        let b = Queue::of(&line(Some(20), Some("512kbit")), &slowness(None, Some(50), None));
-        let netem = "tc qdisc replace dev wan root netem delay 17500us loss 55% rate 512kbit";
-        assert_eq!(said(&a.clone().then(b))[0], netem);
-        assert_eq!(a.clone().then(Queue::default()), a);
-        assert!(Queue::default().then(Queue::default()).is_plain());
+        let a = of(&line(Some(15), Some("40mbit")), &slowness(None, Some(10), None));
+        let b = of(&line(Some(20), Some("512kbit")), &slowness(None, Some(50), None));
+        let both = Shape { rtt_ms: Some(35), loss: Some(55), rate: Some("512kbit".to_owned()) };
+        assert_eq!(behind(a.clone(), b), both);
+        assert_eq!(behind(a.clone(), Shape::default()), a);
+        assert_eq!(behind(Shape::default(), Shape::default()), Shape::default());
     }
 
     #[test]
