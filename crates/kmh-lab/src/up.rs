@@ -9,16 +9,18 @@ use kmh_doc::blocks::BlocksSpec;
 use kmh_doc::bundle::BundleSpec;
 use kmh_doc::inventory::Inventory;
 use kmh_doc::network::NetworkSpec;
+use kmh_route::services::{self, Listed, Unread};
 use kmh_route::{Fault, Ground, Network};
 use kmh_store::store::{self, Secrets};
 use kmh_store::wanted::{self, WantedFile};
 
 use crate::args::{Carrier, Up};
 use crate::build::{self, Places};
-use crate::plan::{LabPlan, Sources, plan};
+use crate::plan::services::Service;
+use crate::plan::{LabPlan, Sources, plan, rest};
 use crate::run::{Change, Crew};
 use crate::state::{LabName, ROOT, State};
-use crate::{report, resolver, ssh, system};
+use crate::{answer, report, resolver, ssh, system};
 
 /// Brings a lab up.
 pub(crate) fn run(
@@ -52,11 +54,22 @@ pub(crate) fn run(
     let wanted = wanted::machines(bundle.spec, &mut notes);
     refuse(&mut notes)?;
     let tunnels = carrier(up.tunnels)?;
-    let ground = ground(stream, &network)?;
-    let sources = Sources { inventory: &inventory, network: &network, bundle: wanted, ground, tunnels };
+    let known = Network::new(&network).map_err(wrong)?;
+    let mut ground = ground(stream, &known)?;
+    let services = services(up, &known)?;
+    let sources = Sources {
+        inventory: &inventory,
+        network: &network,
+        bundle: wanted,
+        ground: ground.clone(),
+        tunnels,
+        services: &services,
+    };
     let mut planned = plan(&sources).map_err(|notes| Failure { exit: Exit::Wrong, notes })?;
     let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
     choose(&mut planned, &up.machines, &state)?;
+    let announced = planned.services.iter().filter_map(Service::announced).collect();
+    ground.add_services(announced, &known).map_err(wrong)?;
     if dry {
         return Ok(report::planned(&lab, &planned, tunnels, format));
     }
@@ -70,7 +83,7 @@ pub(crate) fn run(
 
     file::make_dir(Path::new(ROOT), 0o700)?;
     file::make_dir(&lab.folder(), 0o700)?;
-    let _lock = file::lock(&lab.folder().join("lock"))?;
+    let lock = file::lock(&lab.folder().join("lock"))?;
     // Another run may have been here while the documents were read.
     state = State::read(&lab)?.unwrap_or_default();
     if state.half || state == State::default() {
@@ -95,6 +108,13 @@ pub(crate) fn run(
     let mut state = crew.state;
     state.whole = true;
     state.write(&lab)?;
+    // Others may cut, and take away, what is waited for.
+    drop(lock);
+    if !up.no_wait {
+        let down = rest::down(&inventory, &known, &planned, &state.cut);
+        let expected = rest::expected(&inventory, &known, &ground, &down);
+        crate::rest::wait(&lab, &state, &expected, context)?;
+    }
     let wires = before.wires != state.wires;
     let changed = !was_whole || wires || changes.values().any(|change| *change != Change::default());
     Ok(report::up(
@@ -110,6 +130,7 @@ pub(crate) fn run(
 fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<String, Change>, Failure> {
     context.progress("keys");
     ssh::keys(crew.lab)?;
+    ssh::operator(crew.lab, crew.planned)?;
     crew.bury(context)?;
     let lab = crew.lab;
     context.progress("namespaces and links");
@@ -135,6 +156,7 @@ fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<Stri
     crew.state.write(lab)?;
     context.progress("daemons");
     crew.start(&mut changes, false)?;
+    answer::everywhere(lab, crew.planned)?;
     Ok(changes)
 }
 
@@ -156,23 +178,52 @@ fn refuse(notes: &mut Vec<kmh_cli::Note>) -> Result<(), Failure> {
     if notes.is_empty() { Ok(()) } else { Err(Failure { exit: Exit::Wrong, notes: std::mem::take(notes) }) }
 }
 
+/// What cannot be predicted with.
+fn wrong(faults: Vec<Fault>) -> Failure {
+    let failures = faults.into_iter().map(|fault| {
+        let failure = Failure::wrong(fault.message).at(fault.place);
+        match fault.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    });
+    Failure::all(failures).unwrap_or_else(|| Failure::wrong("the network cannot be understood"))
+}
+
 /// Blocks as observed, or made up.
-fn ground(stream: &Stream, network: &NetworkSpec) -> Result<Ground, Failure> {
-    let wrong = |faults: Vec<Fault>| {
-        let failures = faults.into_iter().map(|fault| {
-            let failure = Failure::wrong(fault.message).at(fault.place);
-            match fault.hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        });
-        Failure::all(failures).unwrap_or_else(|| Failure::wrong("the network cannot be understood"))
-    };
-    let known = Network::new(network).map_err(wrong)?;
+fn ground(stream: &Stream, known: &Network<'_>) -> Result<Ground, Failure> {
     match stream.find::<BlocksSpec>()? {
-        Some(blocks) => Ground::from_blocks(&blocks.spec, &known).map_err(wrong),
-        None => Ok(Ground::assume(&known)),
+        Some(blocks) => Ground::from_blocks(&blocks.spec, known).map_err(wrong),
+        None => Ok(Ground::assume(known)),
     }
+}
+
+/// Services that the call names: all mistakes at once.
+fn services(up: &Up, known: &Network<'_>) -> Result<Vec<Listed>, Failure> {
+    let unreadable = |unread: Unread| Failure::wrong(unread.message).because(unread.cause).hint(unread.hint);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for text in &up.service {
+        match services::by_hand(text) {
+            Ok(service) => found.push(Listed { service, local: true }),
+            Err(unread) => failures.push(unreadable(unread)),
+        }
+    }
+    if let Some(path) = &up.services {
+        let ranges = kmh_route::findings::service_ranges(known.spec);
+        let read = file::read(path).and_then(|bytes| {
+            let text = String::from_utf8_lossy(&bytes);
+            services::from_kubectl(&text, &ranges)
+                .map_err(|unread| unreadable(unread).at(path.display().to_string()))
+        });
+        match read {
+            Ok(more) => found.extend(more),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    // Also those that no node announces by itself: an address that nobody sends to the cluster would never answer.
+    let named = found.iter().map(|listed| listed.service.clone()).collect();
+    failures.extend(Ground::default().add_services(named, known).err().map(wrong));
+    Failure::all(failures).map_or(Ok(found), Err)
 }
 
 /// Leaves of a plan what was asked for, beside what is up already.

@@ -32,7 +32,8 @@ fn planned(inventory: Option<&str>, tunnels: Carrier) -> LabPlan {
     let bundle = wanted::machines(bundle, &mut notes);
     assert_eq!(notes, []);
     let ground = Ground::assume(&Network::new(&network).unwrap());
-    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels }).unwrap()
+    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels, services: &[] })
+        .unwrap()
 }
 
 fn kind(name: &str) -> LabPlan {

@@ -110,7 +110,8 @@ impl Draft<'_> {
                     .fault(message, "a rehearsal without it would prove nothing; leave it out for now");
             }
         };
-        let rules = services::rules(&self.plan.services, &node.name);
+        let ranges: Vec<_> = self.inventory.cluster.pod_cidrs.iter().map(|net| net.net()).collect();
+        let rules = services::rules(&self.plan.services, &node.name, &ranges);
         let more = vec![
             file("/etc/bird/bird.conf", "root:root", 0o600, &conf, BIRD_OF_NODE, UnitAction::Reload),
             file(RULES, "root:root", 0o644, &rules, "kmh-lab-rules.service", UnitAction::Reload),
