@@ -18,6 +18,7 @@ mod resolver;
 mod rest;
 mod run;
 mod services;
+mod shape;
 mod ssh;
 pub mod state;
 mod system;
