@@ -58,7 +58,7 @@ fn booted(up: &Value) -> Vec<String> {
 fn count(world: &World, node: &str, address: &str) {
     let rules = format!(
         "table inet count {{ counter hits {{ }}\n chain c {{ type filter hook prerouting priority -400; ip daddr {address} counter \
-         name hits; }} }}"
+         name hits; }}\n}}"
     );
     world.inside(node, &format!("echo \"{}\" | nft -f -", rules.replace('"', "\\\"")));
 }
@@ -135,7 +135,7 @@ fn people_log_in(world: &World) {
 
 const CUT: &str = "table inet cut { chain i { type filter hook prerouting priority -400; iifname \\\"ipsec*\\\" drop; iifname \
                    \\\"xfrm*\\\" drop; }\n chain o { type filter hook postrouting priority -400; oifname \\\"ipsec*\\\" drop; \
-                   oifname \\\"xfrm*\\\" drop; } }";
+                   oifname \\\"xfrm*\\\" drop; }\n}";
 /// What the article's cluster has inside, and what is outside.
 const SEEN: &str = "net 10.0.0.0/8 or net 192.168.0.0/16 or (icmp and host 192.0.2.1)";
 
