@@ -91,6 +91,12 @@ pub(crate) enum Verb {
     /// Ask for TCP connections all the time
     #[command(hide = true)]
     Probe(Probe),
+    /// A pod: tells whoever calls by HTTP its node, and the caller's address
+    #[command(hide = true)]
+    Answer(AnswerAs),
+    /// What systemd would do, in a light machine
+    #[command(hide = true)]
+    Systemctl(Systemctl),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -108,6 +114,15 @@ pub(crate) struct Up {
     /// How tunnels are carried [default: esp where the kernel can, else plain]
     #[arg(long, value_name = "HOW")]
     pub(crate) tunnels: Option<Carrier>,
+    /// A service with `externalTrafficPolicy: Local`: its address, and the nodes that have a pod of it
+    #[arg(long, value_name = "ADDRESS=NODE,NODE")]
+    pub(crate) service: Vec<String>,
+    /// Services, as `kubectl get services,endpointslices -A -o json` prints them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) services: Option<PathBuf>,
+    /// Do not wait until all sessions are up and all routes are there
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     /// Boot this machine as a complete system; `all` for every one
     #[arg(long, value_name = "MACHINE")]
     pub(crate) full: Vec<String>,
@@ -250,4 +265,17 @@ pub(crate) struct Probe {
     pub(crate) source: std::net::IpAddr,
     /// Address and port of the target
     pub(crate) target: std::net::SocketAddr,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AnswerAs {
+    /// The pod's node
+    pub(crate) node: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Systemctl {
+    /// As systemctl takes them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
 }

@@ -4,6 +4,7 @@
 //! difference to what is up. Everything lies in network namespaces of the lab's own, to which nothing of this machine's
 //! network is joined, and in one folder ([`state`]); so the name of a lab is enough to take it away.
 
+mod answer;
 mod args;
 mod build;
 mod capture;
@@ -19,12 +20,14 @@ mod probe;
 mod receive;
 mod report;
 mod resolver;
+mod rest;
 mod run;
 mod services;
 mod shape;
 mod ssh;
 pub mod state;
 mod system;
+mod systemctl;
 mod trace;
 mod up;
 mod verbs;
@@ -51,6 +54,10 @@ pub fn run(env: &mut Env) -> Exit {
         // They speak with the program that started them alone.
         Verb::Init(init) => hidden(env, common, |env| init::run(init, env)),
         Verb::Receive => hidden(env, common, receive::run),
+        Verb::Answer(answer) => hidden(env, common, |env| answer::run(answer, env)),
+        Verb::Systemctl(systemctl) => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, _| {
+            systemctl::run(systemctl, context)
+        }),
         Verb::Up(up) => kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
             up::run(up, lab, stream, context, format)
         }),

@@ -83,7 +83,8 @@ const BIRD_STOP: &str = "end bird";
 /// sshd with the lab's host key, and the admin's key for the one user.
 const SSHD_ROW: Row = Row {
     unit: SSHD,
-    start: "install -d -m 755 /run/sshd; keep sshd /usr/sbin/sshd -D -e -f /run/kmh-lab/ssh/sshd_config",
+    start: "install -d -m 755 /run/sshd; keep sshd /usr/sbin/sshd -D -e -f /run/kmh-lab/ssh/sshd_config \
+            $(cat /run/kmh-lab/sshd-options 2>/dev/null || :)",
     reload: "",
     stop: "end sshd",
 };

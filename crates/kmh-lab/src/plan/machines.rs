@@ -42,6 +42,19 @@ impl Draft<'_> {
                 MachineKind::Cluster => {}
             }
         }
+        // The cluster's own manifests lie on a node, and so does the unit that applies them.
+        for wanted in bundle.iter().filter(|wanted| wanted.kind == MachineKind::Cluster) {
+            let host = wanted.host().unwrap_or_default();
+            let mut nodes = self.inventory.nodes.iter();
+            let node = nodes.find(|node| {
+                let ssh = node.ssh.as_ref().and_then(|ssh| ssh.host.as_ref());
+                ssh.is_some_and(|name| name.as_str() == host)
+                    || node.address.iter().any(|address| address.to_string() == host)
+            });
+            if let Some(machine) = node.and_then(|node| self.plan.machines.get_mut(node.name.as_str())) {
+                machine.idle.extend(wanted.units.iter().map(|unit| unit.name.clone()));
+            }
+        }
         if self.plan.wires.spaces.contains(OPERATOR) {
             let operator = MachinePlan {
                 role: Role::Operator,
@@ -115,7 +128,8 @@ impl Draft<'_> {
                     .fault(message, "a rehearsal without it would prove nothing; leave it out for now");
             }
         };
-        let rules = services::rules(&self.plan.services, &node.name);
+        let ranges: Vec<_> = self.inventory.cluster.pod_cidrs.iter().map(|net| net.net()).collect();
+        let rules = services::rules(&self.plan.services, &node.name, &ranges);
         let more = vec![
             file("/etc/bird/bird.conf", "root:root", 0o600, &conf, BIRD_OF_NODE, UnitAction::Reload),
             file(RULES, "root:root", 0o644, &rules, "kmh-lab-rules.service", UnitAction::Reload),

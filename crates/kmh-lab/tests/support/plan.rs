@@ -31,5 +31,6 @@ pub(crate) fn of_stream(stream: &str, tunnels: Carrier) -> LabPlan {
     let bundle = wanted::machines(bundle, &mut notes);
     assert_eq!(notes, []);
     let ground = Ground::assume(&Network::new(&network).unwrap());
-    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels }).unwrap()
+    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels, services: &[] })
+        .unwrap()
 }
