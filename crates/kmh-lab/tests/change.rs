@@ -70,6 +70,12 @@ fn a_second_up_applies_the_difference() {
     assert!(!spaces.contains("pi-2"), "{spaces}");
     world.pods_reach_pods(&less);
 
+    // A file that the bundle has no more.
+    let gone = "/etc/kubernetes/resolv.conf";
+    world.inside("attic-1", &format!("test -e {gone}"));
+    sed("/resolvers: /d");
+    world.inside("attic-1", &format!("test ! -e {gone}"));
+
     // A line with another MTU: its interface, and what follows for tunnels.
     let line = sed("s/mtu: 1492/mtu: 1400/");
     assert_eq!(line["changed"], true);
