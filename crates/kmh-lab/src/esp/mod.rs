@@ -1,0 +1,3 @@
+//! IPsec of routers that are no Linux: what stands in for it in a lab.
+
+pub mod pfsense;
