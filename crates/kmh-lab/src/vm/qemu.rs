@@ -23,15 +23,30 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const TAIL: usize = 12;
 
 /// How the guest's processor is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {
-    /// The machine's own where it may be used, else software.
-    #[default]
-    Any,
     /// The machine's own.
     Kvm,
     /// Software.
     Software,
+}
+
+impl Accel {
+    /// The machine's own where it can carry a guest, else software.
+    ///
+    /// `/dev/kvm` alone does not tell: a machine that is a guest itself may have it, without the instructions that a stock
+    /// kernel needs, and then the guest stands still without a word.
+    pub fn here() -> Self {
+        let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let device = std::fs::File::options().read(true).write(true).open("/dev/kvm");
+        if device.is_ok() && virtualizes(&cpus) { Self::Kvm } else { Self::Software }
+    }
+}
+
+/// Whether processors can run a guest: the flags of `/proc/cpuinfo` for Intel's instructions and AMD's.
+fn virtualizes(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().find_map(|line| line.strip_prefix("flags")).unwrap_or_default();
+    flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm")
 }
 
 /// A guest's size.
@@ -48,14 +63,13 @@ pub struct Size {
 pub fn arguments(folder: &Path, kernel: &Kernel, accel: Accel, size: Size) -> Vec<String> {
     let at = |name: &str| folder.join(name).display().to_string();
     let accel = match accel {
-        Accel::Any => ["-accel", "kvm", "-accel", "tcg"].as_slice(),
-        Accel::Kvm => &["-accel", "kvm"],
-        Accel::Software => &["-accel", "tcg"],
+        Accel::Kvm => ["-accel", "kvm"],
+        Accel::Software => ["-accel", "tcg"],
     };
     let mut out: Vec<String> = ["-nodefaults", "-no-user-config", "-no-reboot", "-daemonize", "-display", "none"]
         .iter()
         .chain(&["-nic", "none", "-machine", "q35", "-cpu", "max"])
-        .chain(accel)
+        .chain(&accel)
         .map(|word| (*word).to_owned())
         .collect();
     let mut add = |option: &str, value: String| out.extend([option.to_owned(), value]);
@@ -162,4 +176,39 @@ fn ended(folder: &Path, message: &str) -> Failure {
     let tail = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
     let failure = Failure::world(message);
     if tail.is_empty() { failure } else { failure.because(tail.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(accel: Accel) -> String {
+        let kernel = Kernel { release: "6.1".into(), image: "/boot/vmlinuz-6.1".into(), modules: "/lib/modules/6.1".into() };
+        arguments(Path::new("/run/kmh-lab/x/vm"), &kernel, accel, Size { cpus: 2, memory: 1024 }).join(" ")
+    }
+
+    #[test]
+    fn a_guest_has_no_network_and_cannot_write_its_root() {
+        let words = words(Accel::Software);
+        assert!(words.contains("-nic none") && !words.contains("-netdev"), "{words}");
+        assert!(words.contains("path=/,security_model=none,readonly=on"), "{words}");
+        assert!(words.contains("-accel tcg") && !words.contains("kvm"), "{words}");
+        assert!(self::words(Accel::Kvm).contains("-accel kvm"));
+    }
+
+    #[test]
+    fn a_device_without_its_instructions_is_not_used() {
+        assert!(virtualizes("model name\t: x\nflags\t\t: fpu vmx ssse3\n"));
+        assert!(virtualizes("flags\t\t: fpu svm\n"));
+        assert!(!virtualizes("vmx\nflags\t\t: fpu hypervisor svmx\n"));
+        assert!(!virtualizes(""));
+    }
+
+    #[test]
+    fn a_process_that_has_only_the_number_is_no_guest() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pid"), format!("{}\n", std::process::id())).unwrap();
+        assert_eq!(pid(folder.path()), None);
+        assert_eq!(kill(folder.path()), Ok(false));
+    }
 }
