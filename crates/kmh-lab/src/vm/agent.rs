@@ -79,15 +79,22 @@ fn sessions(port: &File) {
     }
 }
 
+/// The port as long as its session lasts: what a command says later is for nobody.
+type Line = Arc<Mutex<Option<File>>>;
+
 /// What a command in work has for others to use.
 struct Running {
     group: Option<Pid>,
     over: Arc<AtomicBool>,
     input: Option<Sender<Vec<u8>>>,
+    line: Line,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if let Ok(mut line) = self.line.lock() {
+            *line = None;
+        }
         if let (Some(group), false) = (self.group, self.over.load(Ordering::SeqCst)) {
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -147,27 +154,27 @@ fn start(request: &Request, port: File) -> io::Result<Running> {
             }
         });
     }
-    let ended = over.clone();
-    thread::spawn(move || attend(child, port, &ended));
-    Ok(Running { group, over, input: Some(input) })
+    let line = Arc::new(Mutex::new(Some(port)));
+    let (ended, to) = (over.clone(), line.clone());
+    thread::spawn(move || attend(child, &to, &ended));
+    Ok(Running { group, over, input: Some(input), line })
 }
 
 /// Sends what a command says, and its code in the end.
-fn attend(mut child: Child, port: File, over: &AtomicBool) {
-    let port = Arc::new(Mutex::new(port));
+fn attend(mut child: Child, line: &Line, over: &AtomicBool) {
     let (done, pumps) = mpsc::channel();
     let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
     let stderr = child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
     let mut open = 0;
     for (kind, pipe) in [(Kind::Output, stdout), (Kind::Error, stderr)] {
         let Some(mut pipe) = pipe else { continue };
-        let (port, done) = (port.clone(), done.clone());
+        let (line, done) = (line.clone(), done.clone());
         open += 1;
         thread::spawn(move || {
             let mut buffer = vec![0; wire::CHUNK];
             while let Ok(octets @ 1..) = pipe.read(&mut buffer) {
                 let chunk = buffer.get(..octets).unwrap_or_default();
-                if port.lock().map(|mut port| wire::send(&mut *port, kind, chunk)).is_err() {
+                if !say(&line, kind, chunk) {
                     break;
                 }
             }
@@ -181,9 +188,13 @@ fn attend(mut child: Child, port: File, over: &AtomicBool) {
             break;
         }
     }
-    if let Ok(mut port) = port.lock() {
-        let _ = wire::send(&mut *port, Kind::Exit, &[code]);
-    }
+    say(line, Kind::Exit, &[code]);
+}
+
+/// Says something, if somebody is still there to listen.
+fn say(line: &Line, kind: Kind, chunk: &[u8]) -> bool {
+    let Ok(mut line) = line.lock() else { return false };
+    line.as_mut().is_some_and(|port| wire::send(port, kind, chunk).is_ok())
 }
 
 /// As the shell counts: a signal's number behind 128.
