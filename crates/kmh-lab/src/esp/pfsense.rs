@@ -210,8 +210,11 @@ const GROUPS: [(&str, &str); 6] = [
 pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> Result<StandIn, Failure> {
     let settings: Settings = serde_json::from_slice(settings).map_err(|error| {
         // Its text may quote a value, and values are secrets here.
-        Failure::wrong("the settings document is none of kmh's")
-            .at(format!("line {}, column {}", error.line(), error.column()))
+        Failure::wrong("the settings document is none of kmh's").at(format!(
+            "line {}, column {}",
+            error.line(),
+            error.column()
+        ))
     })?;
     let mut text = String::from("connections {\n");
     let mut secrets = Zeroizing::new(String::new());
@@ -390,7 +393,7 @@ fn connection(
     Ok(())
 }
 
-/// One child for all second phases: IKEv2 without pfSense's "split connections".
+/// One child for all second phases: version 2 of IKE without what pfSense calls split connections.
 fn child(first: &Phase1, seconds: &[&Phase2]) -> Result<Vec<String>, Failure> {
     // Of several the last one's times count; kmh gives all the same.
     let (Some(head), Some(last)) = (seconds.first(), seconds.last()) else { return Ok(vec![]) };
@@ -409,8 +412,10 @@ fn child(first: &Phase1, seconds: &[&Phase2]) -> Result<Vec<String>, Failure> {
             }
         }
     }
-    let mut local: Vec<String> =
-        seconds.iter().map(|second| format!("{}/{}", second.localid.address, second.localid.netbits)).collect();
+    let mut local: Vec<String> = seconds
+        .iter()
+        .map(|second| format!("{}/{}", second.localid.address, second.localid.netbits))
+        .collect();
     let mut remote: Vec<String> = seconds.iter().map(|second| second.remoteid.address.to_string()).collect();
     // What is routed into the interface goes through.
     for selectors in [&mut local, &mut remote] {
@@ -470,9 +475,11 @@ fn secret(
         return Ok(());
     }
     let wanted = first.certref.as_deref().unwrap_or_default();
-    let certificate = settings.cert.iter().find(|certificate| certificate.refid == wanted).ok_or_else(|| {
-        Failure::wrong(format!("the settings have no certificate `{wanted}`"))
-    })?;
+    let certificate = settings
+        .cert
+        .iter()
+        .find(|certificate| certificate.refid == wanted)
+        .ok_or_else(|| Failure::wrong(format!("the settings have no certificate `{wanted}`")))?;
     for (path, mode, text) in [
         (format!("x509/cert-{id}.crt"), 0o644, &certificate.crt),
         (format!("private/cert-{id}.key"), 0o600, &*certificate.prv),

@@ -164,8 +164,22 @@ fn a_pre_shared_key_stands_among_the_secrets_only() {
 fn other_ciphers_in_pfsenses_words() {
     // IKE's proposal and ESP's.
     let cases = [
-        (json!({"name": "chacha20poly1305"}), "sha256", None, "31", "chacha20poly1305-sha256-x25519", "chacha20poly1305-x25519"),
-        (json!({"name": "aes", "keylen": "256"}), "sha256", Some("hmac_sha256"), "14", "aes256-sha256-modp2048", "aes256-sha256-modp2048"),
+        (
+            json!({"name": "chacha20poly1305"}),
+            "sha256",
+            None,
+            "31",
+            "chacha20poly1305-sha256-x25519",
+            "chacha20poly1305-x25519",
+        ),
+        (
+            json!({"name": "aes", "keylen": "256"}),
+            "sha256",
+            Some("hmac_sha256"),
+            "14",
+            "aes256-sha256-modp2048",
+            "aes256-sha256-modp2048",
+        ),
     ];
     for (algorithm, hash, hmac, group, ike, esp) in cases {
         let mut settings = settings();

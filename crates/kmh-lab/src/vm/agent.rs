@@ -28,8 +28,8 @@ pub fn serve() -> io::Result<()> {
     if ports.is_empty() {
         return Err(io::Error::other("the guest has no serial port of ours"));
     }
-    let open = |path: PathBuf| File::options().read(true).write(true).open(path);
     #[allow(clippy::disallowed_methods, reason = "a device, not a file to be written whole")]
+    let open = |path: PathBuf| File::options().read(true).write(true).open(path);
     let files = ports.into_iter().map(open).collect::<io::Result<Vec<_>>>()?;
     let threads: Vec<_> = files.into_iter().map(|port| thread::spawn(move || sessions(&port))).collect();
     for thread in threads {
@@ -119,7 +119,8 @@ fn session(port: &File, nonce: [u8; NONCE]) -> Option<[u8; NONCE]> {
                 match started {
                     Ok(now) => running = Some(now),
                     Err(error) => {
-                        wire::send(&mut &*port, Kind::Refused, kmh_cli::file::plain(&error).as_bytes()).ok()?;
+                        wire::send(&mut &*port, Kind::Refused, kmh_cli::file::plain(&error).as_bytes())
+                            .ok()?;
                     }
                 }
             }
@@ -140,8 +141,7 @@ fn start(request: &Request, port: File) -> io::Result<Running> {
     };
     let mut command = Command::new(program);
     command.args(arguments).current_dir(&request.cwd).process_group(0);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let over = Arc::new(AtomicBool::new(false));
     let (input, chunks) = mpsc::channel::<Vec<u8>>();

@@ -71,7 +71,8 @@ pub fn run(
         done.map_err(|error| Failure::world("cannot show what the guest says").because(file::plain(&error)))
     };
     loop {
-        let (kind, payload) = wire::receive(&mut stream).map_err(|error| alive().err().unwrap_or_else(|| failed(error)))?;
+        let (kind, payload) =
+            wire::receive(&mut stream).map_err(|error| alive().err().unwrap_or_else(|| failed(error)))?;
         match kind {
             Kind::Output => shown(streams.output.write_all(&payload).and_then(|()| streams.output.flush()))?,
             Kind::Error => shown(streams.error.write_all(&payload).and_then(|()| streams.error.flush()))?,
@@ -93,11 +94,14 @@ fn take(folder: &Path) -> Result<(File, UnixStream), Failure> {
     loop {
         for port in 0..PORTS {
             let path = folder.join(format!("port{port}.lock"));
-            let lock = File::open(&path)
-                .map_err(|error| Failure::world(format!("cannot open {}", path.display())).because(file::plain(&error)))?;
+            let lock = File::open(&path).map_err(|error| {
+                Failure::world(format!("cannot open {}", path.display())).because(file::plain(&error))
+            })?;
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 let stream = UnixStream::connect(socket(folder, port)).map_err(|error| {
-                    Failure::world("the guest is not there").because(file::plain(&error)).hint("kmh-lab down, then up")
+                    Failure::world("the guest is not there")
+                        .because(file::plain(&error))
+                        .hint("kmh-lab down, then up")
                 })?;
                 return Ok((lock, stream));
             }
@@ -116,7 +120,9 @@ fn greet(
     alive: &dyn Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| {
-        alive().err().unwrap_or_else(|| Failure::world("the guest does not answer").because(file::plain(&error)))
+        alive()
+            .err()
+            .unwrap_or_else(|| Failure::world("the guest does not answer").because(file::plain(&error)))
     };
     stream.set_read_timeout(Some(AGAIN)).map_err(failed)?;
     loop {

@@ -20,7 +20,7 @@ pub const AGENT: &str = "vm-agent";
 /// The search path of the guest's processes.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// `MODULE_INIT_COMPRESSED_FILE` of finit_module(2).
+/// `MODULE_INIT_COMPRESSED_FILE` of `finit_module(2)`.
 const COMPRESSED: i32 = 4;
 
 /// How the 9p root is mounted: by the protocol of Linux, and with what was read kept, because nothing that a lab uses
@@ -100,7 +100,8 @@ pub fn off() {
 fn load(path: &str) -> rustix::io::Result<()> {
     let module = std::fs::File::open(path)
         .map_err(|error| rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))?;
-    let flags = if path.ends_with(".ko") { 0 } else { COMPRESSED };
+    let plain = Path::new(path).extension().is_some_and(|extension| extension == "ko");
+    let flags = if plain { 0 } else { COMPRESSED };
     match finit_module(module, c"", flags) {
         Err(rustix::io::Errno::EXIST) => Ok(()),
         other => other,

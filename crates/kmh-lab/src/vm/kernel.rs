@@ -57,7 +57,7 @@ fn find_below(roots: &[&Path]) -> Result<Kernel, Failure> {
     fit.into_iter().max_by_key(|kernel| numbers(&kernel.release)).ok_or_else(|| {
         let failure = refused.into_iter().fold(
             Failure::world("there is no kernel here for a guest to boot"),
-            |failure, cause| failure.because(cause),
+            Failure::because,
         );
         failure.hint(format!(
             "install linux-image-amd64, or only unpack it: `apt-get download` the linux-image-*-amd64 that it \
@@ -101,8 +101,8 @@ mod tests {
         fs::create_dir_all(root.join("boot")).unwrap();
         fs::write(root.join("boot").join(format!("vmlinuz-{release}")), "").unwrap();
         let names = EARLY.iter().chain(&LAB).filter(|name| !without.contains(name));
-        let dep: String = names.map(|name| format!("kernel/{name}.ko:\n")).collect();
-        fs::write(modules.join("modules.dep"), dep).unwrap();
+        let lines: Vec<String> = names.map(|name| format!("kernel/{name}.ko:\n")).collect();
+        fs::write(modules.join("modules.dep"), lines.concat()).unwrap();
     }
 
     #[test]

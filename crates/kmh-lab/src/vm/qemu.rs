@@ -66,12 +66,13 @@ pub fn arguments(folder: &Path, kernel: &Kernel, accel: Accel, size: Size) -> Ve
         Accel::Kvm => ["-accel", "kvm"],
         Accel::Software => ["-accel", "tcg"],
     };
-    let mut out: Vec<String> = ["-nodefaults", "-no-user-config", "-no-reboot", "-daemonize", "-display", "none"]
-        .iter()
-        .chain(&["-nic", "none", "-machine", "q35", "-cpu", "max"])
-        .chain(&accel)
-        .map(|word| (*word).to_owned())
-        .collect();
+    let mut out: Vec<String> =
+        ["-nodefaults", "-no-user-config", "-no-reboot", "-daemonize", "-display", "none"]
+            .iter()
+            .chain(&["-nic", "none", "-machine", "q35", "-cpu", "max"])
+            .chain(&accel)
+            .map(|word| (*word).to_owned())
+            .collect();
     let mut add = |option: &str, value: String| out.extend([option.to_owned(), value]);
     add("-smp", size.cpus.to_string());
     add("-m", format!("{}M", size.memory));
@@ -79,7 +80,10 @@ pub fn arguments(folder: &Path, kernel: &Kernel, accel: Accel, size: Size) -> Ve
     add("-kernel", kernel.image.display().to_string());
     add("-initrd", at("initramfs"));
     // A panic ends the guest at once (`-no-reboot`) instead of leaving it there.
-    add("-append", format!("rdinit={INIT} console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off -- vm-init"));
+    add(
+        "-append",
+        format!("rdinit={INIT} console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off -- vm-init"),
+    );
     add("-chardev", format!("file,id=console,path={}", at("console")));
     add("-serial", "chardev:console".to_owned());
     add("-device", format!("virtio-serial-pci,max_ports={}", PORTS + 1));
@@ -96,7 +100,13 @@ pub fn arguments(folder: &Path, kernel: &Kernel, accel: Accel, size: Size) -> Ve
 }
 
 /// Boots a guest whose state lies in `folder`, and waits until it takes commands.
-pub fn boot(folder: &Path, hostname: &str, kernel: &Kernel, accel: Accel, size: Size) -> Result<Duration, Failure> {
+pub fn boot(
+    folder: &Path,
+    hostname: &str,
+    kernel: &Kernel,
+    accel: Accel,
+    size: Size,
+) -> Result<Duration, Failure> {
     let start = Instant::now();
     file::make_dir(folder, 0o700)?;
     file::write(&folder.join("initramfs"), &image::build(kernel, hostname)?, 0o600)?;
@@ -111,7 +121,9 @@ pub fn boot(folder: &Path, hostname: &str, kernel: &Kernel, accel: Accel, size: 
             .hint("apt-get install --no-install-recommends qemu-system-x86")
     })?;
     if !ran.status.success() {
-        return Err(Failure::world("qemu does not start a guest").because(String::from_utf8_lossy(&ran.stderr)));
+        return Err(
+            Failure::world("qemu does not start a guest").because(String::from_utf8_lossy(&ran.stderr))
+        );
     }
     let request = Request { argv: vec!["/bin/true".to_owned()], cwd: "/".to_owned() };
     let (mut output, mut error) = (Vec::new(), Vec::new());
@@ -140,9 +152,8 @@ pub fn run(folder: &Path, request: &Request, streams: Streams<'_>) -> Result<u8,
 /// Ends the guest, if there is one.
 pub fn kill(folder: &Path) -> Result<bool, Failure> {
     let Some(guest) = pid(folder) else { return Ok(false) };
-    let failed = |error: rustix::io::Errno| {
-        Failure::world("cannot end the guest").because(file::plain(&error.into()))
-    };
+    let failed =
+        |error: rustix::io::Errno| Failure::world("cannot end the guest").because(file::plain(&error.into()));
     match kill_process(guest, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => return Err(failed(error)),
@@ -183,7 +194,11 @@ mod tests {
     use super::*;
 
     fn words(accel: Accel) -> String {
-        let kernel = Kernel { release: "6.1".into(), image: "/boot/vmlinuz-6.1".into(), modules: "/lib/modules/6.1".into() };
+        let kernel = Kernel {
+            release: "6.1".into(),
+            image: "/boot/vmlinuz-6.1".into(),
+            modules: "/lib/modules/6.1".into(),
+        };
         arguments(Path::new("/run/kmh-lab/x/vm"), &kernel, accel, Size { cpus: 2, memory: 1024 }).join(" ")
     }
 
