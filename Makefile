@@ -5,7 +5,7 @@ DESTDIR ?=
 CARGO ?= cargo
 RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-TOOLS := kmh-pki kmh-bgpcfg kmh-render kmh-push kmh-check
+TOOLS := kmh-pki kmh-bgpcfg kmh-render kmh-push kmh-check kmh-lab
 
 # Debian keeps daemons where an ordinary user does not look.
 export PATH := $(PATH):/usr/sbin:/sbin

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// The tools, as the workspace names them.
-pub const TOOLS: [&str; 5] = ["kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check"];
+pub const TOOLS: [&str; 6] = ["kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check", "kmh-lab"];
 
 /// What a command line gave.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use kmh_tests::sandbox::{root, walk};
 
 /// Our crates, and which of ours each may use.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("kmh-doc", &[]),
     ("kmh-calico", &[]),
     ("kmh-model", &["kmh-doc"]),
@@ -17,8 +17,10 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("kmh-pki", &SHARED),
     ("kmh-bgpcfg", &NETWORK),
     ("kmh-render", &SHARED),
-    ("kmh-push", &SHARED),
+    ("kmh-store", &["kmh-doc", "kmh-cli"]),
+    ("kmh-push", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-store"]),
     ("kmh-check", &NETWORK),
+    ("kmh-lab", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico", "kmh-store"]),
     (
         "kmh-tests",
         &[
@@ -32,6 +34,8 @@ const EDGES: [(&str, &[&str]); 11] = [
             "kmh-render",
             "kmh-push",
             "kmh-check",
+            "kmh-store",
+            "kmh-lab",
         ],
     ),
 ];
@@ -50,7 +54,7 @@ const ONLY: [(&str, &[&str], &str); 6] = [
     ("minijinja", &["kmh-render"], "one place renders"),
     (
         "clap",
-        &["kmh-cli", "kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check"],
+        &["kmh-cli", "kmh-pki", "kmh-bgpcfg", "kmh-render", "kmh-push", "kmh-check", "kmh-lab"],
         "words and meaning know no command line",
     ),
     ("tempfile", &["kmh-cli", "kmh-tests"], "files are written in one place"),

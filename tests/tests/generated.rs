@@ -29,13 +29,14 @@ const DATE: &str = "2026-11-23";
 const SHELLS: [(Shell, &str, &str, &str); 3] =
     [(Shell::Bash, "bash", "", ".bash"), (Shell::Zsh, "zsh", "_", ""), (Shell::Fish, "fish", "", ".fish")];
 
-fn commands() -> [clap::Command; 5] {
+fn commands() -> [clap::Command; 6] {
     [
         kmh_pki::command(),
         kmh_bgpcfg::command(),
         kmh_render::command(),
         kmh_push::command(),
         kmh_check::command(),
+        kmh_lab::command(),
     ]
 }
 

@@ -27,6 +27,22 @@ pub fn answer(
     forms: &[Format],
     run: impl FnOnce(&Stream, &mut Context<'_>, Format) -> Result<Answer, Failure>,
 ) -> Exit {
+    let run = |context: &mut Context<'_>, wanted: Format| {
+        let stream = Stream::read(context.env, common, context.tool, None)?;
+        context.warn_notes(&stream.warnings);
+        run(&stream, context, wanted)
+    };
+    answer_alone(env, tool, common, forms, run)
+}
+
+/// The same for a verb that needs no document: nothing is read.
+pub fn answer_alone(
+    env: &mut Env,
+    tool: &'static str,
+    common: &Common,
+    forms: &[Format],
+    run: impl FnOnce(&mut Context<'_>, Format) -> Result<Answer, Failure>,
+) -> Exit {
     if let Some(kind) = &common.schema {
         return schema::answer(env, tool, kind);
     }
@@ -43,7 +59,7 @@ pub fn answer(
 fn attempt(
     context: &mut Context<'_>,
     forms: &[Format],
-    run: impl FnOnce(&Stream, &mut Context<'_>, Format) -> Result<Answer, Failure>,
+    run: impl FnOnce(&mut Context<'_>, Format) -> Result<Answer, Failure>,
 ) -> Result<Exit, Failure> {
     let common = context.common;
     let wanted = match common.output {
@@ -59,9 +75,7 @@ fn attempt(
     if let Some(path) = &common.write {
         file::named(path)?;
     }
-    let stream = Stream::read(context.env, common, context.tool, None)?;
-    context.warn_notes(&stream.warnings);
-    let answer = run(&stream, context, wanted)?;
+    let answer = run(context, wanted)?;
     context.quiet_progress();
     let mut exit = answer.exit;
     if let Err(failure) = context.refuse_if_strict() {

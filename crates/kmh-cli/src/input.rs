@@ -62,7 +62,7 @@ pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec
 fn example(tool: &str) -> String {
     let before = match tool {
         "kmh-render" => "kmh-pki <cluster.yaml | kmh-bgpcfg",
-        "kmh-push" | "kmh-check" => "kmh-pki <cluster.yaml | kmh-bgpcfg | kmh-render",
+        "kmh-push" | "kmh-check" | "kmh-lab" => "kmh-pki <cluster.yaml | kmh-bgpcfg | kmh-render",
         _ => {
             return format!(
                 "name a file, `{tool} -i cluster.yaml`, or pipe documents in, `{tool} <cluster.yaml`"

@@ -16,7 +16,7 @@ pub mod stream;
 pub mod table;
 pub mod text;
 
-pub use answer::{Answer, answer};
+pub use answer::{Answer, answer, answer_alone};
 pub use args::{Common, Format, parse};
 pub use context::Context;
 pub use env::{Captured, Env, main};

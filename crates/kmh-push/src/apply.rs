@@ -17,11 +17,12 @@ use kmh_doc::push::{self, PushSpec};
 use crate::args::{Apply, To};
 use crate::deploy::{Done, Mode, deploy};
 use crate::dir::{self, DirTarget};
+use crate::generation::of_another_generation;
 use crate::report;
 use crate::ssh::{KnownHosts, Setup, SshTarget};
-use crate::store::{self, Secrets};
 use crate::target::{Target, Trouble};
-use crate::wanted::{self, Wanted, note};
+use kmh_store::store::{self, Secrets};
+use kmh_store::wanted::{self, Wanted, note};
 
 /// Where all files go, made ready.
 enum Place {
@@ -149,7 +150,7 @@ fn secrets(store: Option<PathBuf>, id: &str, machines: &[Wanted], notes: &mut Ve
         (_, true) => Secrets::default(),
         (Some(dir), false) => {
             let secrets = store::read(&dir, id, &references, notes);
-            secrets.of_another_generation(machines, notes);
+            of_another_generation(&secrets, machines, notes);
             secrets
         }
         (None, false) => {

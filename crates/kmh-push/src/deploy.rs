@@ -3,11 +3,12 @@
 use kmh_cli::Diff;
 use kmh_doc::push::{FileReport, MachineReport, Outcome, UnitReport};
 
-use crate::content::{Before, Content, Sum, assemble, diff};
+use crate::diff::{Before, diff};
 use crate::plan::{Found, Plan, Seen, plan};
-use crate::store::Secrets;
 use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble};
-use crate::wanted::Wanted;
+use kmh_store::content::{Content, Sum, assemble};
+use kmh_store::store::Secrets;
+use kmh_store::wanted::Wanted;
 
 /// What is wanted of every machine.
 #[derive(Clone, Copy)]

@@ -8,11 +8,11 @@ use kmh_cli::Failure;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use crate::folder::{AT_ONCE, Entry, Folder, errno};
 use crate::plan::{Found, Owners, Rules, Seen, Step};
-use crate::store::explain;
 use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble, Written, nonce};
-use crate::wanted::{TEMPORARY, Wanted, folder};
+use kmh_store::folder::{AT_ONCE, Entry, Folder, errno};
+use kmh_store::store::explain;
+use kmh_store::wanted::{TEMPORARY, Wanted, folder};
 
 /// A machine's folder.
 pub(crate) struct DirTarget {

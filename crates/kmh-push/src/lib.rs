@@ -1,21 +1,19 @@
 //! `kmh-push`: the bundle onto nodes, routers and into folders.
 //!
-//! What is wanted (`wanted`) and what is seen on a target (`target`, `dir`, `ssh`) give a plan (`plan`, pure), which
-//! `deploy` carries out for one machine and `apply` for all. Secrets come from the store (`store`) at that moment, and
-//! are put into files (`content`) that exist only in memory until they are written.
+//! What is wanted (`kmh_store::wanted`) and what is seen on a target (`target`, `dir`, `ssh`) give a plan (`plan`,
+//! pure), which `deploy` carries out for one machine and `apply` for all. Secrets come from the store at that moment,
+//! and are put into files that exist only in memory until they are written.
 
 mod apply;
 mod args;
-mod content;
 mod deploy;
+mod diff;
 mod dir;
-mod folder;
+mod generation;
 mod plan;
 mod report;
 mod ssh;
-mod store;
 mod target;
-mod wanted;
 
 use clap::CommandFactory as _;
 use kmh_cli::{Env, Exit};

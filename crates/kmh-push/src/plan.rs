@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kmh_doc::bundle::UnitAction;
 use kmh_doc::push::{FileReason, UnitStep};
 
-use crate::content::Sum;
-use crate::wanted::Wanted;
+use kmh_store::content::Sum;
+use kmh_store::wanted::Wanted;
 
 /// What stands at a path of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

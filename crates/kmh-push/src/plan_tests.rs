@@ -1,7 +1,7 @@
 use kmh_doc::bundle::{MachineKind, OnChange, Unit};
 
 use super::*;
-use crate::wanted::WantedFile;
+use kmh_store::wanted::WantedFile;
 
 const SUM: Sum = [7; 32];
 

@@ -9,8 +9,8 @@ use kmh_doc::check::CheckSpec;
 use kmh_doc::push::{self, MachineReport, PushSpec, UnitStep};
 
 use crate::apply::failed;
-use crate::content::unified;
 use crate::deploy::Done;
+use crate::diff::unified;
 
 /// Nothing was tried: a check said no.
 pub(crate) fn refused(check: &CheckSpec, dry_run: bool) -> Outcome<PushSpec> {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::content::Content;
 use crate::plan::{Found, Rules, Seen, Step};
-use crate::wanted::{Wanted, WantedFile};
+use kmh_store::content::Content;
+use kmh_store::wanted::{Wanted, WantedFile};
 
 /// Why a target failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

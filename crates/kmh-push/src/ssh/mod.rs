@@ -14,10 +14,10 @@ use zeroize::Zeroizing;
 pub(crate) use known_hosts::KnownHosts;
 pub(crate) use session::Setup;
 
-use crate::content::{hex, unhex};
 use crate::plan::{Found, Owners, Rules, Seen, Step};
 use crate::target::{Acted, SHOWN, Set, Target, Trouble, Written, nonce};
-use crate::wanted::{Wanted, WantedFile, octal};
+use kmh_store::content::{hex, unhex};
+use kmh_store::wanted::{Wanted, WantedFile, octal};
 use session::{Address, Login};
 
 /// How long a machine may say nothing while it looks and writes.
@@ -199,7 +199,7 @@ impl Target for SshTarget<'_> {
     }
 
     fn fetch(&mut self, paths: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, Trouble> {
-        let mut request = self.request(paths.iter().map(|path| crate::wanted::folder(path)));
+        let mut request = self.request(paths.iter().map(|path| kmh_store::wanted::folder(path)));
         for path in paths {
             line(&mut request, &["path", path]);
         }

@@ -10,39 +10,52 @@ use kmh_doc::bundle::{BundleSpec, File, Machine, MachineKind, OnChange, Segment,
 use kmh_doc::inventory::{Role, Ssh};
 
 /// Beginning of the names of temporary files; no file of a bundle may have it.
-pub(crate) const TEMPORARY: &str = ".kmh-push.";
+pub const TEMPORARY: &str = ".kmh-push.";
 
 /// A machine and what it should hold.
-pub(crate) struct Wanted {
-    pub(crate) name: String,
-    pub(crate) kind: MachineKind,
-    pub(crate) site: Option<String>,
-    pub(crate) roles: Vec<&'static str>,
-    pub(crate) address: Option<String>,
-    pub(crate) ssh: Ssh,
-    pub(crate) files: Vec<WantedFile>,
-    pub(crate) units: Vec<Unit>,
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: MachineKind,
+    /// Its site.
+    pub site: Option<String>,
+    /// A node's roles, as the inventory names them.
+    pub roles: Vec<&'static str>,
+    /// Address for SSH when `ssh.host` says none.
+    pub address: Option<String>,
+    /// How to log in.
+    pub ssh: Ssh,
+    /// Its files.
+    pub files: Vec<WantedFile>,
+    /// Its units, in the order in which they are started.
+    pub units: Vec<Unit>,
     /// How many programs are listed for it.
-    pub(crate) artifacts: usize,
+    pub artifacts: usize,
 }
 
 /// A file that a machine should hold.
-pub(crate) struct WantedFile {
-    pub(crate) path: String,
-    pub(crate) owner: String,
-    pub(crate) mode: u32,
-    pub(crate) content: Vec<Segment>,
-    pub(crate) on_change: Vec<OnChange>,
+pub struct WantedFile {
+    /// Absolute and normalised.
+    pub path: String,
+    /// `user:group`.
+    pub owner: String,
+    /// Its permissions.
+    pub mode: u32,
+    /// Its content, in order.
+    pub content: Vec<Segment>,
+    /// Units to act on when it changes.
+    pub on_change: Vec<OnChange>,
 }
 
 impl WantedFile {
     /// Whether any part of it is a secret.
-    pub(crate) fn is_secret(&self) -> bool {
+    pub fn is_secret(&self) -> bool {
         self.content.iter().any(|segment| matches!(segment, Segment::Secret { .. }))
     }
 
     /// The references to secrets in it.
-    pub(crate) fn references(&self) -> impl Iterator<Item = &str> {
+    pub fn references(&self) -> impl Iterator<Item = &str> {
         self.content.iter().filter_map(|segment| match segment {
             Segment::Secret { secret, .. } => Some(secret.as_str()),
             Segment::Text { .. } => None,
@@ -52,18 +65,18 @@ impl WantedFile {
 
 impl Wanted {
     /// Address for SSH.
-    pub(crate) fn host(&self) -> Option<&str> {
+    pub fn host(&self) -> Option<&str> {
         self.ssh.host.as_ref().map(kmh_doc::HostName::as_str).or(self.address.as_deref())
     }
 
     /// The folders of its files, sorted, each once.
-    pub(crate) fn folders(&self) -> BTreeSet<&str> {
+    pub fn folders(&self) -> BTreeSet<&str> {
         self.files.iter().map(|file| folder(&file.path)).collect()
     }
 }
 
 /// The folder that an absolute path is in.
-pub(crate) fn folder(path: &str) -> &str {
+pub fn folder(path: &str) -> &str {
     match path.rfind('/') {
         None | Some(0) => "/",
         Some(at) => &path[..at],
@@ -71,7 +84,7 @@ pub(crate) fn folder(path: &str) -> &str {
 }
 
 /// Takes the bundle apart; adds to `notes` what is wrong with it.
-pub(crate) fn machines(bundle: BundleSpec, notes: &mut Vec<Note>) -> Vec<Wanted> {
+pub fn machines(bundle: BundleSpec, notes: &mut Vec<Note>) -> Vec<Wanted> {
     let mut names = BTreeSet::new();
     let mut all = Vec::new();
     for (index, machine) in bundle.machines.into_iter().enumerate() {
@@ -184,7 +197,7 @@ fn bad_name(name: &str) -> Option<&'static str> {
 }
 
 /// Why a text is no path of a file; shells, `stat` and `sha256sum` give those that pass back unchanged.
-pub(crate) fn bad_path(path: &str) -> Option<&'static str> {
+pub fn bad_path(path: &str) -> Option<&'static str> {
     let Some(rest) = path.strip_prefix('/') else { return Some("is not absolute") };
     if path.len() > 1000 {
         return Some("is longer than 1000 octets");
@@ -227,7 +240,7 @@ fn good_owner(owner: &str) -> bool {
 }
 
 /// Four octal digits.
-pub(crate) fn octal(mode: &str) -> Option<u32> {
+pub fn octal(mode: &str) -> Option<u32> {
     let right = mode.len() == 4 && mode.bytes().all(|b| (b'0'..=b'7').contains(&b));
     right.then(|| u32::from_str_radix(mode, 8).ok()).flatten()
 }
@@ -241,7 +254,7 @@ fn role(role: Role) -> &'static str {
 }
 
 /// One problem.
-pub(crate) fn note(message: String, at: &str, hint: Option<&str>) -> Note {
+pub fn note(message: String, at: &str, hint: Option<&str>) -> Note {
     Note {
         warning: false,
         message,

@@ -6,61 +6,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kmh_cli::failure::Note;
-use kmh_doc::bundle::Segment;
 use rustix::io::Errno;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::folder::Folder;
-use crate::wanted::{Wanted, WantedFile, note};
+use crate::wanted::note;
 
 /// No key is this long.
 const LIMIT: usize = 1 << 20;
 
 /// Secrets by reference, and the certificates that stand beside private keys. Never printed.
 #[derive(Default)]
-pub(crate) struct Secrets {
+pub struct Secrets {
     secrets: BTreeMap<String, Zeroizing<Vec<u8>>>,
     certificates: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
 impl Secrets {
     /// The secret of that reference.
-    pub(crate) fn get(&self, reference: &str) -> Option<&[u8]> {
+    pub fn get(&self, reference: &str) -> Option<&[u8]> {
         self.secrets.get(reference).map(|bytes| bytes.as_slice())
     }
 
-    /// Private keys whose certificate in the store is on none of the machines that get the key: the store has renewed
-    /// them since the bundle was rendered, and a key without its certificate stops the daemon that reads it.
-    pub(crate) fn of_another_generation(&self, machines: &[Wanted], notes: &mut Vec<Note>) {
-        for machine in machines {
-            let texts: BTreeSet<&[u8]> = machine.files.iter().filter_map(only_text).collect();
-            let references: BTreeSet<&str> = machine.files.iter().flat_map(WantedFile::references).collect();
-            for reference in references {
-                let Some(certificate) = self.certificates.get(reference) else { continue };
-                if !texts.contains(certificate.trim_ascii()) {
-                    let message = format!(
-                        "`{reference}` for `{}` is not the key of the certificate in the bundle",
-                        machine.name
-                    );
-                    let mut note = note(
-                        message,
-                        "",
-                        Some("run the whole pipe again: kmh-pki, kmh-bgpcfg, kmh-render, kmh-push"),
-                    );
-                    note.causes.push("the store has another certificate for it by now".to_owned());
-                    notes.push(note);
-                }
-            }
-        }
-    }
-}
-
-/// The content of a file that is one piece of text, without the white space around it.
-fn only_text(file: &WantedFile) -> Option<&[u8]> {
-    match file.content.as_slice() {
-        [Segment::Text { text }] => Some(text.as_bytes().trim_ascii()),
-        _ => None,
+    /// The certificate that stands in the store beside the private key of that reference.
+    pub fn certificate(&self, reference: &str) -> Option<&[u8]> {
+        self.certificates.get(reference).map(|bytes| bytes.as_slice())
     }
 }
 
@@ -71,7 +42,7 @@ struct Marker {
 }
 
 /// Reads the secrets; adds to `notes` what is wrong: another store, a missing secret.
-pub(crate) fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mut Vec<Note>) -> Secrets {
+pub fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mut Vec<Note>) -> Secrets {
     let shown = kmh_cli::text::printable(&dir.display().to_string());
     let mut wrong = |message: String, cause: Option<String>, hint: &str| {
         let mut note = note(message, "", Some(hint));
@@ -152,7 +123,7 @@ fn secret(store: &Folder, reference: &str) -> Result<Zeroizing<Vec<u8>>, String>
 }
 
 /// The two answers of the system that say "a link" when links are not followed.
-pub(crate) fn explain(error: Errno) -> String {
+pub fn explain(error: Errno) -> String {
     match error {
         Errno::LOOP | Errno::MLINK => "is a symbolic link, which is not followed".to_owned(),
         Errno::NOTDIR => "is no folder, or a symbolic link, which is not followed".to_owned(),

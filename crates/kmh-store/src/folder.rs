@@ -13,14 +13,19 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// An open folder.
-pub(crate) struct Folder(OwnedFd);
+pub struct Folder(OwnedFd);
 
 /// What is at a name.
-pub(crate) enum Entry {
+pub enum Entry {
+    /// Nothing.
     Missing,
+    /// A regular file.
     File(Stat),
+    /// A folder.
     Folder,
+    /// A symbolic link.
     Link,
+    /// Something else: a pipe, a device.
     Other,
 }
 
@@ -28,12 +33,12 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 
 impl Folder {
     /// A folder that a person named; links are followed.
-    pub(crate) fn open(path: &Path) -> Result<Self, Errno> {
+    pub fn open(path: &Path) -> Result<Self, Errno> {
         rustix::fs::openat(CWD, path, FOLDER, Mode::empty()).map(Self)
     }
 
     /// The folder of that name in it; none when there is nothing.
-    pub(crate) fn enter(&self, name: &str) -> Result<Option<Self>, Errno> {
+    pub fn enter(&self, name: &str) -> Result<Option<Self>, Errno> {
         match rustix::fs::openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => Ok(Some(Self(fd))),
             Err(Errno::NOENT) => Ok(None),
@@ -42,12 +47,12 @@ impl Folder {
     }
 
     /// The folder at a path below it; none when a part is missing. The error names the part.
-    pub(crate) fn below(&self, path: &str) -> Result<Option<Self>, (String, Errno)> {
+    pub fn below(&self, path: &str) -> Result<Option<Self>, (String, Errno)> {
         self.walk(path, Self::enter)
     }
 
     /// The same, made where it is missing.
-    pub(crate) fn make_below(&self, path: &str) -> Result<Self, (String, Errno)> {
+    pub fn make_below(&self, path: &str) -> Result<Self, (String, Errno)> {
         let made = self.walk(path, |folder, name| match folder.enter(name)? {
             Some(found) => Ok(Some(found)),
             None => folder.make(name, 0o755).map(Some),
@@ -75,24 +80,24 @@ impl Folder {
     }
 
     /// Makes a folder in it, with exactly that mode, whatever the umask.
-    pub(crate) fn make(&self, name: &str, mode: u32) -> Result<Self, Errno> {
+    pub fn make(&self, name: &str, mode: u32) -> Result<Self, Errno> {
         rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o700))?;
         rustix::fs::chmodat(&self.0, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
         self.enter(name)?.ok_or(Errno::NOENT)
     }
 
     /// Its own mode.
-    pub(crate) fn mode(&self) -> Result<u32, Errno> {
+    pub fn mode(&self) -> Result<u32, Errno> {
         Ok(rustix::fs::fstat(&self.0)?.st_mode & 0o7777)
     }
 
     /// Gives it that mode.
-    pub(crate) fn chmod(&self, mode: u32) -> Result<(), Errno> {
+    pub fn chmod(&self, mode: u32) -> Result<(), Errno> {
         rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode))
     }
 
     /// Waits until nobody writes in it by `lock`, and keeps writers out while it is open.
-    pub(crate) fn lock_shared(&self) -> Result<(), Errno> {
+    pub fn lock_shared(&self) -> Result<(), Errno> {
         loop {
             match rustix::fs::flock(&self.0, rustix::fs::FlockOperation::LockShared) {
                 Err(Errno::INTR) => {}
@@ -102,12 +107,12 @@ impl Folder {
     }
 
     /// Holds it against other pushes until it is dropped; `WOULDBLOCK` when another has it.
-    pub(crate) fn lock(&self) -> Result<(), Errno> {
+    pub fn lock(&self) -> Result<(), Errno> {
         rustix::fs::flock(&self.0, rustix::fs::FlockOperation::NonBlockingLockExclusive)
     }
 
     /// What is at a name in it.
-    pub(crate) fn entry(&self, name: &str) -> Result<Entry, Errno> {
+    pub fn entry(&self, name: &str) -> Result<Entry, Errno> {
         match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => Entry::File(stat),
@@ -121,7 +126,7 @@ impl Folder {
     }
 
     /// The names in it that begin like that, sorted.
-    pub(crate) fn names(&self, beginning: &str) -> Result<Vec<String>, Errno> {
+    pub fn names(&self, beginning: &str) -> Result<Vec<String>, Errno> {
         let mut found = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
             if let Ok(name) = entry?.file_name().to_str()
@@ -135,7 +140,7 @@ impl Folder {
     }
 
     /// Opens a regular file for reading. Nothing else is opened: a FIFO would be waited for.
-    pub(crate) fn file(&self, name: &str) -> Result<File, Errno> {
+    pub fn file(&self, name: &str) -> Result<File, Errno> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.0, name, flags, Mode::empty())?;
         match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
@@ -145,7 +150,7 @@ impl Folder {
     }
 
     /// A file's content, up to `limit` octets, in memory that is cleared when it is dropped.
-    pub(crate) fn read(&self, name: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Errno> {
+    pub fn read(&self, name: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Errno> {
         let file = self.file(name)?;
         let size = usize::try_from(file.metadata().map_err(|error| errno(&error))?.len()).unwrap_or(limit);
         // The buffer never grows: a grown one leaves its content behind.
@@ -162,7 +167,7 @@ impl Folder {
     }
 
     /// Makes a file that was not there, with exactly that mode.
-    pub(crate) fn create(&self, name: &str, mode: u32) -> Result<File, Errno> {
+    pub fn create(&self, name: &str, mode: u32) -> Result<File, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(0o600))?;
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
@@ -170,17 +175,17 @@ impl Folder {
     }
 
     /// Puts a file in the place of another, in one step.
-    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
         rustix::fs::renameat(&self.0, from, &self.0, to)
     }
 
     /// Removes a file.
-    pub(crate) fn remove(&self, name: &str) -> Result<(), Errno> {
+    pub fn remove(&self, name: &str) -> Result<(), Errno> {
         rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
     }
 
     /// Waits until its list of names is on the disk.
-    pub(crate) fn sync(&self) -> Result<(), Errno> {
+    pub fn sync(&self) -> Result<(), Errno> {
         rustix::fs::fsync(self.0.as_fd())
     }
 
@@ -189,7 +194,7 @@ impl Folder {
         not(target_os = "linux"),
         allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "see `AT_ONCE`")
     )]
-    pub(crate) fn sync_below(&self) -> Result<(), Errno> {
+    pub fn sync_below(&self) -> Result<(), Errno> {
         #[cfg(target_os = "linux")]
         rustix::fs::syncfs(self.0.as_fd())?;
         Ok(())
@@ -198,9 +203,9 @@ impl Folder {
 
 /// Whether [`Folder::sync_below`] syncs many files with one call; elsewhere each file and folder is synced by itself,
 /// for which a thousand machines in one folder would have to wait.
-pub(crate) const AT_ONCE: bool = cfg!(target_os = "linux");
+pub const AT_ONCE: bool = cfg!(target_os = "linux");
 
 /// The system's number for an error.
-pub(crate) fn errno(error: &std::io::Error) -> Errno {
+pub fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
