@@ -11,21 +11,11 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+mod standin;
+
 use std::process::{Command, Stdio};
 
-use kmh_lab::esp::pfsense::stand_in;
-use kmh_tests::sandbox::{Sandbox, is_root};
-
-/// Routers, their line's interface and its address.
-const ROUTERS: [(&str, &str, &str); 3] = [
-    ("fw-attic", "wan", "198.51.100.1"),
-    ("fw-flat", "wan", "198.51.100.2"),
-    ("gw-vps", "eth0", "203.0.113.7"),
-];
+use standin::routers;
 
 /// A bridge that all lines end at, a charon in each namespace, names for the dynamic ones; then what each has established.
 const SCRIPT: &str = r#"
@@ -49,11 +39,12 @@ done <"$dir/routers"
 ask() {
     SWANCTL_DIR=$dir/$1/etc/swanctl STRONGSWAN_CONF=$dir/$1/strongswan.conf swanctl $2 --uri unix://$dir/$1/vici 2>&1
 }
-while read -r router line address; do
+# Whoever waits first: a pfSense whose first call is refused does not call again.
+for router in gw-vps fw-flat fw-attic; do
     tries=0
     while [ ! -S $dir/$router/vici ]; do tries=$((tries + 1)); [ $tries -lt 100 ]; sleep 0.1; done
     ask $router '--load-all --noprompt' >"$dir/$router/load" || { cat "$dir/$router/load" >&2; exit 1; }
-done <"$dir/routers"
+done
 tries=0
 while [ $tries -lt 200 ]; do
     tries=$((tries + 1))
@@ -62,38 +53,6 @@ while [ $tries -lt 200 ]; do
     sleep 0.1
 done
 "#;
-
-/// Puts a router's files below `root`, in the layout of Debian's strongSwan.
-fn place(root: &Path, router: &str, line: &str, address: &str) {
-    let folder = root.join(router).join("etc/swanctl");
-    let out = root.join("out").join(router);
-    if let Ok(settings) = fs::read(out.join("usr/local/etc/kmh/settings.json")) {
-        let addresses = BTreeMap::from([(line.to_owned(), vec![address.parse().unwrap()])]);
-        let made = stand_in(&settings, &addresses).unwrap_or_else(|failure| panic!("{failure:?}"));
-        for file in &made.files {
-            let path = folder.join(&file.path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, &*file.content).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).unwrap();
-        }
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("swanctl.conf"), made.conf.as_bytes()).unwrap();
-    } else {
-        let copied =
-            Command::new("cp").arg("-a").arg(out.join("etc")).arg(root.join(router)).status().unwrap();
-        assert!(copied.success());
-        let conf = folder.join("conf.d/kmh.conf");
-        let text = fs::read_to_string(&conf).unwrap();
-        fs::write(&conf, text.replace("/etc/swanctl/", &format!("{}/", folder.display()))).unwrap();
-        fs::write(folder.join("swanctl.conf"), "include conf.d/*.conf\n").unwrap();
-    }
-    let settings = format!(
-        "charon-systemd {{\n  install_routes = no\n  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    \
-         vici {{\n      socket = unix://{}\n    }}\n  }}\n}}\n",
-        root.join(router).join("vici").display()
-    );
-    fs::write(root.join(router).join("strongswan.conf"), settings).unwrap();
-}
 
 /// What a router has established: connection and suite.
 fn established(sas: &str) -> Vec<(String, String)> {
@@ -108,32 +67,10 @@ fn established(sas: &str) -> Vec<(String, String)> {
 }
 
 fn meet(auth: &str, suite: &str) {
-    assert!(is_root(), "this test makes network namespaces: run it as root (`make test` says so)");
-    let sandbox = Sandbox::new();
-    let inventory = sandbox.read("cluster.yaml");
-    let one = format!("  tunnels: {{auth: {auth}, ");
-    let changed = inventory.replace("  tunnels: {", &one);
-    assert_ne!(changed, inventory, "the inventory says how tunnels are numbered");
-    sandbox.write("cluster.yaml", &changed);
-    sandbox
-        .sh("kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | \
-             kmh-push --store pki --to dir:out -o text")
-        .exits(0);
-    let root = sandbox.path();
-    sandbox.write(
-        "hosts",
-        "127.0.0.1 localhost\n198.51.100.1 attic.dyn.example.net\n198.51.100.2 flat.dyn.example.net\n",
-    );
-    let mut routers = String::new();
-    for (router, line, address) in ROUTERS {
-        fs::create_dir_all(root.join(router)).unwrap();
-        place(root, router, line, address);
-        routers += &format!("{router} {line} {address}\n");
-    }
-    sandbox.write("routers", &routers);
+    let sandbox = routers(auth);
     let ran = Command::new("unshare")
         .args(["-n", "-m", "-p", "-f", "--kill-child", "sh", "-c", SCRIPT])
-        .env("dir", root)
+        .env("dir", sandbox.path())
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())

@@ -88,6 +88,12 @@ pub(crate) enum Verb {
     /// Write files into the machine that it runs in
     #[command(hide = true)]
     Receive,
+    /// The first process of a guest
+    #[command(hide = true)]
+    VmInit,
+    /// What takes commands in a guest
+    #[command(hide = true)]
+    VmAgent,
 }
 
 #[derive(Args, Clone, Debug)]

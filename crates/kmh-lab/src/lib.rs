@@ -5,9 +5,12 @@
 //! network is joined, and in one folder ([`state`]); so the name of a lab is enough to take it away.
 
 mod args;
+pub mod doctor;
+pub mod esp;
 pub mod machine;
 pub mod plan;
 pub mod state;
+pub mod vm;
 
 use clap::CommandFactory as _;
 use kmh_cli::{Env, Exit, Failure, Format};
@@ -25,8 +28,16 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
+    if let Some(exit) = vm::forward::run(env, &cli) {
+        return exit;
+    }
     let common = &cli.common;
-    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, _| Err(not_built(&cli.verb)))
+    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, form| match &cli.verb {
+        Verb::Doctor => doctor::answer(form),
+        Verb::VmInit => Err(vm::guest::init()),
+        Verb::VmAgent => Err(vm::agent::serve()),
+        verb => Err(not_built(verb)),
+    })
 }
 
 fn not_built(verb: &Verb) -> Failure {

@@ -23,6 +23,9 @@ pub struct StandIn {
     pub files: Vec<File>,
     /// The interfaces of the tunnels.
     pub interfaces: Vec<Interface>,
+    /// Children that pfSense begins anew whenever they are down (`keepalive`). The others get one chance: a call that is
+    /// refused or not answered is not repeated, because pfSense leaves `keyingtries` at strongSwan's 1.
+    pub kept: Vec<String>,
 }
 
 /// A file below swanctl's folder.
@@ -171,6 +174,8 @@ struct Phase2 {
     #[serde(rename = "hash-algorithm-option", default)]
     hashes: Vec<String>,
     pfsgroup: String,
+    #[serde(default)]
+    keepalive: String,
     #[serde(with = "number")]
     lifetime: u32,
 }
@@ -220,6 +225,7 @@ pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> R
     let mut secrets = Zeroizing::new(String::new());
     let mut files = Vec::new();
     let mut interfaces = Vec::new();
+    let mut kept = Vec::new();
     let mut failures = Vec::new();
     for first in &settings.ipsec.phase1 {
         let seconds: Vec<&Phase2> =
@@ -228,7 +234,10 @@ pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> R
             .and_then(|()| connection(&mut text, first, &seconds, addresses))
             .and_then(|()| secret(&settings, first, &mut secrets, &mut files));
         match done {
-            Ok(()) => interfaces.extend(interface(&settings, first, &seconds)),
+            Ok(()) => {
+                interfaces.extend(interface(&settings, first, &seconds));
+                kept.extend(seconds.iter().find(|second| second.keepalive == "enabled").map(|_| name(first)));
+            }
             Err(failure) => failures.push(failure.at(first.descr.clone())),
         }
     }
@@ -253,7 +262,12 @@ pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> R
         conf.push_str(&secrets);
         conf.push_str("}\n");
     }
-    Ok(StandIn { conf, files, interfaces })
+    Ok(StandIn { conf, files, interfaces, kept })
+}
+
+/// What pfSense calls a connection, and its child.
+fn name(first: &Phase1) -> String {
+    format!("con{}", first.ikeid)
 }
 
 fn authority_path(refid: &str) -> String {
@@ -378,7 +392,8 @@ fn connection(
     let child = child(first, seconds)?;
     // The comment's text may hold anything but a line's end.
     let descr: String = first.descr.chars().filter(|c| !c.is_control()).collect();
-    let _ = writeln!(text, "    # {descr}\n    con{id} {{");
+    let name = name(first);
+    let _ = writeln!(text, "    # {descr}\n    {name} {{");
     for line in lines {
         let _ = writeln!(text, "        {line}");
     }
@@ -387,7 +402,7 @@ fn connection(
     }
     let _ = writeln!(
         text,
-        "        children {{\n            con{id} {{\n                {}\n            }}\n        }}\n    }}",
+        "        children {{\n            {name} {{\n                {}\n            }}\n        }}\n    }}",
         child.join("\n                ")
     );
     Ok(())

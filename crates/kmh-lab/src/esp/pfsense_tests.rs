@@ -142,6 +142,14 @@ fn whoever_waits_does_not_begin_and_forgets_a_silent_peer() {
 }
 
 #[test]
+fn only_what_is_kept_alive_is_begun_again() {
+    let mut settings = settings();
+    assert!(made(&settings).kept.is_empty());
+    settings["ipsec"]["phase2"][1]["keepalive"] = json!("enabled");
+    assert_eq!(made(&settings).kept, ["con2"]);
+}
+
+#[test]
 fn a_pre_shared_key_stands_among_the_secrets_only() {
     let mut settings = settings();
     let first = &mut settings["ipsec"]["phase1"][0];

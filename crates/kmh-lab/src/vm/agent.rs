@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use kmh_cli::Failure;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::wire::{self, Kind, NONCE, Request};
@@ -22,11 +23,21 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long output is awaited after a command's end: what it left running may keep its output open for ever.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Serves every port until the guest ends.
-pub fn serve() -> io::Result<()> {
+/// Serves every port until the guest ends. It returns only to say why it cannot.
+pub fn serve() -> Failure {
+    let failed = |error: io::Error| {
+        Failure::world("the guest has no serial ports of ours").because(kmh_cli::file::plain(&error))
+    };
+    match work() {
+        Ok(()) => Failure::world("the guest's ports have ended"),
+        Err(error) => failed(error),
+    }
+}
+
+fn work() -> io::Result<()> {
     let ports = ports()?;
     if ports.is_empty() {
-        return Err(io::Error::other("the guest has no serial port of ours"));
+        return Err(io::Error::from(io::ErrorKind::NotFound));
     }
     #[allow(clippy::disallowed_methods, reason = "a device, not a file to be written whole")]
     let open = |path: PathBuf| File::options().read(true).write(true).open(path);

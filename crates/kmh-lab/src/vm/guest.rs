@@ -15,6 +15,10 @@ use super::image::{ORDERS, Orders};
 
 /// The tag of the root file system among the guest's devices.
 pub const ROOT_TAG: &str = "kmhroot";
+/// The tag of the same as it is now, for what changes while the guest runs: documents, a store.
+pub const LIVE_TAG: &str = "kmhlive";
+/// Where that is.
+pub const LIVE: &str = "/run/machine";
 /// The hidden verb of the process that takes commands.
 pub const AGENT: &str = "vm-agent";
 /// The search path of the guest's processes.
@@ -26,6 +30,8 @@ const COMPRESSED: i32 = 4;
 /// How the 9p root is mounted: by the protocol of Linux, and with what was read kept, because nothing that a lab uses
 /// changes below it.
 const NINE: &CStr = c"trans=virtio,version=9p2000.L,msize=524288,cache=loose";
+/// The same with nothing kept.
+const NINE_LIVE: &CStr = c"trans=virtio,version=9p2000.L,msize=524288,cache=none";
 
 /// Mounts of the new root: kind, where, flags, options.
 const MOUNTS: [(&str, &str, MountFlags, Option<&CStr>); 8] = [
@@ -39,12 +45,16 @@ const MOUNTS: [(&str, &str, MountFlags, Option<&CStr>); 8] = [
     ("tmpfs", "run/lock", MountFlags::NOSUID, Some(c"mode=1777")),
 ];
 
-/// What the first process does. It returns only to say why the guest cannot go on.
+/// What the first process does. Why it cannot go on stands on the guest's console; then the guest ends.
 pub fn init() -> Failure {
-    match begin() {
+    let failure = match begin() {
         Ok(never) => match never {},
         Err(failure) => failure,
-    }
+    };
+    let _ = io::Write::write_all(&mut io::stderr(), failure.render(crate::TOOL, false).as_bytes());
+    // Without qemu's `-no-reboot` it would begin anew.
+    let _ = reboot(RebootCommand::Restart);
+    failure
 }
 
 fn begin() -> Result<std::convert::Infallible, Failure> {
@@ -66,6 +76,9 @@ fn begin() -> Result<std::convert::Infallible, Failure> {
         make(&place)?;
         step(&place, mount(kind, place.as_str(), kind, flags, options))?;
     }
+    let live = format!("/new{LIVE}");
+    make(&live)?;
+    step(&live, mount(LIVE_TAG, live.as_str(), "9p", MountFlags::RDONLY, NINE_LIVE))?;
     let modules = format!("/new/lib/modules/{}", orders.release);
     make(&modules)?;
     step(&modules, mount_bind(format!("/new{}", orders.modules).as_str(), modules.as_str()))?;
@@ -90,11 +103,6 @@ fn begin() -> Result<std::convert::Infallible, Failure> {
             Err(error) => return Err(Failure::world("wait").because(error)),
         }
     }
-}
-
-/// Ends the guest; without qemu's `-no-reboot` it would begin anew.
-pub fn off() {
-    let _ = reboot(RebootCommand::Restart);
 }
 
 fn load(path: &str) -> rustix::io::Result<()> {

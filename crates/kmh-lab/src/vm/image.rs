@@ -31,23 +31,21 @@ pub struct Orders {
     pub hostname: String,
 }
 
-/// The initramfs for a kernel.
-pub fn build(kernel: &Kernel, hostname: &str) -> Result<Vec<u8>, Failure> {
+/// The initramfs for a kernel. `program` is kmh-lab, and needs no library that the running program has not.
+pub fn build(program: &Path, kernel: &Kernel, hostname: &str) -> Result<Vec<u8>, Failure> {
     let mut archive = Archive::default();
     for folder in ["dev", "proc", "sys", "host", "cow", "new"] {
         archive.directory(folder);
     }
-    let program = std::env::current_exe().map_err(|error| {
-        Failure::world("cannot tell where this program lies").because(file::plain(&error))
-    })?;
-    let bytes = file::read(&program)?;
+    let bytes = file::read(program)?;
     if let Some(interpreter) = interpreter(&bytes) {
         archive.file(&interpreter, 0o755, &file::read(Path::new(&interpreter))?);
     }
     archive.file(INIT, 0o755, &bytes);
     let maps = file::read(Path::new("/proc/self/maps"))?;
+    let running = std::env::current_exe().ok();
     for library in libraries(&String::from_utf8_lossy(&maps)) {
-        if Path::new(&library) != program {
+        if Path::new(&library) != program && Some(Path::new(&library)) != running.as_deref() {
             archive.file(&library, 0o755, &file::read(Path::new(&library))?);
         }
     }

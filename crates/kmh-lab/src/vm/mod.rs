@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod client;
 pub mod cpio;
+pub(crate) mod forward;
 pub mod guest;
 pub mod image;
 pub mod kernel;

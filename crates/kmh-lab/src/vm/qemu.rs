@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::agent;
 use super::client::{self, PORTS, Streams};
-use super::guest::ROOT_TAG;
+use super::guest::{LIVE_TAG, ROOT_TAG};
 use super::image::{self, INIT};
 use super::kernel::Kernel;
 use super::wire::Request;
@@ -93,28 +93,43 @@ pub fn arguments(folder: &Path, kernel: &Kernel, accel: Accel, size: Size) -> Ve
         add("-device", format!("virtserialport,chardev=port{port},name={}{port}", agent::PORTS));
     }
     // Other file systems below the root have inodes of their own: they are told apart.
-    add("-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap".to_owned());
-    add("-device", format!("virtio-9p-pci,fsdev=root,mount_tag={ROOT_TAG}"));
+    for (id, tag) in [("root", ROOT_TAG), ("live", LIVE_TAG)] {
+        add("-fsdev", format!("local,id={id},path=/,security_model=none,readonly=on,multidevs=remap"));
+        add("-device", format!("virtio-9p-pci,fsdev={id},mount_tag={tag}"));
+    }
     add("-device", "virtio-rng-pci".to_owned());
     out
 }
 
+/// A guest to boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// Its name.
+    pub hostname: String,
+    /// kmh-lab, as this machine finds it.
+    pub program: PathBuf,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// How its processor is made.
+    pub accel: Accel,
+    /// How large it is.
+    pub size: Size,
+}
+
 /// Boots a guest whose state lies in `folder`, and waits until it takes commands.
-pub fn boot(
-    folder: &Path,
-    hostname: &str,
-    kernel: &Kernel,
-    accel: Accel,
-    size: Size,
-) -> Result<Duration, Failure> {
+pub fn boot(folder: &Path, guest: &Guest) -> Result<Duration, Failure> {
     let start = Instant::now();
     file::make_dir(folder, 0o700)?;
-    file::write(&folder.join("initramfs"), &image::build(kernel, hostname)?, 0o600)?;
+    file::write(
+        &folder.join("initramfs"),
+        &image::build(&guest.program, &guest.kernel, &guest.hostname)?,
+        0o600,
+    )?;
     for port in 0..PORTS {
         file::write(&folder.join(format!("port{port}.lock")), b"", 0o600)?;
     }
     let mut qemu = Command::new(PROGRAM);
-    qemu.args(arguments(folder, kernel, accel, size)).stdin(Stdio::null());
+    qemu.args(arguments(folder, &guest.kernel, guest.accel, guest.size)).stdin(Stdio::null());
     let ran = qemu.output().map_err(|error| {
         Failure::world(format!("cannot run {PROGRAM}"))
             .because(file::plain(&error))
@@ -168,6 +183,16 @@ pub fn kill(folder: &Path) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Takes away the folder of a guest that has ended.
+pub fn forget(folder: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::world(format!("cannot remove {}", folder.display())).because(file::plain(&error)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The process of the guest; none when it has ended, also when another process has its number by now.
 pub fn pid(folder: &Path) -> Option<Pid> {
     let text = file::read_if_there(&folder.join("pid")).ok()??;
@@ -206,7 +231,7 @@ mod tests {
     fn a_guest_has_no_network_and_cannot_write_its_root() {
         let words = words(Accel::Software);
         assert!(words.contains("-nic none") && !words.contains("-netdev"), "{words}");
-        assert!(words.contains("path=/,security_model=none,readonly=on"), "{words}");
+        assert!(words.matches("path=/,security_model=none,readonly=on").count() == 2, "{words}");
         assert!(words.contains("-accel tcg") && !words.contains("kvm"), "{words}");
         assert!(self::words(Accel::Kvm).contains("-accel kvm"));
     }
