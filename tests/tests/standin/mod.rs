@@ -39,8 +39,9 @@ pub(crate) fn routers(auth: &str) -> Sandbox {
     for (router, line, address) in ROUTERS {
         fs::create_dir_all(root.join(router)).unwrap();
         let calls = place(root, router, line, address);
-        let calls: Vec<String> = calls.iter().flat_map(Interface::calls).map(|call| call.join(" ")).collect();
-        sandbox.write(&format!("{router}/interfaces"), &(calls.join("\n") + "\n"));
+        let calls: Vec<String> =
+            calls.iter().flat_map(Interface::calls).map(|call| call.join(" ") + "\n").collect();
+        sandbox.write(&format!("{router}/interfaces"), &calls.concat());
         table.push(format!("{router} {line} {address}\n"));
     }
     sandbox.write("routers", &table.concat());
