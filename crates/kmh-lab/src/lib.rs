@@ -5,11 +5,23 @@
 //! network is joined, and in one folder ([`state`]); so the name of a lab is enough to take it away.
 
 mod args;
+mod build;
 pub mod doctor;
+mod down;
 pub mod esp;
+mod exec;
+mod init;
 pub mod machine;
 pub mod plan;
+mod receive;
+mod report;
+mod resolver;
+mod run;
+mod services;
+mod ssh;
 pub mod state;
+mod system;
+mod up;
 pub mod vm;
 
 use clap::CommandFactory as _;
@@ -31,12 +43,37 @@ pub fn run(env: &mut Env) -> Exit {
     if let Some(exit) = vm::forward::run(env, &cli) {
         return exit;
     }
-    let common = &cli.common;
-    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, form| match &cli.verb {
-        Verb::Doctor => doctor::answer(form),
-        Verb::VmInit => Err(vm::guest::init()),
-        Verb::VmAgent => Err(vm::agent::serve()),
-        verb => Err(not_built(verb)),
+    let (common, lab) = (&cli.common, cli.lab.as_deref());
+    match &cli.verb {
+        // They speak with the program that started them alone.
+        Verb::Init(init) => hidden(env, common, |env| init::run(init, env)),
+        Verb::Receive => hidden(env, common, receive::run),
+        Verb::VmInit => hidden(env, common, |_| Err(vm::guest::init())),
+        Verb::VmAgent => hidden(env, common, |_| Err(vm::agent::serve())),
+        Verb::Doctor => {
+            kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, format| doctor::answer(format))
+        }
+        Verb::Up(up) => kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
+            up::run(up, lab, stream, context, format)
+        }),
+        verb => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, format| {
+            system::need_root()?;
+            match verb {
+                Verb::Exec(exec) => exec::run(exec, lab),
+                Verb::Down(down) => down::run(down, lab, format),
+                other => Err(not_built(other)),
+            }
+        }),
+    }
+}
+
+fn hidden(
+    env: &mut Env,
+    common: &kmh_cli::Common,
+    work: impl FnOnce(&mut Env) -> Result<(), Failure>,
+) -> Exit {
+    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, _| {
+        work(context.env).map(|()| kmh_cli::Answer { text: String::new(), exit: Exit::Done })
     })
 }
 

@@ -95,6 +95,8 @@ pub struct State {
     pub routers: BTreeMap<String, Inner>,
     /// What is broken, as the command line names it.
     pub cut: BTreeSet<String>,
+    /// Whether `up` is at work on machines and links, or was killed there: then nobody knows what is there.
+    pub half: bool,
     /// Whether `up` came to its end.
     pub whole: bool,
 }

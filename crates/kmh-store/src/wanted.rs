@@ -35,6 +35,7 @@ pub struct Wanted {
 }
 
 /// A file that a machine should hold.
+#[derive(Clone, Debug)]
 pub struct WantedFile {
     /// Absolute and normalised.
     pub path: String,

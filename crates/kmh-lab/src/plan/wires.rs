@@ -19,6 +19,8 @@ pub struct Wires {
     pub interfaces: BTreeMap<End, Interface>,
     /// Routes, by namespace, in the order in which they are made; as `ip route` takes them.
     pub routes: BTreeMap<String, Vec<String>>,
+    /// Settings of the kernel, by namespace; as `sysctl -w` takes them.
+    pub settings: BTreeMap<String, Vec<String>>,
     /// Packet filters and address translation that stand for something outside the cluster, by namespace.
     pub rules: BTreeMap<String, String>,
     /// What lines are like.
@@ -75,8 +77,6 @@ pub struct Interface {
     pub addresses: BTreeSet<String>,
     /// The bridge that it is a port of.
     pub master: Option<String>,
-    /// Settings below `net.FAMILY.conf.INTERFACE`, such as `ipv4 proxy_arp 1`.
-    pub settings: BTreeSet<String>,
 }
 
 /// A router's line to the Internet.
