@@ -88,6 +88,9 @@ pub(crate) enum Verb {
     /// Write files into the machine that it runs in
     #[command(hide = true)]
     Receive,
+    /// Make pfSense's tunnels in the machine that stands in for one
+    #[command(hide = true)]
+    StandIn,
     /// The first process of a guest
     #[command(hide = true)]
     VmInit,

@@ -48,6 +48,7 @@ pub fn run(env: &mut Env) -> Exit {
         // They speak with the program that started them alone.
         Verb::Init(init) => hidden(env, common, |env| init::run(init, env)),
         Verb::Receive => hidden(env, common, receive::run),
+        Verb::StandIn => hidden(env, common, |_| esp::apply::run()),
         Verb::VmInit => hidden(env, common, |_| Err(vm::guest::init())),
         Verb::VmAgent => hidden(env, common, |_| Err(vm::agent::serve())),
         Verb::Doctor => {

@@ -4,6 +4,8 @@
 pub(crate) const BIRD_OF_NODE: &str = "kmh-lab-bird.service";
 /// sshd, with the lab's keys.
 pub(crate) const SSHD: &str = "kmh-lab-ssh.service";
+/// strongSwan as pfSense tells it.
+pub(crate) const IPSEC: &str = "kmh-lab-ipsec.service";
 /// Packet rules that the lab adds to a machine.
 pub(crate) const RULES: &str = "/etc/nftables.d/kmh-lab.nft";
 
@@ -19,7 +21,7 @@ struct Row {
 const OWN_START: &str = "sed -n 's/^ExecStart=//p' \"/etc/systemd/system/$unit\" | sh -e";
 const OWN_RELOAD: &str = "sed -n 's/^ExecReload=//p' \"/etc/systemd/system/$unit\" | sh -e";
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     Row {
         unit: "systemd-sysctl.service",
         // The rest belongs to the whole machine that the lab is on.
@@ -42,6 +44,16 @@ const ROWS: [Row; 11] = [
         start: "keep charon /usr/sbin/charon-systemd; until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt",
         reload: "swanctl --load-all --noprompt",
         stop: "end charon",
+    },
+    Row {
+        unit: "kmh-lab-ipsec.service",
+        // What pfSense keeps alive it looks after every now and then.
+        start: "/run/kmh-lab/kmh-lab stand-in; keep charon /usr/sbin/charon-systemd; \
+                until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt; \
+                keep keepalive sh -c 'while sleep 10; do while read -r child; do swanctl --list-sas --child $child | \
+                grep -q INSTALLED || swanctl --initiate --child $child --timeout 5; done </run/kmh-lab-kept; done'",
+        reload: "/run/kmh-lab/kmh-lab stand-in; swanctl --load-all --noprompt",
+        stop: "end keepalive; end charon",
     },
     Row {
         unit: "frr.service",

@@ -14,7 +14,7 @@ use super::calico::{self, Told};
 use super::segments::{content, flatten, marked};
 use super::{Draft, MachinePlan, OPERATOR, machine_of, services};
 use crate::args::Carrier;
-use crate::services::{BIRD_OF_NODE, RULES, SSHD, is_known};
+use crate::services::{BIRD_OF_NODE, IPSEC, RULES, SSHD, is_known};
 use crate::state::Role;
 
 /// What FRR's start script reads; pfSense's package has settings of its own.
@@ -158,7 +158,15 @@ impl Draft<'_> {
                 UnitAction::Reload,
             ),
         ];
-        self.machine(&machine, Role::Router, wanted, more, &["kmh-lab-rules.service", FRR]);
+        let rules = "kmh-lab-rules.service";
+        if self.tunnels != Carrier::Esp {
+            return self.machine(&machine, Role::Router, wanted, more, &[rules, FRR]);
+        }
+        self.machine(&machine, Role::Router, wanted, more, &[rules, IPSEC, FRR]);
+        let files = self.plan.machines.get_mut(&machine).into_iter().flat_map(|machine| &mut machine.files);
+        for file in files.filter(|file| file.path.ends_with("/settings.json")) {
+            file.on_change.push(OnChange { unit: IPSEC.to_owned(), action: UnitAction::Reload });
+        }
     }
 }
 

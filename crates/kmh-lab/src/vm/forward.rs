@@ -36,7 +36,12 @@ const OWN: [(&str, bool); 7] = [
 /// Runs the command line in the guest of its lab. None: the lab is in no guest, or there is more to do out here.
 pub(crate) fn run(env: &mut Env, cli: &Cli) -> Option<Exit> {
     // Others are told what the lab needs by whoever makes it.
-    if !geteuid().is_root() || matches!(cli.verb, Verb::Init(_) | Verb::Receive | Verb::Doctor) {
+    if !geteuid().is_root()
+        || matches!(
+            cli.verb,
+            Verb::Init(_) | Verb::Receive | Verb::StandIn | Verb::VmInit | Verb::VmAgent | Verb::Doctor
+        )
+    {
         return None;
     }
     match attempt(env, cli) {
