@@ -195,3 +195,112 @@ fn esp_and_xfrm_interfaces_carry_the_articles_tunnels_and_nothing_else_is_on_the
     );
     assert_eq!(lines[7..], ["end"], "{ran:?}");
 }
+
+/// A lab of the article's cluster in a guest, by the command line; taken down when it is dropped.
+struct Lab {
+    sandbox: Sandbox,
+    name: String,
+}
+
+impl Lab {
+    fn up() -> Self {
+        let lab = Self { sandbox: Sandbox::new(), name: format!("vm{}", std::process::id()) };
+        lab.sandbox
+            .sh("kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render >stream.json")
+            .exits(0);
+        let up =
+            lab.sandbox.sh(&format!("kmh-lab --lab {} up --vm --store pki -o text <stream.json", lab.name));
+        up.says("a guest with Linux").exits(0);
+        lab
+    }
+
+    /// A line for the shell of a machine.
+    fn exec(&self, machine: &str, line: &str) -> Ran {
+        self.sandbox.sh(&format!("kmh-lab --lab {} exec {machine} -- sh -c '{line}'", self.name))
+    }
+
+    /// Pods, and their addresses.
+    fn pods(&self) -> Vec<(String, String)> {
+        let nodes = ["attic-1", "flat-1", "pi-1", "vps-1"];
+        let address = |pod: &str| {
+            let ran = self.exec(pod, "ip -4 -o address show dev eth0").exits(0);
+            let cidr = ran.stdout.split_whitespace().nth(3).expect("an address").to_owned();
+            cidr.split('/').next().unwrap().to_owned()
+        };
+        nodes.iter().map(|node| format!("pod-{node}")).map(|pod| (pod.clone(), address(&pod))).collect()
+    }
+
+    /// What a pod does not reach, of these addresses.
+    fn misses(&self, pod: &str, all: &[(String, String)]) -> Vec<String> {
+        let list: Vec<&str> = all.iter().map(|(_, address)| address.as_str()).collect();
+        let line =
+            format!("for to in {}; do ping -q -c 1 -W 2 $to >/dev/null || echo $to; done", list.join(" "));
+        self.exec(pod, &line).stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// Begins to record what is on all lines.
+    fn record(&self, name: &str) {
+        let line = format!(
+            "setsid tcpdump -n -i any -U -w /run/{name} </dev/null >/run/{name}.log 2>&1 & \
+             until grep -q listening /run/{name}.log; do sleep 0.1; done"
+        );
+        self.exec("internet", &line).exits(0);
+    }
+
+    /// How many packets of a kind were recorded.
+    fn recorded(&self, name: &str, filter: &str) -> Vec<String> {
+        let ran =
+            self.exec("internet", &format!("tcpdump -n -r /run/{name} \"{filter}\" 2>/dev/null")).exits(0);
+        ran.stdout.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.sandbox.sh(&format!("kmh-lab --lab {} down", self.name));
+    }
+}
+
+#[test]
+fn the_articles_cluster_reaches_every_pod_over_ipsec_and_nothing_inner_is_ever_on_a_line() {
+    assert!(is_root(), "a guest reads the whole root file system: run this as root (`make test-vm`)");
+    let lab = Lab::up();
+    let pods = lab.pods();
+    let start = std::time::Instant::now();
+    loop {
+        let missing: Vec<(&str, Vec<String>)> = pods
+            .iter()
+            .map(|(pod, _)| (pod.as_str(), lab.misses(pod, &pods)))
+            .filter(|(_, missing)| !missing.is_empty())
+            .collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(start.elapsed().as_secs() < 180, "not reached after three minutes: {missing:?}");
+    }
+    // Every pod from every pod, and all that is outside is encrypted. Names are asked of the lab's resolver.
+    lab.record("whole");
+    for (pod, _) in &pods {
+        assert_eq!(lab.misses(pod, &pods), Vec::<String>::new(), "from {pod}");
+    }
+    let esp = lab.recorded("whole", "esp or udp port 4500");
+    assert!(esp.len() >= 20, "ten ways between sites, there and back, on two lines each: {}", esp.len());
+    let outer = "esp or udp port 500 or udp port 4500 or arp or icmp6 or port 53";
+    assert_eq!(lab.recorded("whole", &format!("not ({outer})")), Vec::<String>::new());
+    // The tunnels are cut: what was routed into them goes nowhere, least of all out in the clear.
+    for router in ["fw-attic", "fw-flat", "vps-host"] {
+        let line = "kill -9 $(cat /run/kmh-lab/charon.pid); ip xfrm state flush";
+        lab.exec(router, line).exits(0);
+    }
+    lab.record("cut");
+    let sites = [("pod-attic-1", 3), ("pod-flat-1", 2), ("pod-pi-1", 2), ("pod-vps-1", 3)];
+    for (pod, others) in sites {
+        assert_eq!(lab.misses(pod, &pods).len(), others, "{pod} reaches its own site alone");
+    }
+    let inner = "net 10.0.0.0/8";
+    assert_eq!(lab.recorded("cut", inner), Vec::<String>::new());
+    assert_eq!(lab.recorded("cut", "esp or udp port 4500"), Vec::<String>::new());
+    // Nothing of it is left.
+    lab.sandbox.sh(&format!("kmh-lab --lab {} down", lab.name)).exits(0);
+    assert!(!std::path::Path::new("/run/kmh-lab").join(&lab.name).exists());
+}

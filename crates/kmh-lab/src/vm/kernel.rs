@@ -35,6 +35,11 @@ impl Kernel {
 
 /// The newest kernel below `/` or [`UNPACKED`] that can carry a lab.
 pub fn find() -> Result<Kernel, Failure> {
+    if cfg!(not(target_arch = "x86_64")) {
+        return Err(Failure::world(
+            "a guest has this machine's programs, and kmh-lab knows x86-64 guests only",
+        ));
+    }
     find_below(&[Path::new("/"), Path::new(UNPACKED)])
 }
 
