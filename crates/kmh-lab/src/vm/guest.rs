@@ -45,6 +45,11 @@ const MOUNTS: [(&str, &str, MountFlags, Option<&CStr>); 8] = [
     ("tmpfs", "run/lock", MountFlags::NOSUID, Some(c"mode=1777")),
 ];
 
+/// Whether this is a guest.
+pub fn inside() -> bool {
+    Path::new(LIVE).is_dir()
+}
+
 /// What the first process does. Why it cannot go on stands on the guest's console; then the guest ends.
 pub fn init() -> Failure {
     let failure = match begin() {
