@@ -97,6 +97,15 @@ pub(crate) enum Verb {
     /// What systemd would do, in a light machine
     #[command(hide = true)]
     Systemctl(Systemctl),
+    /// Make pfSense's tunnels in the machine that stands in for one
+    #[command(hide = true)]
+    StandIn,
+    /// The first process of a guest
+    #[command(hide = true)]
+    VmInit,
+    /// What takes commands in a guest
+    #[command(hide = true)]
+    VmAgent,
 }
 
 #[derive(Args, Clone, Debug)]

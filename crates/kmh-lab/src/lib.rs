@@ -8,7 +8,9 @@ mod answer;
 mod args;
 mod build;
 mod capture;
+pub mod doctor;
 mod down;
+pub mod esp;
 mod exec;
 pub mod full;
 mod init;
@@ -31,6 +33,7 @@ mod systemctl;
 mod trace;
 mod up;
 mod verbs;
+pub mod vm;
 mod weather;
 
 use clap::CommandFactory as _;
@@ -49,6 +52,9 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
+    if let Some(exit) = vm::forward::run(env, &cli) {
+        return exit;
+    }
     let (common, lab) = (&cli.common, cli.lab.as_deref());
     match &cli.verb {
         // They speak with the program that started them alone.
@@ -58,6 +64,12 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Systemctl(systemctl) => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, _| {
             systemctl::run(systemctl, context)
         }),
+        Verb::StandIn => hidden(env, common, |_| esp::apply::run()),
+        Verb::VmInit => hidden(env, common, |_| Err(vm::guest::init())),
+        Verb::VmAgent => hidden(env, common, |_| Err(vm::agent::serve())),
+        Verb::Doctor => {
+            kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, format| doctor::answer(format))
+        }
         Verb::Up(up) => kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
             up::run(up, lab, stream, context, format)
         }),

@@ -241,19 +241,25 @@ impl Crew<'_> {
         work: impl Fn(&Self, &str, &Change) -> Result<T, Failure> + Sync,
     ) -> Result<BTreeMap<String, T>, Failure> {
         let (mut done, mut failures) = (BTreeMap::new(), Vec::new());
-        std::thread::scope(|scope| {
-            let running: Vec<_> = changes
-                .iter()
-                .map(|(name, change)| (name, scope.spawn(|| work(self, name, change))))
-                .collect();
-            for (name, thread) in running {
-                match thread.join() {
-                    Ok(Ok(result)) => _ = done.insert(name.clone(), result),
-                    Ok(Err(failure)) => failures.push(failure),
-                    Err(_) => failures.push(Failure::world(format!("the work on `{name}` broke off"))),
+        // A guest in software is slow: with all daemons starting at once FRR's watchdog gives them up after 20 seconds.
+        let all: Vec<_> = changes.iter().collect();
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let width = if crate::vm::guest::inside() { cpus } else { all.len().max(1) };
+        for some in all.chunks(width) {
+            std::thread::scope(|scope| {
+                let running: Vec<_> = some
+                    .iter()
+                    .map(|(name, change)| (name, scope.spawn(|| work(self, name, change))))
+                    .collect();
+                for (name, thread) in running {
+                    match thread.join() {
+                        Ok(Ok(result)) => _ = done.insert((*name).clone(), result),
+                        Ok(Err(failure)) => failures.push(failure),
+                        Err(_) => failures.push(Failure::world(format!("the work on `{name}` broke off"))),
+                    }
                 }
-            }
-        });
+            });
+        }
         Failure::all(failures).map_or(Ok(done), Err)
     }
 }

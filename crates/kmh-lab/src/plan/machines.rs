@@ -11,7 +11,7 @@ use super::calico::{self, Told};
 use super::segments::{content, flatten, marked};
 use super::{Draft, MachinePlan, OPERATOR, machine_of, pfsense, services};
 use crate::args::Carrier;
-use crate::services::{BIRD_OF_NODE, RULES, SSHD, is_known};
+use crate::services::{BIRD_OF_NODE, IPSEC, RULES, SSHD, is_known};
 use crate::state::Role;
 
 /// A file that the lab adds.
@@ -145,7 +145,7 @@ impl Draft<'_> {
         if own.kind == RouterKind::Linux {
             return self.machine(&machine, Role::Router, wanted, Vec::new(), &[]);
         }
-        let (files, units) = match pfsense::stand_in(wanted, own, plan, self.network, self.tunnels) {
+        let (files, units) = match pfsense::stand_in(wanted, own, plan, self.tunnels) {
             Ok(stand_in) => stand_in,
             Err(why) => {
                 let message = format!("pfSense `{}` cannot be stood in for: {why}", wanted.name);
@@ -153,6 +153,14 @@ impl Draft<'_> {
             }
         };
         self.machine(&machine, Role::Router, wanted, files, units);
+        if self.tunnels != Carrier::Esp {
+            return;
+        }
+        // strongSwan is told anew what pfSense would tell its own.
+        let files = self.plan.machines.get_mut(&machine).into_iter().flat_map(|machine| &mut machine.files);
+        for file in files.filter(|file| file.path.ends_with("/settings.json")) {
+            file.on_change.push(OnChange { unit: IPSEC.to_owned(), action: UnitAction::Reload });
+        }
     }
 }
 
