@@ -266,3 +266,25 @@ fn the_days_after() {
     pods_reach_pods_at_once(&world, &up);
     world.lab("exec gw-hut -- true").exits(2).says("no machine `gw-hut`");
 }
+
+/// What does not come up is named, and the lab stays for people to look.
+#[test]
+fn up_says_what_does_not_come_to_rest() {
+    let world = World::new(None);
+    let ran = world.lab("up -i stream.json --store pki --no-wait -o json").exits(0);
+    let up: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let deaf = "table inet deaf {\n chain i {\n type filter hook input priority -400; tcp dport 179 drop; tcp sport 179 drop;\n }\n}";
+    world.inside("flat-1", &format!("echo \"{deaf}\" | nft -f -; birdc -s /run/bird/bird.ctl restart all"));
+    let ran = world.lab("up -i stream.json --store pki -o json").exits(1);
+    assert_eq!(ran.stdout, "");
+    let block = &pods(&up).into_iter().find(|(node, _)| node == "flat-1").expect("a pod").1;
+    let block = block.rsplit_once('.').expect("IPv4").0;
+    let ran =
+        ran.says("does not come to rest within 90 s").says("fw-flat: no session with flat-1 (10.20.0.11)");
+    ran.says(&format!("fw-flat: no route to {block}."));
+
+    world.inside("flat-1", "nft delete table inet deaf; birdc -s /run/bird/bird.ctl restart all");
+    let up = world.up();
+    assert_eq!(up["changed"], false, "{up}");
+    pods_reach_pods_at_once(&world, &up);
+}

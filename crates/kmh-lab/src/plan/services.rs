@@ -175,3 +175,105 @@ pub fn rules(services: &[Service], node: &str, pod_ranges: &[IpNet]) -> String {
          closed {{\n        type filter hook forward priority filter; policy accept;\n{closed}    }}\n}}\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(node: &str, address: &str) -> Pod {
+        Pod { node: node.to_owned(), address: address.parse().unwrap() }
+    }
+
+    fn listed(address: &str, nodes: &[&str], local: bool) -> Listed {
+        let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
+        Listed {
+            service: ground::Service {
+                name: "default/web".to_owned(),
+                address: address.parse().unwrap(),
+                nodes,
+            },
+            local,
+        }
+    }
+
+    fn network() -> NetworkSpec {
+        let calico = serde_json::json!([{"kind": "BGPConfiguration", "spec": {
+            "serviceClusterIPs": [{"cidr": "10.201.0.0/16"}], "serviceLoadBalancerIPs": [{"cidr": "10.202.0.0/24"}]}}]);
+        let rest =
+            serde_json::json!({"routers": [], "nodes": [], "tunnels": [], "pod_mtu": 1400, "findings": []});
+        let mut spec: NetworkSpec = serde_json::from_value(rest_with(rest, calico)).unwrap();
+        spec.nodes.clear();
+        spec
+    }
+
+    fn rest_with(mut rest: serde_json::Value, calico: serde_json::Value) -> serde_json::Value {
+        rest["calico"] = calico;
+        rest
+    }
+
+    fn lines(rules: &str, address: &str) -> Vec<String> {
+        let own = rules.lines().filter(|line| line.contains(&format!(" {address} ")));
+        own.map(|line| line.trim().replace(&format!("ip daddr {address} "), "")).collect()
+    }
+
+    const RANGES: &str = "10.200.0.0/16";
+
+    #[test]
+    fn every_policy_has_its_rules() {
+        let pods = [pod("a", "10.200.0.2"), pod("b", "10.200.1.2")];
+        let given = [
+            listed("10.201.0.7", &["a", "b"], true),
+            listed("10.202.0.7", &["a", "b"], true),
+            listed("10.202.0.8", &["a", "b"], false),
+        ];
+        let services = all(&network(), &pods, &given).unwrap();
+        assert_eq!(services.iter().filter(|one| one.local).count(), 2, "none is made up beside those");
+        let announced: Vec<_> = services.iter().filter_map(Service::announced).collect();
+        assert_eq!(announced.len(), 2, "only those of the Local policy");
+        let rules = rules(&services, "b", &[RANGES.parse().unwrap()]);
+        let (mark, any) = (MARKED, "dnat ip to numgen random mod 2 map { 0 : 10.200.0.2, 1 : 10.200.1.2 }");
+        let to = "tcp dport 80";
+        assert_eq!(
+            lines(&rules, "10.201.0.7"),
+            [
+                format!("{to} ip saddr != {{ {RANGES} }} {mark}"),
+                format!("{to} {any}"),
+                format!("{to} {mark} {any}"),
+                "reject".to_owned(),
+            ],
+            "a cluster address reaches all pods, whatever the policy"
+        );
+        assert_eq!(
+            lines(&rules, "10.202.0.7"),
+            [
+                format!("{to} ip saddr {{ {RANGES} }} {any}"),
+                format!("{to} dnat ip to 10.200.1.2"),
+                format!("{to} {mark} {any}"),
+                "drop".to_owned(),
+            ],
+            "Local: the node's own pods see the client"
+        );
+        assert_eq!(
+            lines(&rules, "10.202.0.8"),
+            [format!("{to} {mark} {any}"), format!("{to} {mark} {any}"), "reject".to_owned()]
+        );
+        let without = super::rules(&services, "c", &[RANGES.parse().unwrap()]);
+        assert_eq!(lines(&without, "10.202.0.7").len(), 3, "a node without a pod sends nobody on: {without}");
+    }
+
+    #[test]
+    fn a_service_needs_a_pod_on_its_nodes() {
+        let faults = all(&network(), &[pod("a", "10.200.0.2")], &[listed("10.202.0.7", &["b"], true)]);
+        let faults = faults.unwrap_err();
+        assert!(faults[0].message.contains("is to have a pod on `b`, which has none"), "{faults:?}");
+        assert_eq!(faults[0].hints, ["nodes with a pod in IPv4: a"]);
+    }
+
+    #[test]
+    fn nothing_is_asked_for_and_both_policies_are_there() {
+        let services = all(&network(), &[pod("a", "10.200.0.2")], &[]).unwrap();
+        let told: Vec<_> =
+            services.iter().map(|one| (one.address.to_string(), one.local, one.external)).collect();
+        assert_eq!(told, [("10.201.0.80".to_owned(), false, false), ("10.202.0.80".to_owned(), true, true)]);
+    }
+}
