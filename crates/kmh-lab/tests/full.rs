@@ -185,8 +185,9 @@ fn traces(name: &LabName) -> Vec<String> {
     let mut found = vec![];
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     found.extend(mounts.lines().filter(|line| line.contains(name.as_str())).map(str::to_owned));
-    let groups =
-        Command::new("find").args(["/sys/fs/cgroup", "-path", &format!("*kmh-lab/{name}.*")]).output();
+    let groups = Command::new("find")
+        .args(["/sys/fs/cgroup", "-type", "d", "-path", &format!("*kmh-lab/{name}.*")])
+        .output();
     found.extend(String::from_utf8_lossy(&groups.unwrap().stdout).lines().map(str::to_owned));
     found.extend(name.folder().exists().then(|| name.folder().display().to_string()));
     found

@@ -1,7 +1,7 @@
 //! Complete machines: a Debian of its own, booted with systemd in the machine's network namespace.
 //!
 //! A root is made once ([`root`]), kept in a cache, and lies below every copy; what a machine writes goes into the lab's
-//! folder. Its processes are in control groups of its own ([`cgroups`]), its mounts in a namespace of its own ([`boot`]), so
+//! folder. Its processes are in control groups of its own (`cgroups`), its mounts in a namespace of its own ([`boot`]), so
 //! that nothing of it is left when its first process ends. Roots of another architecture run by emulation ([`binfmt`]).
 
 pub mod archive;
