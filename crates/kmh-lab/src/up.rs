@@ -68,7 +68,8 @@ pub(crate) fn run(
     };
     let mut planned = plan(&sources).map_err(|notes| Failure { exit: Exit::Wrong, notes })?;
     let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
-    choose(&mut planned, &up.machines, &state)?;
+    let names = named_machines(up, &planned, context)?;
+    choose(&mut planned, &names, &state)?;
     let announced = planned.services.iter().filter_map(Service::announced).collect();
     ground.add_services(announced, &known).map_err(wrong)?;
     if dry {
@@ -227,6 +228,20 @@ fn services(up: &Up, known: &Network<'_>) -> Result<Vec<Listed>, Failure> {
     Failure::all(failures).map_or(Ok(found), Err)
 }
 
+/// The machines that the command line names: as arguments, and by `--limit`.
+fn named_machines(up: &Up, planned: &LabPlan, context: &Context<'_>) -> Result<Vec<String>, Failure> {
+    let mut names = up.machines.clone();
+    if !context.common.limit.is_empty() {
+        let all = || {
+            planned.machines.iter().map(|(name, one)| (name.as_str(), one.site.as_deref(), one.roles.clone()))
+        };
+        context.check_limit(all())?;
+        let chosen = all().filter(|(name, site, roles)| context.chosen(name, *site, roles));
+        names.extend(chosen.map(|(name, ..)| name.to_owned()));
+    }
+    Ok(names)
+}
+
 /// Leaves of a plan what was asked for, beside what is up already.
 fn choose(planned: &mut LabPlan, names: &[String], state: &State) -> Result<(), Failure> {
     if names.is_empty() {
@@ -295,6 +310,17 @@ fn secrets(planned: &LabPlan, folder: Option<&Path>, id: &str, notes: &mut Vec<k
 fn say(context: &mut Context<'_>, planned: &LabPlan, tunnels: Carrier) {
     if tunnels == Carrier::Plain {
         context.say("tunnels are plain links: nothing encrypts here (kmh-lab doctor tells what would)");
+    }
+    let pinned: Vec<&str> = planned
+        .machines
+        .iter()
+        .filter(|(_, machine)| !machine.ssh.host_keys.is_empty())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !pinned.is_empty() {
+        let list = pinned.join(", ");
+        context
+            .say(&format!("the inventory pins host keys, which a lab cannot have: kmh-push refuses {list}"));
     }
     let idle: BTreeSet<&str> = planned
         .machines
