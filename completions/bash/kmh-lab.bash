@@ -16,6 +16,9 @@ _kmh__lab() {
             ",$1")
                 cmd="kmh__lab"
                 ;;
+            kmh__lab,answer)
+                cmd="kmh__lab__subcmd__answer"
+                ;;
             kmh__lab,capture)
                 cmd="kmh__lab__subcmd__capture"
                 ;;
@@ -58,11 +61,17 @@ _kmh__lab() {
             kmh__lab,slow)
                 cmd="kmh__lab__subcmd__slow"
                 ;;
+            kmh__lab,systemctl)
+                cmd="kmh__lab__subcmd__systemctl"
+                ;;
             kmh__lab,trace)
                 cmd="kmh__lab__subcmd__trace"
                 ;;
             kmh__lab,up)
                 cmd="kmh__lab__subcmd__up"
+                ;;
+            kmh__lab__subcmd__help,answer)
+                cmd="kmh__lab__subcmd__help__subcmd__answer"
                 ;;
             kmh__lab__subcmd__help,capture)
                 cmd="kmh__lab__subcmd__help__subcmd__capture"
@@ -106,6 +115,9 @@ _kmh__lab() {
             kmh__lab__subcmd__help,slow)
                 cmd="kmh__lab__subcmd__help__subcmd__slow"
                 ;;
+            kmh__lab__subcmd__help,systemctl)
+                cmd="kmh__lab__subcmd__help__subcmd__systemctl"
+                ;;
             kmh__lab__subcmd__help,trace)
                 cmd="kmh__lab__subcmd__help__subcmd__trace"
                 ;;
@@ -121,6 +133,56 @@ _kmh__lab() {
         kmh__lab)
             opts="-i -o -q -v -h -V --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version up exec ping trace capture cut heal slow kill measure doctor down init receive probe help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__answer)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -494,6 +556,20 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__help__subcmd__answer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__help__subcmd__capture)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -677,6 +753,20 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__help__subcmd__slow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__help__subcmd__systemctl)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1092,6 +1182,56 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__systemctl)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__trace)
             opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1155,6 +1295,14 @@ _kmh__lab() {
                     ;;
                 --tunnels)
                     COMPREPLY=($(compgen -W "esp plain" -- "${cur}"))
+                    return 0
+                    ;;
+                --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --services)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --full)

@@ -61,6 +61,8 @@ complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "help" -d 'Print thi
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l store -d 'The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l tunnels -d 'How tunnels are carried [default: esp where the kernel can, else plain]' -r -f -a "esp\t'By the kernel\'s ESP and XFRM interfaces, with strongSwan'
 plain\t'By a link that encrypts nothing'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l service -d 'A service with `externalTrafficPolicy: Local`: its address, and the nodes that have a pod of it' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l services -d 'Services, as `kubectl get services,endpointslices -A -o json` prints them' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l full -d 'Boot this machine as a complete system; `all` for every one' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l cache -d 'Where roots of complete machines are kept' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
@@ -74,6 +76,7 @@ always\t'Always'
 never\t'Never'"
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l no-wait -d 'Do not wait until all sessions are up and all routes are there'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l vm -d 'In a guest with a stock Debian kernel'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l dry-run -d 'Say what would be done, and do nothing'
