@@ -61,6 +61,9 @@ _kmh__lab() {
             kmh__lab,slow)
                 cmd="kmh__lab__subcmd__slow"
                 ;;
+            kmh__lab,stand-in)
+                cmd="kmh__lab__subcmd__stand__subcmd__in"
+                ;;
             kmh__lab,systemctl)
                 cmd="kmh__lab__subcmd__systemctl"
                 ;;
@@ -69,6 +72,12 @@ _kmh__lab() {
                 ;;
             kmh__lab,up)
                 cmd="kmh__lab__subcmd__up"
+                ;;
+            kmh__lab,vm-agent)
+                cmd="kmh__lab__subcmd__vm__subcmd__agent"
+                ;;
+            kmh__lab,vm-init)
+                cmd="kmh__lab__subcmd__vm__subcmd__init"
                 ;;
             kmh__lab__subcmd__help,answer)
                 cmd="kmh__lab__subcmd__help__subcmd__answer"
@@ -115,6 +124,9 @@ _kmh__lab() {
             kmh__lab__subcmd__help,slow)
                 cmd="kmh__lab__subcmd__help__subcmd__slow"
                 ;;
+            kmh__lab__subcmd__help,stand-in)
+                cmd="kmh__lab__subcmd__help__subcmd__stand__subcmd__in"
+                ;;
             kmh__lab__subcmd__help,systemctl)
                 cmd="kmh__lab__subcmd__help__subcmd__systemctl"
                 ;;
@@ -124,6 +136,12 @@ _kmh__lab() {
             kmh__lab__subcmd__help,up)
                 cmd="kmh__lab__subcmd__help__subcmd__up"
                 ;;
+            kmh__lab__subcmd__help,vm-agent)
+                cmd="kmh__lab__subcmd__help__subcmd__vm__subcmd__agent"
+                ;;
+            kmh__lab__subcmd__help,vm-init)
+                cmd="kmh__lab__subcmd__help__subcmd__vm__subcmd__init"
+                ;;
             *)
                 ;;
         esac
@@ -131,7 +149,7 @@ _kmh__lab() {
 
     case "${cmd}" in
         kmh__lab)
-            opts="-i -o -q -v -h -V --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version up exec ping trace capture cut heal slow kill measure doctor down init receive probe help"
+            opts="-i -o -q -v -h -V --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -543,7 +561,7 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__help)
-            opts="up exec ping trace capture cut heal slow kill measure doctor down init receive probe help"
+            opts="up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -766,6 +784,20 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__help__subcmd__stand__subcmd__in)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__help__subcmd__systemctl)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -795,6 +827,34 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__help__subcmd__up)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__help__subcmd__vm__subcmd__agent)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__help__subcmd__vm__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1182,6 +1242,56 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__stand__subcmd__in)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__systemctl)
             opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1283,7 +1393,7 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__up)
-            opts="-i -o -q -v -h --store --tunnels --full --cache --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --store --tunnels --service --services --no-wait --full --cache --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1313,6 +1423,106 @@ _kmh__lab() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__vm__subcmd__agent)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__vm__subcmd__init)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --lab)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
