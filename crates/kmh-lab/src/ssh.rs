@@ -7,7 +7,7 @@ use std::process::Command;
 
 use kmh_cli::{Failure, file};
 use kmh_doc::bundle::Segment;
-use kmh_doc::inventory::{Become, Ssh};
+use kmh_doc::inventory::{Arch, Become, Ssh};
 use kmh_store::wanted::WantedFile;
 
 use crate::init::OWN;
@@ -132,6 +132,7 @@ pub(crate) fn files(
         // systemd is taken to run where this folder is (sd_booted(3)).
         text_file("/run/systemd/system/kmh-lab", 0o644, String::new()),
     ];
+    files.extend(processor(planned).map(|text| text_file("/usr/local/bin/uname", 0o755, text)));
     if let Some(port) = planned.ssh.port {
         files.push(text_file(&format!("/{OWN}/sshd-options"), 0o644, format!("-p {port}\n")));
     }
@@ -154,6 +155,19 @@ pub(crate) fn files(
         }
     }
     Ok(files)
+}
+
+/// In place of uname(1) on a light machine of another architecture than this one: a push is to find the one that the
+/// inventory says. Nothing of that architecture runs there; on a complete machine it does.
+fn processor(planned: &MachinePlan) -> Option<String> {
+    let arch = planned.arch.filter(|arch| Arch::of_kernel(std::env::consts::ARCH) != Some(*arch))?;
+    let name = match arch {
+        Arch::Amd64 => "x86_64",
+        Arch::Arm64 => "aarch64",
+    };
+    (!planned.full).then(|| {
+        format!("#!/bin/sh\n[ \"$*\" != -m ] || {{ echo {name}; exit; }}\nexec /usr/bin/uname \"$@\"\n")
+    })
 }
 
 /// In place of sudo or doas where this machine has none: the user is root already.
