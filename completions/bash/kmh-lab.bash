@@ -1081,7 +1081,7 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__probe)
-            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --datagram --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

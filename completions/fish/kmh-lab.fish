@@ -335,6 +335,7 @@ always\t'Always'
 never\t'Never'"
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l datagram -d 'Ask by datagrams, which only somebody who refuses answers'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l strict -d 'Treat warnings as errors'

@@ -274,6 +274,9 @@ pub(crate) struct Probe {
     pub(crate) source: std::net::IpAddr,
     /// Address and port of the target
     pub(crate) target: std::net::SocketAddr,
+    /// Ask by datagrams, which only somebody who refuses answers
+    #[arg(long)]
+    pub(crate) datagram: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -73,7 +73,7 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Up(up) => kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
             up::run(up, lab, stream, context, format)
         }),
-        Verb::Probe(probe) => probe::connect::run(env, probe.source, probe.target),
+        Verb::Probe(probe) => probe::connect::run(env, probe.source, probe.target, probe.datagram),
         verb => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, format| {
             system::need_root()?;
             match verb {

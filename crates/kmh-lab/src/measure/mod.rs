@@ -129,7 +129,7 @@ fn now() -> u64 {
 /// Kernels say once a second that nobody is there, and a node that refuses for a Service says it so: here each one is
 /// asked ten times a second.
 fn tell_every_refusal(lab: &Lab, pairs: &[Pair]) -> Result<(), Failure> {
-    if !pairs.iter().any(|pair| matches!(pair.target, crate::probe::stream::Target::Connect(_))) {
+    if !pairs.iter().any(|pair| matches!(pair.target, crate::probe::stream::Target::Datagram(_))) {
         return Ok(());
     }
     for node in &lab.memory.network.nodes {

@@ -107,7 +107,11 @@ pub(crate) fn pairs(
                 traffic: traffic(&router.site, "", What::Service(name), target.ip()),
                 space: space(state, &router.name),
                 source,
-                target: Target::Connect(target),
+                target: if target.port() == REFUSED {
+                    Target::Datagram(target)
+                } else {
+                    Target::Connect(target)
+                },
             });
         }
     }

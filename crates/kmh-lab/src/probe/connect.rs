@@ -1,10 +1,10 @@
-//! The prober of Services, a verb of its own that runs in a machine's namespace: a TCP connection each tenth of a second.
+//! The prober of Services, a verb of its own that runs in a machine's namespace: a TCP connection, or a datagram, each tenth of a second.
 //! Whoever says yes or no is there; only silence is loss. It writes a line for each answer, as `ping -D` does.
 #![allow(clippy::disallowed_methods, reason = "it tells when an answer came")]
 
-use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Sender, channel};
+use std::io::{ErrorKind, Write as _};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kmh_cli::{Env, Exit};
@@ -19,12 +19,18 @@ use super::stream::PACE_MS;
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Asks until nobody listens or a signal comes.
-pub(crate) fn run(env: &mut Env, source: IpAddr, target: SocketAddr) -> Exit {
+pub(crate) fn run(env: &mut Env, source: IpAddr, target: SocketAddr, datagram: bool) -> Exit {
+    let ask = if datagram { refuses } else { answers_at_all };
     let (answers, heard) = channel();
     std::thread::spawn(move || {
         for seq in 1_u64.. {
             let answers = answers.clone();
-            std::thread::spawn(move || once(seq, source, target, &answers));
+            std::thread::spawn(move || {
+                if ask(source, target).unwrap_or(false) {
+                    // Nobody hears it when the run is over.
+                    let _ = answers.send(seq);
+                }
+            });
             std::thread::sleep(Duration::from_millis(PACE_MS));
         }
     });
@@ -38,15 +44,21 @@ pub(crate) fn run(env: &mut Env, source: IpAddr, target: SocketAddr) -> Exit {
     Exit::Done
 }
 
-fn once(seq: u64, source: IpAddr, target: SocketAddr, answers: &Sender<u64>) {
-    if answers_at_all(source, target).unwrap_or(false) {
-        // Nobody hears it when the run is over.
-        let _ = answers.send(seq);
-    }
+/// Whether anybody refuses a datagram. A TCP connection would not do: the kernel drops a refusal by ICMP that comes back
+/// while the socket is still busy with sending.
+fn refuses(source: IpAddr, target: SocketAddr) -> std::io::Result<bool> {
+    let socket = UdpSocket::bind(SocketAddr::new(source, 0))?;
+    socket.connect(target)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let is_refusal = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    Ok(match socket.send(&[]).and_then(|_| socket.recv(&mut [0])) {
+        Ok(_) => true,
+        Err(error) => is_refusal(&error),
+    })
 }
 
 /// Whether anybody says yes or no.
-fn answers_at_all(source: IpAddr, target: SocketAddr) -> rustix::io::Result<bool> {
+fn answers_at_all(source: IpAddr, target: SocketAddr) -> std::io::Result<bool> {
     let family = if target.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
@@ -74,9 +86,9 @@ mod tests {
         let own: IpAddr = "127.0.0.1".parse().unwrap();
         let listener = TcpListener::bind((own, 0)).unwrap();
         let open = listener.local_addr().unwrap();
-        assert_eq!(answers_at_all(own, open), Ok(true));
+        assert!(answers_at_all(own, open).unwrap());
         drop(listener);
-        assert_eq!(answers_at_all(own, open), Ok(true), "refused");
+        assert!(answers_at_all(own, open).unwrap(), "refused");
         // A listener whose queue is full answers nobody.
         let listener =
             socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
@@ -85,6 +97,14 @@ mod tests {
         let full: SocketAddr = rustix::net::getsockname(&listener).unwrap().try_into().unwrap();
         let _first = std::net::TcpStream::connect(full).unwrap();
         let _second = std::net::TcpStream::connect_timeout(&full, Duration::from_millis(200));
-        assert_eq!(answers_at_all(own, full), Ok(false));
+        assert!(!answers_at_all(own, full).unwrap());
+        // Datagrams: nobody there refuses, somebody who says nothing does not.
+        for own in ["127.0.0.1", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap()) {
+            let silent = UdpSocket::bind((own, 0)).unwrap();
+            let target = silent.local_addr().unwrap();
+            assert!(!refuses(own, target).unwrap());
+            drop(silent);
+            assert!(refuses(own, target).unwrap());
+        }
     }
 }

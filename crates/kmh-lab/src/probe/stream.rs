@@ -24,6 +24,8 @@ pub(crate) enum Target {
     Echo(IpAddr),
     /// A TCP connection: an answer is one that says yes or no.
     Connect(SocketAddr),
+    /// A datagram: an answer is one that refuses it.
+    Datagram(SocketAddr),
 }
 
 /// Answers by the question's number: milliseconds since 1970.
@@ -65,11 +67,13 @@ impl Stream {
                     .map(str::to_owned)
                     .into()
             }
-            Target::Connect(target) => {
+            Target::Connect(address) | Target::Datagram(address) => {
                 let own = std::env::current_exe()
                     .map_err(|error| Failure::world("cannot find kmh-lab itself").because(plain(&error)))?;
                 let own = own.to_string_lossy().into_owned();
-                vec![own, "probe".to_owned(), source.to_string(), target.to_string()]
+                let mut words = vec![own, "probe".to_owned(), source.to_string(), address.to_string()];
+                words.extend(matches!(target, Target::Datagram(_)).then(|| "--datagram".to_owned()));
+                words
             }
         };
         let mut command = on_wires(lab, state, space, &words)?;
