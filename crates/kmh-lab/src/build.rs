@@ -46,6 +46,12 @@ impl Wires {
         self.links.retain(|link| !link.ends.iter().any(|end| here(&end.space)));
         self.interfaces.retain(|end, _| !here(&end.space) && !cut.contains(end));
         self.routes.retain(|space, _| !here(space));
+        // They go with the interface that they lead to.
+        for end in &cut {
+            if let Some(routes) = self.routes.get_mut(&end.space) {
+                routes.retain(|route| !leads_to(route, &end.interface));
+            }
+        }
         self.settings.retain(|space, _| !here(space));
         self.rules.retain(|space, _| !here(space));
         self.lines.retain(|_, line| !here(&line.near.space));
@@ -58,6 +64,12 @@ impl Wires {
             self.forget(&space);
         }
     }
+}
+
+/// Whether a route leads out of an interface.
+fn leads_to(route: &str, interface: &str) -> bool {
+    let words: Vec<&str> = route.split(' ').collect();
+    words.windows(2).any(|two| two == ["dev", interface])
 }
 
 /// Finds namespaces: by name, and inside machines by path.
@@ -94,7 +106,7 @@ impl Places<'_> {
         let mut command = Command::new("nsenter");
         let at = self.netns(space)?;
         let at = if at.contains('/') { at } else { format!("/run/netns/{at}") };
-        command.env(MARK, self.lab.as_str()).arg(format!("--net={at}")).arg("--").args(args);
+        command.env(MARK, self.lab.mark()).arg(format!("--net={at}")).arg("--").args(args);
         output(command, input.as_bytes()).map(|_| ())
     }
 }

@@ -82,7 +82,7 @@ pub fn inside<S: AsRef<OsStr>>(
             let pid = pid.to_string();
             outer.args(["--target", &pid, "--mount", "--uts", "--ipc", "--net", "--pid"]);
             if *shared {
-                outer.env(MARK, lab.as_str());
+                outer.env(MARK, lab.mark());
             } else {
                 outer.args(["--root", "--wd"]);
                 clean(&mut outer, lab);
@@ -94,7 +94,7 @@ pub fn inside<S: AsRef<OsStr>>(
         }
         Place::Space(name) => {
             outer.arg(format!("--net=/run/netns/{name}")).arg("--");
-            outer.env(MARK, lab.as_str());
+            outer.env(MARK, lab.mark());
         }
     }
     outer.args(command);
@@ -105,7 +105,7 @@ pub fn inside<S: AsRef<OsStr>>(
 pub fn clean(command: &mut Command, lab: &LabName) {
     let terminal = std::env::var_os("TERM");
     command.env_clear().env("PATH", PATH).env("HOME", "/root").env("LC_ALL", "C.UTF-8");
-    command.env("USER", "root").env("SHELL", "/bin/sh").env(MARK, lab.as_str());
+    command.env("USER", "root").env("SHELL", "/bin/sh").env(MARK, lab.mark());
     if let Some(terminal) = terminal {
         command.env("TERM", terminal);
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use kmh_cli::{Failure, file};
@@ -16,7 +17,7 @@ use crate::plan::wires::Wires;
 
 /// Where labs lie.
 pub const ROOT: &str = "/run/kmh-lab";
-/// Every process that a lab starts has this in its environment, with the lab's name.
+/// Every process that a lab starts has this in its environment, with [`LabName::mark`].
 pub const MARK: &str = "KMH_LAB";
 
 /// A lab's name: an RFC 1123 label of at most 12 characters, so that names of namespaces stay readable.
@@ -39,6 +40,14 @@ impl LabName {
     /// The system's name of one of its namespaces.
     pub fn space(&self, space: &str) -> String {
         format!("{}.{space}", self.0)
+    }
+
+    /// What tells its processes from those of a lab that has the same name elsewhere, such as in a container: the name,
+    /// and the folder's place in the file system.
+    pub fn mark(&self) -> String {
+        let place = std::fs::metadata(self.folder());
+        let place = place.map(|meta| format!("{}-{}", meta.dev(), meta.ino())).unwrap_or_default();
+        format!("{self}@{place}")
     }
 
     /// Its folder.

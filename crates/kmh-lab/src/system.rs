@@ -33,7 +33,7 @@ pub(crate) fn ip(lab: &LabName, space: Option<&str>, lines: &[String]) -> Result
         return Ok(());
     }
     let mut command = Command::new("ip");
-    command.env(MARK, lab.as_str());
+    command.env(MARK, lab.mark());
     if let Some(space) = space {
         command.args(["-n", space]);
     }
@@ -59,8 +59,7 @@ pub(crate) fn has_esp() -> bool {
 
 /// Before the first namespace: remembers whether `ip netns` will make its folder a mount.
 pub(crate) fn prepare_netns() -> Result<(), Failure> {
-    let mounted = mounts()?.iter().any(|at| at == Path::new(NETNS));
-    if !mounted {
+    if !is_mount(Path::new(NETNS)) {
         file::write(&Path::new(ROOT).join(NETNS_IS_OURS), b"", 0o600)?;
     }
     Ok(())
@@ -74,7 +73,7 @@ pub(crate) fn restore_netns() -> Result<(), Failure> {
     }
     let empty = std::fs::read_dir(NETNS).is_ok_and(|mut entries| entries.next().is_none());
     if empty {
-        while mounts()?.iter().any(|at| at == Path::new(NETNS)) {
+        while is_mount(Path::new(NETNS)) {
             // Busy when somebody else has just made a namespace.
             if rustix::mount::unmount(NETNS, rustix::mount::UnmountFlags::empty()).is_err() {
                 break;
@@ -83,6 +82,13 @@ pub(crate) fn restore_netns() -> Result<(), Failure> {
         let _ = rustix::fs::rmdir(NETNS);
     }
     file::remove(&mark).map(|_| ())
+}
+
+/// Whether something is mounted just there.
+fn is_mount(path: &Path) -> bool {
+    let flags = rustix::fs::AtFlags::empty();
+    let found = rustix::fs::statx(rustix::fs::CWD, path, flags, rustix::fs::StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT))
 }
 
 /// Where something is mounted here (`proc_pid_mountinfo(5)`).
@@ -119,7 +125,7 @@ fn living(spaces: &BTreeSet<String>, mark: Option<&LabName>) -> Vec<u32> {
     let own: BTreeMap<(u64, u64), &String> =
         spaces.iter().filter_map(|space| Some((inode(&Path::new(NETNS).join(space))?, space))).collect();
     let here = inode(Path::new("/proc/self/ns/net"));
-    let wanted = mark.map(|lab| format!("{MARK}={lab}").into_bytes());
+    let wanted = mark.map(|lab| format!("{MARK}={}", lab.mark()).into_bytes());
     let me = std::process::id();
     processes()
         .into_iter()

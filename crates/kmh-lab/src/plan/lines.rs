@@ -115,7 +115,7 @@ impl Draft<'_> {
             let hop = Hop { near: &outer, far: &far, at, literal: own.is_some(), pool: Pool::Outside };
             self.attach(&hop, v6, number, first.then_some(place));
             if boxed && first {
-                self.behind(uplink, &near, &outer, at, (v6, number), place);
+                self.behind(uplink, [&near, &outer, &far], at, (v6, number), place);
             }
             // What translates IPv4 leaves IPv6 alone, and others do not reach it by the name.
             if !(boxed && v6) || own.is_some() {
@@ -163,8 +163,7 @@ impl Draft<'_> {
     fn behind(
         &mut self,
         uplink: &Uplink,
-        near: &End,
-        outer: &End,
+        [near, outer, far]: [&End; 3],
         public: IpAddr,
         (v6, number): (bool, u16),
         place: usize,
@@ -176,7 +175,7 @@ impl Draft<'_> {
         self.attach(&hop, v6, number, Some(place));
         if v6 {
             let net = IpNet::from(at);
-            self.route(INTERNET, format!("{net} via {public}"));
+            self.route(&far.space, format!("{net} via {public} dev {}", far.interface));
             return;
         }
         let forward = if uplink.nat == Nat::Forwarded {

@@ -276,6 +276,3 @@ fn before_end(net: IpNet, offset: u32) -> IpAddr {
 fn parsed(text: &str) -> IpAddr {
     text.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
 }
-
-#[cfg(test)]
-mod tests;
