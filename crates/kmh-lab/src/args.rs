@@ -68,7 +68,7 @@ pub(crate) enum Verb {
     Trace(Trace),
     /// Record packets into a file that tcpdump and wireshark read
     Capture(Capture),
-    /// Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`
+    /// Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`, `daemon/MACHINE:DAEMON`
     Cut(Cut),
     /// Mend what `cut` or `slow` did; everything when nothing is named
     Heal(Heal),
@@ -88,6 +88,9 @@ pub(crate) enum Verb {
     /// Write files into the machine that it runs in
     #[command(hide = true)]
     Receive,
+    /// Ask for TCP connections all the time
+    #[command(hide = true)]
+    Probe(Probe),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -159,6 +162,12 @@ pub(crate) struct Capture {
     /// The file to write
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
+    /// End after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) seconds: Option<u32>,
+    /// End after so many packets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: Option<u32>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -166,7 +175,7 @@ pub(crate) struct Cut {
     /// What
     #[arg(required = true)]
     pub(crate) what: Vec<String>,
-    /// Packets vanish and interfaces stay up, as when a line dies somewhere (the default)
+    /// Packets vanish and interfaces stay up, as when a line dies somewhere; a daemon hangs (the default)
     #[arg(long, conflicts_with = "clean")]
     pub(crate) silent: bool,
     /// Interfaces go down and daemons are stopped in order
@@ -230,4 +239,12 @@ pub(crate) struct Init {
     /// Folders that the machine must not see
     #[arg(long)]
     pub(crate) hide: Vec<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Probe {
+    /// The source address
+    pub(crate) source: std::net::IpAddr,
+    /// Address and port of the target
+    pub(crate) target: std::net::SocketAddr,
 }

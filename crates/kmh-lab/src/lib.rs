@@ -6,11 +6,15 @@
 
 mod args;
 mod build;
+mod capture;
 mod down;
 mod exec;
 mod init;
 pub mod machine;
+mod measure;
+pub mod memory;
 pub mod plan;
+mod probe;
 mod receive;
 mod report;
 mod resolver;
@@ -19,7 +23,10 @@ mod services;
 mod ssh;
 pub mod state;
 mod system;
+mod trace;
 mod up;
+mod verbs;
+mod weather;
 
 use clap::CommandFactory as _;
 use kmh_cli::{Env, Exit, Failure, Format};
@@ -45,12 +52,13 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Up(up) => kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
             up::run(up, lab, stream, context, format)
         }),
-        verb => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, format| {
+        Verb::Probe(probe) => probe::connect::run(env, probe.source, probe.target),
+        verb => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, format| {
             system::need_root()?;
             match verb {
                 Verb::Exec(exec) => exec::run(exec, lab),
                 Verb::Down(down) => down::run(down, lab, format),
-                other => Err(not_built(other)),
+                other => verbs::run(other, lab, context, format).unwrap_or_else(|| Err(not_built(other))),
             }
         }),
     }

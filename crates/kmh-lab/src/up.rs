@@ -15,10 +15,11 @@ use kmh_store::wanted::{self, WantedFile};
 
 use crate::args::{Carrier, Up};
 use crate::build::{self, Places};
+use crate::memory::Memory;
 use crate::plan::{LabPlan, Sources, plan};
 use crate::run::{Change, Crew};
 use crate::state::{LabName, ROOT, State};
-use crate::{report, resolver, ssh, system};
+use crate::{report, resolver, ssh, system, weather};
 
 /// Brings a lab up.
 pub(crate) fn run(
@@ -90,11 +91,15 @@ pub(crate) fn run(
     state.routers.clone_from(&planned.routers);
     let hide: Vec<PathBuf> =
         store_folder.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
+    let memory = Memory::of(&network, &sources.ground, &planned);
+    memory.write(&lab)?;
     let mut crew = Crew { lab: &lab, state, planned: &planned, secrets: &secrets, hide };
     let changes = raise(&mut crew, context)?;
     let mut state = crew.state;
     state.whole = true;
     state.write(&lab)?;
+    // Packet filters were loaded anew, and machines that did not live any more.
+    weather::restore(&lab, &state, &memory)?;
     let wires = before.wires != state.wires;
     let changed = !was_whole || wires || changes.values().any(|change| *change != Change::default());
     Ok(report::up(
