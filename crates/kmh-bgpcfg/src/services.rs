@@ -10,27 +10,13 @@ use kmh_cli::Failure;
 use kmh_route::ground::Service;
 use serde::Deserialize;
 
-/// Reads `ADDRESS=NODE,NODE`, optionally with a name in front: `default/web@ADDRESS=NODE`.
+/// Reads what [`Service`] is written like.
 pub(crate) fn by_hand(text: &str) -> Result<Service, Failure> {
-    let wrong = |cause: String| {
+    text.parse().map_err(|cause: String| {
         Failure::wrong(format!("`--service {text}` says no service")).because(cause).hint(
             "write `--service 10.201.0.80=attic-1,pi-1`: an address and the nodes that have a ready pod",
         )
-    };
-    let (name, rest) = match text.split_once('@') {
-        Some((name, rest)) => (Some(name), rest),
-        None => (None, text),
-    };
-    let (address, nodes) = rest.split_once('=').ok_or_else(|| wrong("there is no `=`".to_owned()))?;
-    let address: IpAddr = address.parse().map_err(|_| wrong(format!("`{address}` is no address")))?;
-    let mut nodes: Vec<String> =
-        nodes.split(',').filter(|node| !node.is_empty()).map(str::to_owned).collect();
-    nodes.sort();
-    nodes.dedup();
-    if nodes.is_empty() {
-        return Err(wrong("no node is named".to_owned()));
-    }
-    Ok(Service { name: name.map_or_else(|| address.to_string(), str::to_owned), address, nodes })
+    })
 }
 
 #[derive(Deserialize)]

@@ -108,6 +108,11 @@ pub(crate) struct Up {
     /// How tunnels are carried [default: esp where the kernel can, else plain]
     #[arg(long, value_name = "HOW")]
     pub(crate) tunnels: Option<Carrier>,
+    /// A service that only nodes with a ready pod of it announce: `10.201.0.80=pi-1`, or `web@10.201.0.80=pi-1,flat-1`
+    ///
+    /// As kmh-bgpcfg predict takes it. Without one, every range of load balancers has one with a pod on the last node.
+    #[arg(long = "service", value_name = "ADDRESS=NODES")]
+    pub(crate) services: Vec<String>,
     /// Boot this machine as a complete system; `all` for every one
     #[arg(long, value_name = "MACHINE")]
     pub(crate) full: Vec<String>,

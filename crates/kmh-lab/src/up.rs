@@ -53,7 +53,7 @@ pub(crate) fn run(
     let wanted = wanted::machines(bundle.spec, &mut notes);
     refuse(&mut notes)?;
     let tunnels = carrier(up.tunnels)?;
-    let ground = ground(stream, &network)?;
+    let ground = ground(stream, &network, &up.services)?;
     let sources = Sources { inventory: &inventory, network: &network, bundle: wanted, ground, tunnels };
     let mut planned = plan(&sources).map_err(|notes| Failure { exit: Exit::Wrong, notes })?;
     let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
@@ -161,8 +161,8 @@ fn refuse(notes: &mut Vec<kmh_cli::Note>) -> Result<(), Failure> {
     if notes.is_empty() { Ok(()) } else { Err(Failure { exit: Exit::Wrong, notes: std::mem::take(notes) }) }
 }
 
-/// Blocks as observed, or made up.
-fn ground(stream: &Stream, network: &NetworkSpec) -> Result<Ground, Failure> {
+/// Blocks as observed, or made up; services as named.
+fn ground(stream: &Stream, network: &NetworkSpec, services: &[String]) -> Result<Ground, Failure> {
     let wrong = |faults: Vec<Fault>| {
         let failures = faults.into_iter().map(|fault| {
             let failure = Failure::wrong(fault.message).at(fault.place);
@@ -174,10 +174,24 @@ fn ground(stream: &Stream, network: &NetworkSpec) -> Result<Ground, Failure> {
         Failure::all(failures).unwrap_or_else(|| Failure::wrong("the network cannot be understood"))
     };
     let known = Network::new(network).map_err(wrong)?;
-    match stream.find::<BlocksSpec>()? {
-        Some(blocks) => Ground::from_blocks(&blocks.spec, &known).map_err(wrong),
-        None => Ok(Ground::assume(&known)),
+    let mut ground = match stream.find::<BlocksSpec>()? {
+        Some(blocks) => Ground::from_blocks(&blocks.spec, &known).map_err(wrong)?,
+        None => Ground::assume(&known),
+    };
+    let (mut named, mut failures) = (Vec::new(), Vec::new());
+    for text in services {
+        match text.parse::<kmh_route::ground::Service>() {
+            Ok(service) => named.push(service),
+            Err(cause) => failures.push(
+                Failure::wrong(format!("`--service {text}` says no service")).because(cause).hint(
+                    "write `--service 10.201.0.80=attic-1,pi-1`: an address and the nodes that have a ready pod",
+                ),
+            ),
+        }
     }
+    Failure::all(failures).map_or(Ok(()), Err)?;
+    ground.add_services(named, &known).map_err(wrong)?;
+    Ok(ground)
 }
 
 /// Leaves of a plan what was asked for, beside what is up already.

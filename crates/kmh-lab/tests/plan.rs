@@ -18,6 +18,11 @@ use kmh_tests::topologies;
 
 /// The plan for an inventory, by way of the tools.
 fn planned(inventory: Option<&str>, tunnels: Carrier) -> LabPlan {
+    with_services(inventory, tunnels, &[])
+}
+
+/// The same, with services that single nodes announce.
+fn with_services(inventory: Option<&str>, tunnels: Carrier, services: &[&str]) -> LabPlan {
     let sandbox = Sandbox::new();
     if let Some(inventory) = inventory {
         sandbox.write("cluster.yaml", inventory);
@@ -31,7 +36,10 @@ fn planned(inventory: Option<&str>, tunnels: Carrier) -> LabPlan {
     let mut notes = Vec::new();
     let bundle = wanted::machines(bundle, &mut notes);
     assert_eq!(notes, []);
-    let ground = Ground::assume(&Network::new(&network).unwrap());
+    let known = Network::new(&network).unwrap();
+    let mut ground = Ground::assume(&known);
+    let services = services.iter().map(|text| text.parse().unwrap()).collect();
+    ground.add_services(services, &known).unwrap();
     plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels }).unwrap()
 }
 
@@ -139,6 +147,31 @@ fn the_articles_cluster() {
     assert!(bird.references().any(|key| key == "keys/bgp/attic.key") && bird.mode == 0o600, "{bird:#?}");
     let host = &plan.machines["vps-host"];
     assert!(!host.services.contains(&"strongswan.service".to_owned()), "nothing encrypts");
+}
+
+#[test]
+fn services_that_are_named_stand_for_those_made_up() {
+    let bird = |plan: &LabPlan, node: &str| {
+        let mut files = plan.machines[node].files.iter();
+        flatten(&files.find(|file| file.path == "/etc/bird/bird.conf").unwrap().content)
+    };
+    let all = |plan: &LabPlan| -> Vec<String> {
+        plan.services.iter().map(|service| format!("{} {}", service.address, service.pods.len())).collect()
+    };
+    let plain = planned(None, Carrier::Plain);
+    assert_eq!(all(&plain), ["10.201.0.80 4", "10.202.0.80 1"]);
+    assert!(bird(&plain, "vps-1").contains("route 10.202.0.80/32 blackhole"), "the last node's");
+    let services = ["10.202.0.81=attic-1,flat-1", "web@10.201.0.80=pi-1"];
+    let named = with_services(None, Carrier::Plain, &services);
+    // The cluster address that a name was given for is not made up as well.
+    assert_eq!(all(&named), ["10.202.0.81 2", "10.201.0.80 1"]);
+    let announced =
+        |node: &str, address: &str| bird(&named, node).contains(&format!("route {address}/32 blackhole"));
+    for (node, has) in [("attic-1", true), ("flat-1", true), ("pi-1", false), ("vps-1", false)] {
+        assert_eq!(announced(node, "10.202.0.81"), has, "{node}");
+        assert_eq!(announced(node, "10.201.0.80"), node == "pi-1", "{node}");
+        assert!(!announced(node, "10.202.0.80"), "{node}");
+    }
 }
 
 #[test]

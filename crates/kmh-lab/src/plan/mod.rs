@@ -126,7 +126,7 @@ pub fn plan(sources: &Sources<'_>) -> Result<LabPlan, Vec<Note>> {
     draft.operator();
     draft.tunnels();
     draft.names();
-    draft.plan.services = services::assumed(sources.network, &draft.plan.pods);
+    draft.plan.services = services::all(sources.network, &draft.plan.pods, &sources.ground.services);
     draft.machines(&sources.bundle);
     if draft.faults.is_empty() { Ok(draft.plan) } else { Err(draft.faults) }
 }

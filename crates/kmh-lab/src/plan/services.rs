@@ -33,30 +33,45 @@ impl Service {
 }
 
 /// What a lab has: in every range of cluster addresses a Service of all pods, in every range of load balancers one with
-/// the Local policy and a pod on the last node.
-pub fn assumed(network: &NetworkSpec, pods: &[Pod]) -> Vec<Service> {
-    let mut found = Vec::new();
-    for (kind, local) in [("serviceClusterIPs", false), ("serviceLoadBalancerIPs", true)] {
+/// the Local policy and a pod on the last node; those that people name in place of the latter.
+pub fn all(network: &NetworkSpec, pods: &[Pod], named: &[kmh_route::ground::Service]) -> Vec<Service> {
+    let mut found: Vec<Service> = named.iter().map(|service| by_hand(service, pods)).collect();
+    let kinds = [("serviceClusterIPs", false), ("serviceLoadBalancerIPs", true)];
+    for (kind, local) in kinds.into_iter().filter(|(_, local)| !local || named.is_empty()) {
         for range in calico::ranges(network, kind) {
-            let v6 = range.addr().is_ipv6();
+            let (v6, address) = (range.addr().is_ipv6(), after(range.addr(), 80));
             let mut own: Vec<Pod> = pods.iter().filter(|pod| pod.address.is_ipv6() == v6).cloned().collect();
             if local {
                 let last = own.last().cloned();
                 own = last.into_iter().collect();
             }
-            if own.is_empty() {
+            if own.is_empty() || found.iter().any(|service| service.address == address) {
                 continue;
             }
             let word = if local { "local" } else { "all" };
             found.push(Service {
                 name: format!("{word}-v{}", if v6 { 6 } else { 4 }),
-                address: after(range.addr(), 80),
+                address,
                 local,
                 pods: own,
             });
         }
     }
     found
+}
+
+/// A Service with a pod on each of its nodes.
+fn by_hand(service: &kmh_route::ground::Service, pods: &[Pod]) -> Service {
+    let own = service.nodes.iter().filter_map(|node| {
+        let mut all = pods.iter().filter(|pod| pod.node == *node);
+        all.find(|pod| pod.address.is_ipv6() == service.address.is_ipv6())
+    });
+    Service {
+        name: service.name.clone(),
+        address: service.address,
+        local: true,
+        pods: own.cloned().collect(),
+    }
 }
 
 /// A node's rules. Traffic that comes from elsewhere to a Service of all pods leaves with the node's address, so that
