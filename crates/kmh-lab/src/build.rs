@@ -54,7 +54,7 @@ impl Wires {
         }
         self.settings.retain(|space, _| !here(space));
         self.rules.retain(|space, _| !here(space));
-        self.lines.retain(|_, line| !here(&line.near.space));
+        self.lines.retain(|_, line| !here(&line.near.space) && !cut.contains(&line.near));
     }
 
     /// What is only between those that stay.
@@ -102,7 +102,7 @@ impl Places<'_> {
     }
 
     /// A command in a namespace, with this machine's files.
-    fn run(&self, space: &str, args: &[&str], input: &str) -> Result<(), Failure> {
+    pub(crate) fn run(&self, space: &str, args: &[&str], input: &str) -> Result<(), Failure> {
         let mut command = Command::new("nsenter");
         let at = self.netns(space)?;
         let at = if at.contains('/') { at } else { format!("/run/netns/{at}") };
@@ -111,9 +111,27 @@ impl Places<'_> {
     }
 }
 
+/// Cuts what leads to a namespace or machine that is about to go: the kernel takes its time to clear a namespace, and the
+/// far ends of its links stay so long.
+pub(crate) fn unlink(places: &Places<'_>, wires: &Wires, gone: &str) {
+    for link in &wires.links {
+        let [here, there]: [bool; 2] = link.ends.each_ref().map(|end| base(&end.space) == gone);
+        let far = match (here, there) {
+            (true, false) => &link.ends[1],
+            (false, true) => &link.ends[0],
+            _ => continue,
+        };
+        // It may have gone with a namespace inside a machine.
+        let _ = places.ip(&far.space, &[format!("link del {}", far.interface)]);
+    }
+}
+
 /// Takes away what is not wanted any more.
 pub(crate) fn remove(places: &Places<'_>, old: &mut Wires, new: &Wires) -> Result<(), Failure> {
     let gone: Vec<String> = old.spaces.difference(&new.spaces).cloned().collect();
+    for space in &gone {
+        unlink(places, old, space);
+    }
     let names: BTreeSet<String> = gone.iter().map(|space| places.lab.space(space)).collect();
     system::clear_once(places.lab, &names, false)?;
     for space in &gone {
@@ -187,7 +205,8 @@ pub(crate) fn add(places: &Places<'_>, old: &mut Wires, new: &Wires, late: bool)
             old.rules.insert(space.clone(), wanted.clone());
         }
     }
-    if late {
+    if !late {
+        crate::shape::lines(places, old, new)?;
         old.lines.clone_from(&new.lines);
     }
     Ok(())

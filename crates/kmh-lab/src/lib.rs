@@ -20,6 +20,7 @@ mod report;
 mod resolver;
 mod run;
 mod services;
+mod shape;
 mod ssh;
 pub mod state;
 mod system;

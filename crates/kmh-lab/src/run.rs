@@ -10,7 +10,7 @@ use kmh_doc::bundle::UnitAction;
 use kmh_store::content::assemble;
 use kmh_store::store::Secrets;
 
-use crate::build::script;
+use crate::build::{Places, script, unlink};
 use crate::init::OWN;
 use crate::machine::{Place, clean, inside, output, started};
 use crate::plan::{LabPlan, MachinePlan};
@@ -68,6 +68,7 @@ impl Crew<'_> {
             if self.planned.machines.contains_key(&name) {
                 context.say(&format!("machine {name} does not run any more, and is built again"));
             }
+            unlink(&Places { lab: self.lab, pids: self.pids() }, &self.state.wires, &name);
             system::clear_once(self.lab, &BTreeSet::from([self.lab.space(&name)]), false)?;
             self.state.machines.remove(&name);
             self.state.wires.forget(&name);

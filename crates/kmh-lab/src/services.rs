@@ -4,6 +4,10 @@
 pub(crate) const BIRD_OF_NODE: &str = "kmh-lab-bird.service";
 /// sshd, with the lab's keys.
 pub(crate) const SSHD: &str = "kmh-lab-ssh.service";
+/// The IPsec daemon.
+pub(crate) const STRONGSWAN: &str = "strongswan.service";
+/// Interfaces of a pfSense's tunnels.
+pub(crate) const TUNNELS_OF_PFSENSE: &str = "kmh-lab-tunnels.service";
 /// Packet rules that the lab adds to a machine.
 pub(crate) const RULES: &str = "/etc/nftables.d/kmh-lab.nft";
 
@@ -19,7 +23,7 @@ struct Row {
 const OWN_START: &str = "sed -n 's/^ExecStart=//p' \"/etc/systemd/system/$unit\" | sh -e";
 const OWN_RELOAD: &str = "sed -n 's/^ExecReload=//p' \"/etc/systemd/system/$unit\" | sh -e";
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     Row {
         unit: "systemd-sysctl.service",
         // The rest belongs to the whole machine that the lab is on.
@@ -37,8 +41,9 @@ const ROWS: [Row; 11] = [
         reload: "nft -f /etc/nftables.d/kmh-lab.nft",
         stop: "",
     },
+    Row { unit: TUNNELS_OF_PFSENSE, start: "/usr/local/lib/kmh/lab-tunnels.sh", reload: "", stop: "" },
     Row {
-        unit: "strongswan.service",
+        unit: STRONGSWAN,
         start: "keep charon /usr/sbin/charon-systemd; until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt",
         reload: "swanctl --load-all --noprompt",
         stop: "end charon",

@@ -18,6 +18,7 @@ use crate::build::{self, Places};
 use crate::memory::Memory;
 use crate::plan::{LabPlan, Sources, plan};
 use crate::run::{Change, Crew};
+use crate::shape::{self, Shape};
 use crate::state::{LabName, ROOT, State};
 use crate::{report, resolver, ssh, system, weather};
 
@@ -274,8 +275,9 @@ fn say(context: &mut Context<'_>, planned: &LabPlan, tunnels: Carrier) {
         let list: Vec<&str> = idle.into_iter().collect();
         context.say(&format!("light machines run the network alone, and not {}", list.join(", ")));
     }
-    let slow = planned.wires.lines.values().any(|line| line.rtt_ms.is_some() || line.rate.is_some());
-    if slow {
-        context.say("lines have no delay, loss or rate yet");
+    let late = planned.wires.lines.values().any(|line| Shape::of(line).needs_netem());
+    if late && !shape::has_netem() {
+        context
+            .say("lines have their rate and no delay: this kernel has no netem (`--vm` brings one that has)");
     }
 }

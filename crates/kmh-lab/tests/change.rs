@@ -86,7 +86,7 @@ fn a_machine_that_died_is_built_again() {
     let up = world.up();
     let pid = up["machines"]["vps-host"]["pid"].as_u64().expect("a number");
     world.sh(&format!("kill -9 {pid}")).exits(0);
-    world.until("its end", 10, || {
+    World::until("its end", 10, || {
         let ran = world.lab("exec gw-vps -- true");
         if ran.code == 3 { Ok(()) } else { Err(format!("{ran:?}")) }
     });
@@ -103,7 +103,7 @@ fn a_part_comes_up_alone_and_grows() {
     let names: Vec<&String> = part["machines"].as_object().expect("machines").keys().collect();
     assert_eq!(names, ["attic-1", "fw-attic"]);
     world.lab("up nobody -i stream.json --store pki").exits(2).says("no machine `nobody`");
-    world.until("the gateway", 30, || {
+    World::until("the gateway", 30, || {
         let ran = world.lab("exec attic-1 -- ping -n -c 1 -W 1 192.0.2.1");
         if ran.code == 0 { Ok(()) } else { Err(format!("{ran:?}")) }
     });

@@ -24,6 +24,10 @@ fn the_articles_cluster_comes_up_and_goes_without_a_trace() {
     assert!(!world.inside("vps-host", "ip -br address").contains("10.30.0.1/24"), "and not its host's");
     world.lab("exec nobody -- true").exits(2).says("no machine `nobody`").says("fw-attic");
 
+    // Lines are as slow as the inventory says.
+    let queue = world.inside("fw-attic", "tc qdisc show dev wan");
+    assert!(queue.contains("rate 40Mbit"), "{queue}");
+
     // The same again, all the same.
     let again = world.lab("up -i stream.json --store pki -o text").exits(0);
     assert!(again.stdout.contains("nothing changed"), "{again:?}");

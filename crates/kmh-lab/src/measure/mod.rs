@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format};
 use kmh_route::predict;
-use kmh_route::what_if::Before;
+use kmh_route::what_if::{Before, Traffic};
 use serde::Serialize;
 
 use crate::args;
@@ -18,7 +18,7 @@ use crate::memory::on_wires;
 use crate::probe::stream::{Heard, PACE_MS, Stream, lost};
 use crate::weather::names::{self, Broken, How};
 use crate::weather::{Lab, json};
-use pairs::{Pair, Predicted, pairs, said};
+use pairs::{Pair, Predicted, pairs, said, unasked};
 use rows::{Measured, Row, page};
 
 /// How long everything must be answered before anything is broken, and after it was mended.
@@ -43,6 +43,8 @@ struct Said {
     as_predicted: bool,
     /// Every stream.
     streams: Vec<Row>,
+    /// What is said of and was not measured.
+    not_measured: Vec<Traffic>,
 }
 
 /// The answer.
@@ -77,6 +79,7 @@ pub(crate) fn run(
         return Err(Failure::wrong("nobody is left who could ask anybody"));
     }
     tell_every_refusal(&lab, &pairs)?;
+    let not_measured = unasked(&impact, &pairs);
     let heard = watch(&mut lab, &pairs, &said, &base, &wanted, context)?;
     let rows: Vec<Row> = pairs
         .into_iter()
@@ -87,9 +90,16 @@ pub(crate) fn run(
     let as_predicted = rows.iter().all(|row| row.as_predicted);
     let text = if format == Format::Json {
         let broken = base.iter().map(ToString::to_string).collect();
-        json(&Said { what: args.what.clone(), clean: args.clean, broken, as_predicted, streams: rows })?
+        json(&Said {
+            what: args.what.clone(),
+            clean: args.clean,
+            broken,
+            as_predicted,
+            streams: rows,
+            not_measured,
+        })?
     } else {
-        page(&rows, &args.what, args.clean)
+        page(&rows, &not_measured, &args.what, args.clean)
     };
     Ok(Answer { text, exit: if as_predicted { Exit::Done } else { Exit::No } })
 }

@@ -222,9 +222,8 @@ pub(crate) fn said(impact: &Impact, traffic: &Traffic) -> Predicted {
     }
 }
 
-/// Whether everything of a network is asked about that is said of it: for tests.
-#[cfg(test)]
-pub(super) fn uncovered(impact: &Impact, pairs: &[Pair]) -> Vec<Traffic> {
+/// What is said of and nobody asks about: addresses of a range of Services in which none answers.
+pub(crate) fn unasked(impact: &Impact, pairs: &[Pair]) -> Vec<Traffic> {
     let all = impact.lost.iter().chain(impact.moved.iter().map(|moved| &moved.traffic));
     let covers = |pair: &Pair, one: &Traffic| {
         pair.traffic.from == one.from
@@ -234,3 +233,7 @@ pub(super) fn uncovered(impact: &Impact, pairs: &[Pair]) -> Vec<Traffic> {
     };
     all.filter(|one| !pairs.iter().any(|pair| covers(pair, one))).cloned().collect()
 }
+
+#[cfg(test)]
+#[path = "pairs_tests.rs"]
+mod tests;

@@ -87,6 +87,29 @@ pub(crate) fn seconds(ms: u64) -> String {
     format!("{}.{}", ms / 1000, ms % 1000 / 100)
 }
 
+/// From and to in milliseconds.
+type Range = Option<(u64, u64)>;
+
+fn widen(range: &mut Range, ms: u64) {
+    let (from, to) = range.unwrap_or((ms, ms));
+    *range = Some((from.min(ms), to.max(ms)));
+}
+
+fn range(range: Range) -> String {
+    let (from, to) = range.unwrap_or_default();
+    let (from, to) = (seconds(from), seconds(to));
+    if from == to { format!("{from} s") } else { format!("{from} to {to} s") }
+}
+
+/// What a line of the page is about, and what was measured of all of it.
+#[derive(Default)]
+struct Line {
+    kinds: BTreeSet<String>,
+    lost: Range,
+    healing: Range,
+    never: bool,
+}
+
 fn kind(what: &What) -> &str {
     match what {
         What::Pods => "pods",
@@ -96,7 +119,7 @@ fn kind(what: &What) -> &str {
 }
 
 /// The page for people.
-pub(crate) fn page(rows: &[Row], what: &str, clean: bool) -> String {
+pub(crate) fn page(rows: &[Row], not_measured: &[Traffic], what: &str, clean: bool) -> String {
     let how = if clean { "cleanly" } else { "silently" };
     let mut out = format!("{what}, {how}\n\n");
     let is_quiet = |row: &&Row| {
@@ -106,8 +129,8 @@ pub(crate) fn page(rows: &[Row], what: &str, clean: bool) -> String {
             && row.measured.healing_ms <= GRAIN_MS
     };
     let quiet = rows.iter().filter(is_quiet).count();
-    // Pods and nodes of both families mostly share their fate: one line for all whose line would be the same.
-    let mut alike: BTreeMap<[String; 6], BTreeSet<String>> = BTreeMap::new();
+    // Pods and nodes of both families mostly share their fate: one line for all of whom the same was said and found.
+    let mut alike: BTreeMap<[String; 4], Line> = BTreeMap::new();
     let families: BTreeSet<u8> = rows.iter().map(|row| row.traffic.family).collect();
     for row in rows.iter().filter(|row| !is_quiet(row)) {
         let Traffic { from, to, what, family } = &row.traffic;
@@ -116,39 +139,53 @@ pub(crate) fn page(rows: &[Row], what: &str, clean: bool) -> String {
             _ => format!("{from} to {to}"),
         };
         let predicted = match row.predicted_ms {
-            Some([from, to]) if from == to => format!("{} s", seconds(from.into())),
-            Some([from, to]) => format!("{} to {} s", seconds(from.into()), seconds(to.into())),
+            Some([from, to]) => range(Some((from.into(), to.into()))),
             None if row.predicted == "lost" => "lost".to_owned(),
             None => "nothing".to_owned(),
         };
-        let measured = match row.measured {
-            Measured { was_there: false, .. } => "dead before".to_owned(),
-            Measured { still: true, .. } => "lost".to_owned(),
-            Measured { lost_ms, .. } => format!("{} s", seconds(lost_ms)),
-        };
-        let healed = match row.measured {
-            Measured { came_back: false, .. } => "did not".to_owned(),
-            Measured { healing_ms, .. } => format!("{} s", seconds(healing_ms)),
+        let word = match row.measured {
+            Measured { was_there: false, .. } => "dead before",
+            Measured { still: true, .. } => "lost",
+            Measured { .. } => "",
         };
         let verdict = if row.as_predicted { "yes" } else { "NO" };
         let mut name = kind(what).to_owned();
         if families.len() > 1 && !matches!(what, What::Service(_)) {
             let _ = write!(name, " v{family}");
         }
-        let key = [pair, predicted, measured, healed, verdict.to_owned(), String::new()];
-        alike.entry(key).or_default().insert(name);
+        let line = alike.entry([pair, predicted, word.to_owned(), verdict.to_owned()]).or_default();
+        line.kinds.insert(name);
+        widen(&mut line.lost, row.measured.lost_ms);
+        if row.measured.came_back {
+            widen(&mut line.healing, row.measured.healing_ms);
+        } else {
+            line.never = true;
+        }
     }
     if !alike.is_empty() {
         let mut page =
             Page::new(["TRAFFIC", "WHAT", "PREDICTED", "MEASURED", "HEALED AFTER", "AS PREDICTED"]);
-        for ([pair, predicted, measured, healed, verdict, _], kinds) in &alike {
-            let kinds = kinds.iter().cloned().collect::<Vec<_>>().join(", ");
-            page.row([pair, &kinds, predicted, measured, healed, verdict]);
+        for ([pair, predicted, word, verdict], line) in &alike {
+            let kinds = line.kinds.iter().cloned().collect::<Vec<_>>().join(", ");
+            let measured = if word.is_empty() { range(line.lost) } else { word.clone() };
+            let healed = if line.never { "never".to_owned() } else { range(line.healing) };
+            page.row([pair, &kinds, predicted, &measured, &healed, verdict]);
         }
         let _ = writeln!(out, "{page}");
     }
     if quiet > 0 {
         let _ = writeln!(out, "{quiet} of {} streams lost nothing, as predicted", rows.len());
+    }
+    let rest: BTreeSet<String> = not_measured
+        .iter()
+        .map(|one| match one.what {
+            What::Service(_) => format!("{} to {}", one.from, kind(&one.what)),
+            _ => format!("{} to {} ({})", one.from, one.to, kind(&one.what)),
+        })
+        .collect();
+    if !rest.is_empty() {
+        let rest = rest.into_iter().collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "not measured, as nothing there answers: {rest}");
     }
     let wrong = rows.iter().filter(|row| !row.as_predicted).count();
     if wrong > 0 {
@@ -207,18 +244,18 @@ mod tests {
         let moved = Predicted::Moved { outage_ms: [600, 1400], part: false, gateway: false };
         let rows = [
             row("attic", "vps", What::Pods, &moved, measured(900, false)),
-            row("attic", "vps", What::Nodes, &moved, measured(950, false)),
+            row("attic", "vps", What::Nodes, &moved, measured(850, false)),
             row("vps", "attic", What::Nodes, &moved, measured(3000, false)),
             row("attic", "", What::Service("10.202.0.80".to_owned()), &Predicted::Lost, measured(7000, true)),
             row("attic", "flat", What::Pods, &Predicted::AsBefore, measured(0, false)),
         ];
         let expected = "tunnel/a--b, silently\n\n\
-            TRAFFIC            WHAT         PREDICTED     MEASURED  HEALED AFTER  AS PREDICTED\n\
-            attic to services  10.202.0.80  lost          lost      0.0 s         yes\n\
-            attic to vps       nodes, pods  0.6 to 1.4 s  0.9 s     0.0 s         yes\n\
-            vps to attic       nodes        0.6 to 1.4 s  3.0 s     0.0 s         NO\n\n\
+            TRAFFIC            WHAT         PREDICTED     MEASURED      HEALED AFTER  AS PREDICTED\n\
+            attic to services  10.202.0.80  lost          lost          0.0 s         yes\n\
+            attic to vps       nodes, pods  0.6 to 1.4 s  0.8 to 0.9 s  0.0 s         yes\n\
+            vps to attic       nodes        0.6 to 1.4 s  3.0 s         0.0 s         NO\n\n\
             1 of 5 streams lost nothing, as predicted\n\
             1 of 5 streams were not as predicted\n";
-        assert_eq!(page(&rows, "tunnel/a--b", false), expected);
+        assert_eq!(page(&rows, &[], "tunnel/a--b", false), expected);
     }
 }

@@ -2,28 +2,27 @@
 //! is not, or runs what a rehearsal does without.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use kmh_doc::bundle::{MachineKind, OnChange, UnitAction};
 use kmh_doc::inventory::{RouterKind, Ssh};
-use kmh_doc::network::RouterPlan;
 use kmh_store::wanted::{Wanted, WantedFile};
-use serde_json::Value;
 
 use super::calico::{self, Told};
 use super::segments::{content, flatten, marked};
-use super::{Draft, MachinePlan, OPERATOR, machine_of, services};
+use super::{Draft, MachinePlan, OPERATOR, machine_of, pfsense, services};
 use crate::args::Carrier;
 use crate::services::{BIRD_OF_NODE, RULES, SSHD, is_known};
 use crate::state::Role;
 
-/// What FRR's start script reads; pfSense's package has settings of its own.
-const DAEMONS: &str = "bgpd=yes\nbfdd=yes\nvtysh_enable=yes\nzebra_options=\"  -A 127.0.0.1 -s 90000000\"\n\
-                       bgpd_options=\"   -A 127.0.0.1\"\nstaticd_options=\"-A 127.0.0.1\"\nbfdd_options=\"   -A 127.0.0.1\"\n";
-const FRR: &str = "frr.service";
-
 /// A file that the lab adds.
-fn file(path: &str, owner: &str, mode: u32, text: &str, unit: &str, action: UnitAction) -> WantedFile {
+pub(super) fn file(
+    path: &str,
+    owner: &str,
+    mode: u32,
+    text: &str,
+    unit: &str,
+    action: UnitAction,
+) -> WantedFile {
     WantedFile {
         path: path.to_owned(),
         owner: owner.to_owned(),
@@ -126,106 +125,15 @@ impl Draft<'_> {
         if own.kind == RouterKind::Linux {
             return self.machine(&machine, Role::Router, wanted, Vec::new(), &[]);
         }
-        let conf = match stand_in(wanted) {
-            Ok(conf) => conf,
+        let (files, units) = match pfsense::stand_in(wanted, own, plan, self.network, self.tunnels) {
+            Ok(stand_in) => stand_in,
             Err(why) => {
                 let message = format!("pfSense `{}` cannot be stood in for: {why}", wanted.name);
                 return self.fault(message, "render the bundle again");
             }
         };
-        let lines: Vec<String> = own
-            .uplinks
-            .iter()
-            .map(|line| line.interface.as_ref().map_or(line.name.as_str(), |name| name.as_str()).to_owned())
-            .collect();
-        let more = vec![
-            file("/etc/frr/daemons", "frr:frr", 0o640, DAEMONS, FRR, UnitAction::Restart),
-            file("/etc/frr/frr.conf", "frr:frr", 0o640, &conf, FRR, UnitAction::Reload),
-            file(
-                "/etc/frr/vtysh.conf",
-                "frr:frr",
-                0o640,
-                "service integrated-vtysh-config\n",
-                FRR,
-                UnitAction::Reload,
-            ),
-            file(
-                RULES,
-                "root:root",
-                0o644,
-                &masquerade(plan, &lines),
-                "kmh-lab-rules.service",
-                UnitAction::Reload,
-            ),
-        ];
-        self.machine(&machine, Role::Router, wanted, more, &["kmh-lab-rules.service", FRR]);
+        self.machine(&machine, Role::Router, wanted, files, units);
     }
-}
-
-/// The `frr.conf` of a pfSense. There the kernel signs with what the settings say, and FRR's own password is only a word
-/// that makes it ask; here FRR's is what counts, so the settings' is put there.
-fn stand_in(wanted: &Wanted) -> Result<String, String> {
-    let named = |name: &str| {
-        let mut all = wanted.files.iter();
-        all.find(|file| file.path.rsplit('/').next() == Some(name)).map(|file| flatten(&file.content))
-    };
-    let conf = named("frr.conf").ok_or("it has no frr.conf")?;
-    let settings = named("settings.json").ok_or("it has no settings.json")?;
-    let settings: Value = serde_json::from_str(&settings).map_err(|error| error.to_string())?;
-    let mut passwords = BTreeMap::new();
-    collect_passwords(&settings, &mut passwords);
-    let mut out = String::new();
-    for line in conf.lines() {
-        if let ["neighbor", peer, "password", _] = line.split_whitespace().collect::<Vec<_>>()[..] {
-            let password =
-                passwords.get(peer).ok_or_else(|| format!("its settings have no key for {peer}"))?;
-            let _ = writeln!(out, " neighbor {peer} password {password}");
-        } else {
-            out.push_str(line);
-            out.push('\n');
-        }
-    }
-    Ok(out)
-}
-
-/// Rows of pfSense's settings that name a peer and the key of its TCP signatures.
-fn collect_passwords<'a>(value: &'a Value, found: &mut BTreeMap<&'a str, &'a str>) {
-    if let (Some(peer), Some(key)) = (value["tcpsigdst"].as_str(), value["tcpsigpw"].as_str()) {
-        found.insert(peer, key);
-    }
-    match value {
-        Value::Object(members) => members.values().for_each(|member| collect_passwords(member, found)),
-        Value::Array(items) => items.iter().for_each(|item| collect_passwords(item, found)),
-        _ => {}
-    }
-}
-
-/// What leaves by a pfSense's lines with their address.
-fn masquerade(plan: &RouterPlan, lines: &[String]) -> String {
-    let quoted: Vec<String> = lines.iter().map(|line| format!("\"{line}\"")).collect();
-    let mut rules = String::new();
-    for rule in &plan.masquerade {
-        let v6 = rule.from.iter().any(|net| net.net().addr().is_ipv6());
-        let family = if v6 { "ip6" } else { "ip" };
-        let list = |nets: &[kmh_doc::Cidr]| {
-            nets.iter().map(|net| net.net().to_string()).collect::<Vec<_>>().join(", ")
-        };
-        let except = if rule.except.is_empty() {
-            String::new()
-        } else {
-            format!(" {family} daddr != {{ {} }}", list(&rule.except))
-        };
-        let _ = writeln!(
-            rules,
-            "        oifname {{ {} }} {family} saddr {{ {} }}{except} masquerade",
-            quoted.join(", "),
-            list(&rule.from)
-        );
-    }
-    format!(
-        "table inet kmh_lab\ndelete table inet kmh_lab\ntable inet kmh_lab {{\n    chain translate {{\n        type nat hook \
-         postrouting priority srcnat; policy accept;\n{rules}    }}\n}}\n"
-    )
 }
 
 /// Keys in the Secrets among the cluster's manifests: the reference of each, by the Secret's name and the key's.

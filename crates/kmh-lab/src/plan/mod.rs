@@ -6,6 +6,7 @@
 pub mod calico;
 mod lines;
 mod machines;
+mod pfsense;
 pub mod segments;
 pub mod services;
 mod sites;

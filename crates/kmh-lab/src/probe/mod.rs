@@ -69,7 +69,7 @@ pub(crate) fn understood(code: Option<i32>, stdout: &str, stderr: &str) -> Reply
         Some(format!("{}: {}", who.trim_end_matches(':'), rest.split_once(' ')?.1.trim().to_lowercase()))
     });
     // `ping: sendmsg: Network is unreachable`, `ping: local error: message too long, mtu=1420`
-    let own = stderr.lines().filter_map(|line| line.strip_prefix("ping: ")).next();
+    let own = stderr.lines().find_map(|line| line.strip_prefix("ping: "));
     match from.or_else(|| own.map(|own| own.trim().to_lowercase())) {
         Some(reason) => Reply::Refused(reason),
         None => Reply::Silence,

@@ -18,6 +18,8 @@ use crate::weather::{Lab, json, names};
 const MATRIX: usize = 8;
 /// More lines than this nobody reads.
 const LISTED: usize = 40;
+/// Of what is not predicted, a few are enough.
+const FEW: usize = 8;
 
 /// One answer, beside what is predicted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -162,22 +164,22 @@ fn page(rows: &[Row], size: Option<u16>, broken: &[String]) -> String {
         let octets = size.map_or(String::new(), |size| format!(", {size} octets, not to be taken apart"));
         let _ = write!(out, "IPv{family}{octets}\n{}", matrix(&of_family));
     }
-    let list = |out: &mut String, heading: &str, some: &dyn Fn(&&Row) -> bool| {
+    let list = |out: &mut String, heading: &str, most: usize, some: &dyn Fn(&&Row) -> bool| {
         let found: Vec<&Row> = rows.iter().filter(some).collect();
         if found.is_empty() {
             return;
         }
         let _ = writeln!(out, "\n{heading}:");
-        for row in found.iter().take(LISTED) {
+        for row in found.iter().take(most) {
             let reason = row.reason.as_deref().unwrap_or("no answer");
             let _ = writeln!(out, "  {} to {} ({}): {reason}", row.from, row.to, row.target);
         }
-        if found.len() > LISTED {
-            let _ = writeln!(out, "  … and {} more", found.len() - LISTED);
+        if found.len() > most {
+            let _ = writeln!(out, "  … and {} more", found.len() - most);
         }
     };
-    list(&mut out, "not reached, against the prediction", &|row| row.is_wrong());
-    list(&mut out, "not reached, and nothing is predicted of it", &|row| {
+    list(&mut out, "not reached, against the prediction", LISTED, &|row| row.is_wrong());
+    list(&mut out, "not reached, and nothing is predicted of it", FEW, &|row| {
         !row.reached && row.predicted.is_none()
     });
     let reached = rows.iter().filter(|row| row.reached).count();

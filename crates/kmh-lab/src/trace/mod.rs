@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::args;
 use crate::machine::{ended, output};
 use crate::memory::{on_wires, space};
+use crate::plan::INTERNET;
 use crate::plan::wires::End;
-use crate::probe::ends::{Endpoint, endpoints};
+use crate::probe::ends::{Endpoint, Kind, endpoints};
 use crate::state::{LabName, State};
 use crate::weather::plan::Weather;
 use crate::weather::{Lab, json, names};
@@ -188,19 +189,25 @@ fn leg(
         Ok::<_, Failure>(understood(ran.status.success(), &text(&ran.stdout), &text(&ran.stderr)))
     })?;
     let steps: Vec<Step> = hops.iter().map(|hop| step(lab, hop)).collect();
-    let predicted = predicted(prediction, sender, source, target);
+    // What a segment may reach is a matter of ports, and of the laptop the network document knows nothing.
+    let is_known = |end: &Endpoint| !matches!(end.kind, Kind::Lan | Kind::Operator);
+    let is_asked = is_known(sender) && to.end.is_none_or(is_known);
+    let predicted = is_asked.then(|| predicted(prediction, sender, source, target)).flatten();
     let known: Vec<&str> = steps
         .iter()
         .map(|step| step.machine.as_str())
         .filter(|name| prediction.network().machine(name).is_some())
         .collect();
-    let arrives = matches!(fate, Fate::Delivered | Fate::Service);
-    let as_predicted = predicted.as_ref().map(|(machines, says)| *machines == known && *says == arrives);
+    let (arrives, end) = (matches!(fate, Fate::Delivered | Fate::Service), words(&fate));
+    // What the Internet does with a packet is not predicted.
+    let is_out = steps.last().is_some_and(|step| step.machine == INTERNET);
+    let fate = |says: bool| says == (arrives || is_out);
+    let as_predicted = predicted.as_ref().map(|(machines, says)| *machines == known && fate(*says));
     Ok(Leg {
         from: source,
         to: target,
         hops: steps,
-        end: words(&fate),
+        end,
         arrives,
         predicted: predicted.map(|(machines, _)| machines),
         as_predicted,

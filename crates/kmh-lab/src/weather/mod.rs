@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::args;
 use crate::machine::output;
 use crate::memory::{Memory, on_wires};
+use crate::plan::wires::End;
 use crate::state::{LabName, State, chosen};
 use names::{Broken, How, Kind, Slowness};
 use plan::{Step, Weather};
@@ -28,7 +29,8 @@ pub(crate) struct Lab {
     pub(crate) state: State,
     /// What it knows of its cluster.
     pub(crate) memory: Memory,
-    _lock: Option<file::Lock>,
+    /// Held until this goes.
+    lock: Option<file::Lock>,
 }
 
 impl Lab {
@@ -36,7 +38,7 @@ impl Lab {
     pub(crate) fn open(named: Option<&str>) -> Result<Self, Failure> {
         let (name, state) = chosen(named)?;
         let memory = Memory::read(&name)?;
-        Ok(Self { name, state, memory, _lock: None })
+        Ok(Self { name, state, memory, lock: None })
     }
 
     /// The same, to change it.
@@ -44,7 +46,7 @@ impl Lab {
         let (name, _) = chosen(named)?;
         let lock = file::lock(&name.folder().join("lock"))?;
         let mut lab = Self::open(Some(name.as_str()))?;
-        lab._lock = Some(lock);
+        lab.lock = Some(lock);
         Ok(lab)
     }
 
@@ -81,9 +83,12 @@ impl Lab {
     }
 }
 
-/// Breaks again what is remembered: after `up` has loaded packet filters or started machines anew.
+/// Breaks again what is remembered, after `up` has loaded packet filters or started machines anew, and makes the links of
+/// tunnels as slow as their lines, which `up` sees to itself.
 pub(crate) fn restore(lab: &LabName, state: &State, memory: &Memory) -> Result<(), Failure> {
-    let well = Weather { gateways: std::collections::BTreeMap::new(), ..Weather::of(memory, state, &[]) };
+    let mut well = Weather::of(memory, state, &[]);
+    let lines: Vec<&End> = state.wires.lines.values().flat_map(|line| [&line.near, &line.far]).collect();
+    well.queues.retain(|end, _| lines.contains(&end));
     let now = Weather::of(memory, state, &names::remembered(&state.cut));
     well.steps_to(&now, memory, state).iter().try_for_each(|step| do_it(lab, state, step))
 }
@@ -128,7 +133,7 @@ fn do_it(lab: &LabName, state: &State, step: &Step) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Step::Line(name, slowness) => slow::shape(lab, state, name, slowness),
+        Step::Queue(end, queue) => slow::shape(lab, state, end, queue),
     }
 }
 
@@ -245,7 +250,7 @@ pub(crate) fn slow(
     let lines: Vec<String> = known.into_iter().filter(|name| name.starts_with("uplink/")).collect();
     let wanted = names::wanted(std::slice::from_ref(&args.what), &How::Slow(slowness), &lines)?;
     for one in &wanted {
-        slow::possible(&lab.name, &lab.state, &one.name, &one.how)?;
+        slow::possible(&lab.state, &one.name, &one.how)?;
     }
     let (now, done, already) = with(lab.broken(), wanted);
     lab.become_broken(&now, context)?;

@@ -8,9 +8,11 @@ use std::net::IpAddr;
 use kmh_doc::network::{RouterPlan, Tunnel};
 
 use super::names::{Broken, How, Kind, Slowness};
+use super::slow;
 use crate::args::Carrier;
 use crate::memory::{Memory, space};
 use crate::plan::wires::End;
+use crate::shape::Shape;
 use crate::state::State;
 
 /// Units whose programs speak to others, and these programs, by the names that the kernel shows.
@@ -47,8 +49,8 @@ pub(crate) struct Weather {
     pub killed: BTreeSet<Of>,
     /// Addresses that move between the routers of a site, and whether they are there.
     pub gateways: BTreeMap<(End, String), bool>,
-    /// Slow lines.
-    pub lines: BTreeMap<String, Slowness>,
+    /// How fast interfaces of lines send; those that nothing is said of send as the kernel has it.
+    pub queues: BTreeMap<End, Shape>,
 }
 
 /// One thing to do.
@@ -68,8 +70,8 @@ pub(crate) enum Step {
     Address(End, String, bool),
     /// Nodes forget who has the gateway's address, as a gratuitous ARP makes them.
     Forget(End),
-    /// A line is that slow.
-    Line(String, Slowness),
+    /// An interface sends that fast.
+    Queue(End, Shape),
 }
 
 /// The programs of a unit, and the namespace that it is for; none of units that speak to nobody.
@@ -159,7 +161,7 @@ impl Weather {
         for one in broken.iter().filter(|one| one.kind == Kind::Uplink) {
             let Some(line) = state.wires.lines.get(&one.name) else { continue };
             match &one.how {
-                How::Slow(slowness) => drop(weather.lines.insert(one.name.clone(), slowness.clone())),
+                How::Slow(_) => {}
                 // As when the cable is pulled: the router sees that nothing is there.
                 How::Clean => drop(weather.dead.insert(line.far.clone())),
                 How::Silent | How::Killed => interface(line.near.space.clone(), &line.near.interface),
@@ -187,6 +189,7 @@ impl Weather {
         }
         weather.filters = silent.into_iter().map(|(space, set)| (space, filter(set.as_ref()))).collect();
         weather.gateways = gateways(memory, state, broken);
+        weather.queues = queues(memory, state, broken);
         weather
     }
 
@@ -235,10 +238,10 @@ impl Weather {
         if moved.iter().any(|(_, here)| **here) {
             steps.extend(segment(memory, state, &moved).into_iter().map(Step::Forget));
         }
-        let lines: BTreeSet<&String> = self.lines.keys().chain(then.lines.keys()).collect();
-        for name in lines {
-            if self.lines.get(name) != then.lines.get(name) {
-                steps.push(Step::Line(name.clone(), then.lines.get(name).cloned().unwrap_or_default()));
+        let shaped: BTreeSet<&End> = self.queues.keys().chain(then.queues.keys()).collect();
+        for end in shaped {
+            if self.queues.get(end) != then.queues.get(end) {
+                steps.push(Step::Queue(end.clone(), then.queues.get(end).cloned().unwrap_or_default()));
             }
         }
         steps
@@ -300,6 +303,34 @@ fn filter(interfaces: Option<&BTreeSet<String>>) -> String {
         );
     }
     out
+}
+
+/// How fast interfaces send: both ends of a line, and of a tunnel that is only a link, which has both of its lines behind
+/// each other.
+fn queues(memory: &Memory, state: &State, broken: &[Broken]) -> BTreeMap<End, Shape> {
+    let of = |name: &str| {
+        let line = state.wires.lines.get(name)?;
+        let slowness = broken.iter().find_map(|one| match &one.how {
+            How::Slow(slowness) if one.kind == Kind::Uplink && one.name == name => Some(slowness),
+            _ => None,
+        });
+        Some(slow::of(line, slowness.unwrap_or(&Slowness::default())))
+    };
+    let mut found = BTreeMap::new();
+    for (name, line) in &state.wires.lines {
+        let queue = of(name).unwrap_or_default();
+        found.extend([&line.near, &line.far].map(|end| (end.clone(), queue.clone())));
+    }
+    for tunnel in memory.network.tunnels.iter().filter(|_| state.tunnels == Some(Carrier::Plain)) {
+        let ends = tunnel.ends.each_ref();
+        let [a, b] = ends.map(|end| of(&format!("{}/{}", end.router, end.uplink)).unwrap_or_default());
+        let queue = slow::behind(a, b);
+        let ends = ends.map(|end| End::new(&space(state, &end.router), &end.interface));
+        let is_there = |end: &End| state.wires.interfaces.contains_key(end);
+        found.extend(ends.into_iter().filter(is_there).map(|end| (end, queue.clone())));
+    }
+    found.retain(|_, shape| *shape != Shape::default());
+    found
 }
 
 /// Gateway addresses that no router has as its own: the first living router of the site has them, as VRRP and CARP do.

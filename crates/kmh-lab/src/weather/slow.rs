@@ -1,5 +1,7 @@
 //! Slow lines: delay, loss and rate by netem where the kernel has it, the rate alone by tbf everywhere.
 
+use std::sync::OnceLock;
+
 use kmh_cli::Failure;
 use kmh_cli::text::printable;
 
@@ -7,15 +9,22 @@ use super::names::{How, Slowness};
 use crate::machine::{ended, output};
 use crate::memory::on_wires;
 use crate::plan::wires::{End, Line};
+use crate::shape::{self, Shape};
 use crate::state::{LabName, State};
 
-/// Octets that a shaped line holds back at most, as a router's queue does: a tenth of a second at 10 Mbit/s.
-const BURST: &str = "128kb";
-/// How long a packet waits in a shaped line at most.
-const LATENCY: &str = "200ms";
-
-/// Units of rates that `tc` takes (`tc(8)`).
-const UNITS: [&str; 10] = ["bit", "kbit", "mbit", "gbit", "tbit", "bps", "kbps", "mbps", "gbps", "tbps"];
+/// Units of rates that `tc` takes (`tc(8)`), in bits a second.
+const UNITS: [(&str, u64); 10] = [
+    ("bit", 1),
+    ("kbit", 1000),
+    ("mbit", 1_000_000),
+    ("gbit", 1_000_000_000),
+    ("tbit", 1_000_000_000_000),
+    ("bps", 8),
+    ("kbps", 8000),
+    ("mbps", 8_000_000),
+    ("gbps", 8_000_000_000),
+    ("tbps", 8_000_000_000_000),
+];
 
 /// Refuses what no line can be.
 pub(super) fn check(slowness: &Slowness) -> Result<(), Failure> {
@@ -29,7 +38,7 @@ pub(super) fn check(slowness: &Slowness) -> Result<(), Failure> {
     if let Some(loss) = slowness.loss.filter(|loss| *loss > 100) {
         failures.push(Failure::wrong(format!("`--loss {loss}` is more than everything")).hint("at most 100"));
     }
-    if let Some(rate) = slowness.rate.as_ref().filter(|rate| !is_rate(rate)) {
+    if let Some(rate) = slowness.rate.as_ref().filter(|rate| bits(rate).is_none()) {
         failures.push(
             Failure::wrong(format!("`--rate {}` is no rate", printable(rate)))
                 .hint("write a number and a unit, such as 10mbit or 512kbit"),
@@ -38,80 +47,55 @@ pub(super) fn check(slowness: &Slowness) -> Result<(), Failure> {
     Failure::all(failures).map_or(Ok(()), Err)
 }
 
-fn is_rate(rate: &str) -> bool {
+/// That of a line: as the inventory has it, changed by that.
+pub(super) fn of(line: &Line, slowness: &Slowness) -> Shape {
+    let own = Shape::of(line);
+    Shape {
+        rtt_ms: slowness.rtt.or(own.rtt_ms),
+        loss: slowness.loss.or(own.loss),
+        rate: slowness.rate.clone().or(own.rate),
+    }
+}
+
+/// That of one line behind the other.
+pub(super) fn behind(a: Shape, b: Shape) -> Shape {
+    let sum = a.rtt_ms.unwrap_or(0).saturating_add(b.rtt_ms.unwrap_or(0));
+    let [arrive, also] = [a.loss, b.loss].map(|loss| 100 - loss.unwrap_or(0).min(100));
+    let lost = 100 - u16::from(arrive) * u16::from(also) / 100;
+    Shape {
+        rtt_ms: Some(sum).filter(|sum| *sum > 0),
+        loss: u8::try_from(lost).ok().filter(|lost| *lost > 0),
+        rate: [a.rate, b.rate].into_iter().flatten().min_by_key(|rate| bits(rate)),
+    }
+}
+
+/// Bits a second (`tc(8)`).
+fn bits(rate: &str) -> Option<u64> {
     let digits = rate.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rate.len());
     let (number, unit) = rate.split_at(digits);
-    let is_some = number.parse::<f64>().is_ok_and(|number| number > 0.0);
-    is_some && UNITS.contains(&unit.to_ascii_lowercase().as_str())
+    let unit = unit.to_ascii_lowercase();
+    let (_, factor) = UNITS.iter().find(|(known, _)| *known == unit)?;
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    // Three digits behind the point are more than anybody means.
+    let part: u64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
+    let thousandths = whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part)?;
+    thousandths.checked_mul(*factor).map(|bits| bits / 1000).filter(|bits| *bits > 0)
 }
 
-/// What `tc` is told for one end of a line: half of the round trip, the loss and the rate of one direction.
-#[derive(Debug, PartialEq)]
-enum Queue {
-    /// As the kernel has it.
-    Plain,
-    /// The rate alone.
-    Rate(String),
-    /// Delay and loss too.
-    Netem(Vec<String>),
-}
-
-fn queue(line: &Line, slowness: &Slowness) -> Queue {
-    let rtt = slowness.rtt.or(line.rtt_ms).filter(|rtt| *rtt > 0);
-    let rate = slowness.rate.clone().or_else(|| line.rate.clone());
-    let loss = slowness.loss.filter(|loss| *loss > 0);
-    if rtt.is_none() && loss.is_none() {
-        return rate.map_or(Queue::Plain, Queue::Rate);
-    }
-    let mut words = Vec::new();
-    if let Some(rtt) = rtt {
-        words.extend(["delay".to_owned(), format!("{}us", u32::from(rtt) * 500)]);
-    }
-    if let Some(loss) = loss {
-        words.extend(["loss".to_owned(), format!("{loss}%")]);
-    }
-    if let Some(rate) = rate {
-        words.extend(["rate".to_owned(), rate]);
-    }
-    Queue::Netem(words)
-}
-
-/// The same without delay and loss, for a kernel that has no netem.
-fn poor(line: &Line, slowness: &Slowness) -> Queue {
-    let rate = slowness.rate.clone().or_else(|| line.rate.clone());
-    rate.map_or(Queue::Plain, Queue::Rate)
-}
-
-fn words(interface: &str, queue: &Queue) -> Vec<String> {
-    let kind: Vec<String> = match queue {
-        Queue::Plain => return ["tc", "qdisc", "del", "dev", interface, "root"].map(str::to_owned).into(),
-        Queue::Rate(rate) => {
-            ["tbf", "rate", rate, "burst", BURST, "latency", LATENCY].map(str::to_owned).into()
-        }
-        Queue::Netem(words) => std::iter::once("netem".to_owned()).chain(words.iter().cloned()).collect(),
-    };
-    let start = ["tc", "qdisc", "replace", "dev", interface, "root"].map(str::to_owned);
-    start.into_iter().chain(kind).collect()
-}
-
-/// Whether the kernel has netem: asked by putting it on an interface that nobody uses yet.
-fn has_netem(lab: &LabName, state: &State, end: &End) -> Result<bool, Failure> {
-    let set = |verb: &str| -> Result<bool, Failure> {
-        let all = ["tc", "qdisc", verb, "dev", "lo", "root", "netem"];
-        let words = if verb == "del" { &all[..6] } else { &all[..] };
-        Ok(ended(&mut on_wires(lab, state, &end.space, words)?, &[])?.status.success())
-    };
-    Ok(set("add")? && set("del")?)
+/// Whether the kernel has netem: asked once.
+fn has_netem() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(shape::has_netem)
 }
 
 /// Refuses what this kernel cannot do: delay and loss need netem.
-pub(super) fn possible(lab: &LabName, state: &State, name: &str, how: &How) -> Result<(), Failure> {
+pub(super) fn possible(state: &State, name: &str, how: &How) -> Result<(), Failure> {
     let How::Slow(slowness) = how else { return Ok(()) };
-    let Some(line) = state.wires.lines.get(name) else {
+    if !state.wires.lines.contains_key(name) {
         return Err(Failure::wrong(format!("line `{name}` is not in the part of the lab that is up")));
-    };
-    let wants = slowness.rtt.is_some_and(|rtt| rtt > 0) || slowness.loss.is_some_and(|loss| loss > 0);
-    if wants && !has_netem(lab, state, &line.far)? {
+    }
+    let wanted = Shape { rtt_ms: slowness.rtt, loss: slowness.loss, rate: None };
+    if wanted.needs_netem() && !has_netem() {
         return Err(Failure::world("this kernel can neither delay packets nor lose some of them")
             .because("it has no netem (CONFIG_NET_SCH_NETEM)")
             .hint("kmh-lab up --vm builds the lab on a kernel that has it; `--rate` alone works here"));
@@ -119,25 +103,17 @@ pub(super) fn possible(lab: &LabName, state: &State, name: &str, how: &How) -> R
     Ok(())
 }
 
-/// Gives both ends of a line what the inventory says, changed by that.
-pub(super) fn shape(lab: &LabName, state: &State, name: &str, slowness: &Slowness) -> Result<(), Failure> {
-    let Some(line) = state.wires.lines.get(name) else { return Ok(()) };
-    let mut wanted = queue(line, slowness);
-    if matches!(wanted, Queue::Netem(_)) && !has_netem(lab, state, &line.far)? {
-        wanted = poor(line, slowness);
+/// Shapes what an interface sends; without netem by the rate alone.
+pub(super) fn shape(lab: &LabName, state: &State, end: &End, shape: &Shape) -> Result<(), Failure> {
+    let tc = |verb: &str, queue: &str| {
+        let line = format!("tc qdisc {verb} dev {} root{queue}", end.interface);
+        on_wires(lab, state, &end.space, line.split(' '))
+    };
+    match shape.queue(has_netem()) {
+        Some(queue) => output(tc("replace", &format!(" {queue}"))?, &[]).map(|_| ()),
+        // To take away what is not there is no fault.
+        None => ended(&mut tc("del", "")?, &[]).map(|_| ()),
     }
-    for end in [&line.near, &line.far] {
-        let words = words(&end.interface, &wanted);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut command = on_wires(lab, state, &end.space, &words)?;
-        if wanted == Queue::Plain {
-            // To take away what is not there is no fault.
-            ended(&mut command, &[])?;
-        } else {
-            output(command, &[])?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -156,37 +132,33 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_line_is_as_slow_as_said_and_else_as_the_inventory_has_it() {
-        let said = |line: &Line, rtt, loss, rate: Option<&str>| {
-            let slowness = Slowness { rtt, loss, rate: rate.map(str::to_owned) };
-            (words("wan", &queue(line, &slowness)).join(" "), words("wan", &poor(line, &slowness)).join(" "))
-        };
-        let tbf = "tc qdisc replace dev wan root tbf rate 40mbit burst 128kb latency 200ms";
-        let none = "tc qdisc del dev wan root";
-        assert_eq!(said(&line(None, None), None, None, None), (none.into(), none.into()));
-        assert_eq!(said(&line(None, None), None, None, Some("40mbit")), (tbf.into(), tbf.into()));
-        assert_eq!(
-            said(&line(Some(15), Some("40mbit")), None, Some(2), None),
-            ("tc qdisc replace dev wan root netem delay 7500us loss 2% rate 40mbit".into(), tbf.into())
-        );
-        assert_eq!(
-            said(&line(Some(15), None), None, Some(0), None),
-            ("tc qdisc replace dev wan root netem delay 7500us".into(), none.into())
-        );
+    fn slowness(rtt: Option<u16>, loss: Option<u8>, rate: Option<&str>) -> Slowness {
+        Slowness { rtt, loss, rate: rate.map(str::to_owned) }
     }
 
     #[test]
-    fn no_delay_is_a_wish_too() {
-        let line = line(Some(15), None);
-        let none = Slowness { rtt: Some(0), ..Slowness::default() };
-        assert_eq!(queue(&line, &none), Queue::Plain);
+    fn a_line_is_as_slow_as_said_and_else_as_the_inventory_has_it() {
+        let shape = |rtt_ms, loss, rate: Option<&str>| Shape { rtt_ms, loss, rate: rate.map(str::to_owned) };
+        let attic = line(Some(15), Some("40mbit"));
+        assert_eq!(of(&attic, &slowness(None, Some(2), None)), shape(Some(15), Some(2), Some("40mbit")));
+        assert_eq!(of(&attic, &slowness(Some(0), None, Some("1mbit"))), shape(Some(0), None, Some("1mbit")));
+        assert_eq!(of(&line(None, None), &Slowness::default()), Shape::default());
+    }
+
+    #[test]
+    fn one_line_behind_the_other() {
+        let a = of(&line(Some(15), Some("40mbit")), &slowness(None, Some(10), None));
+        let b = of(&line(Some(20), Some("512kbit")), &slowness(None, Some(50), None));
+        let both = Shape { rtt_ms: Some(35), loss: Some(55), rate: Some("512kbit".to_owned()) };
+        assert_eq!(behind(a.clone(), b), both);
+        assert_eq!(behind(a.clone(), Shape::default()), a);
+        assert_eq!(behind(Shape::default(), Shape::default()), Shape::default());
     }
 
     #[test]
     fn what_no_line_can_be() {
-        let refused = |rtt, loss, rate: Option<&str>| {
-            let failure = check(&Slowness { rtt, loss, rate: rate.map(str::to_owned) }).unwrap_err();
+        let refused = |rtt, loss, rate| {
+            let failure = check(&slowness(rtt, loss, rate)).unwrap_err();
             failure.notes.into_iter().map(|note| note.message).collect::<Vec<_>>()
         };
         assert_eq!(refused(None, None, None), ["nothing says how slow the line is"]);
@@ -194,14 +166,10 @@ mod tests {
             refused(Some(1), Some(101), Some("fast")),
             ["`--loss 101` is more than everything", "`--rate fast` is no rate"]
         );
-        for rate in ["10mbit", "1.5Mbit", "512kbit"] {
-            assert_eq!(
-                check(&Slowness { rate: Some(rate.to_owned()), ..Slowness::default() }),
-                Ok(()),
-                "{rate}"
-            );
+        for (rate, expected) in [("10mbit", 10_000_000), ("1.5Mbit", 1_500_000), ("512kbps", 4_096_000)] {
+            assert_eq!(bits(rate), Some(expected), "{rate}");
         }
-        for rate in ["0mbit", "mbit", "10", "10mbit; rm"] {
+        for rate in ["0mbit", "mbit", "10", "10mbit; rm", "1.x5mbit", "99999999999999999999tbit"] {
             assert_eq!(refused(None, None, Some(rate)), [format!("`--rate {rate}` is no rate")]);
         }
     }

@@ -2,6 +2,7 @@
 //! and no other lab of this machine is seen or touched.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,6 +10,13 @@ use std::time::{Duration, Instant};
 
 use kmh_tests::sandbox::{Ran, Sandbox, is_root};
 use serde_json::Value;
+
+/// How many worlds there were.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// What other labs of this machine mount comes and goes; here it is out of sight.
+const HOLDER: &str = "for at in $(cut -d' ' -f5 /proc/self/mountinfo | grep -E '^/(run|tmp)' | sort -r); do umount -l $at; done; \
+                      mount -t tmpfs none /run && ip link set lo up && echo ready && exec sleep infinity";
 
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
@@ -26,7 +34,7 @@ impl World {
         }
         let mut holder = Command::new("unshare")
             .args(["--mount", "--net", "sh", "-c"])
-            .arg("mount -t tmpfs none /run && ip link set lo up && echo ready && exec sleep infinity")
+            .arg(HOLDER)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -34,7 +42,6 @@ impl World {
         let mut line = String::new();
         BufReader::new(holder.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
         assert_eq!(line, "ready\n");
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let lab = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let world = Self { sandbox, holder, lab };
         world.render();
@@ -86,20 +93,21 @@ impl World {
         for (node, from) in &pods {
             let others = pods.iter().filter(|(_, to)| to != from && to.contains(':') == from.contains(':'));
             let all: Vec<&str> = others.map(|(_, to)| *to).collect();
-            script.push_str(&format!(
+            let _ = writeln!(
+                script,
                 "kmh-lab --lab {} exec pod-{node} -- sh -c 'for to in {}; do ping -n -q -c 1 -W 1 -I {from} $to >/dev/null || \
-                 {{ echo {from} $to; exit 1; }}; done' || exit 1\n",
+                 {{ echo {from} $to; exit 1; }}; done' || exit 1",
                 self.lab,
                 all.join(" ")
-            ));
+            );
         }
-        self.until("pods reach pods", 90, || {
+        Self::until("pods reach pods", 90, || {
             let ran = self.sh(&script);
             if ran.code == 0 { Ok(()) } else { Err(format!("{ran:?}")) }
         });
     }
 
-    pub(crate) fn until(&self, what: &str, seconds: u64, mut ask: impl FnMut() -> Result<(), String>) {
+    pub(crate) fn until(what: &str, seconds: u64, mut ask: impl FnMut() -> Result<(), String>) {
         let start = Instant::now();
         while let Err(answer) = ask() {
             assert!(
