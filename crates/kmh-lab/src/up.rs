@@ -58,7 +58,8 @@ pub(crate) fn run(
     let sources = Sources { inventory: &inventory, network: &network, bundle: wanted, ground, tunnels };
     let mut planned = plan(&sources).map_err(|notes| Failure { exit: Exit::Wrong, notes })?;
     let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
-    choose(&mut planned, &up.machines, &state)?;
+    let names = named_machines(up, &planned, context)?;
+    choose(&mut planned, &names, &state)?;
     if dry {
         return Ok(report::planned(&lab, &planned, tunnels, format));
     }
@@ -193,6 +194,20 @@ fn ground(stream: &Stream, network: &NetworkSpec, services: &[String]) -> Result
     Failure::all(failures).map_or(Ok(()), Err)?;
     ground.add_services(named, &known).map_err(wrong)?;
     Ok(ground)
+}
+
+/// The machines that the command line names: as arguments, and by `--limit`.
+fn named_machines(up: &Up, planned: &LabPlan, context: &Context<'_>) -> Result<Vec<String>, Failure> {
+    let mut names = up.machines.clone();
+    if !context.common.limit.is_empty() {
+        let all = || {
+            planned.machines.iter().map(|(name, one)| (name.as_str(), one.site.as_deref(), one.roles.clone()))
+        };
+        context.check_limit(all())?;
+        let chosen = all().filter(|(name, site, roles)| context.chosen(name, *site, roles));
+        names.extend(chosen.map(|(name, ..)| name.to_owned()));
+    }
+    Ok(names)
 }
 
 /// Leaves of a plan what was asked for, beside what is up already.

@@ -70,6 +70,12 @@ fn a_second_up_applies_the_difference() {
     assert!(!spaces.contains("pi-2"), "{spaces}");
     world.pods_reach_pods(&less);
 
+    // A file that the bundle has no more.
+    let gone = "/etc/kubernetes/resolv.conf";
+    world.inside("attic-1", &format!("test -e {gone}"));
+    sed("/resolvers: /d");
+    world.inside("attic-1", &format!("test ! -e {gone}"));
+
     // A line with another MTU: its interface, and what follows for tunnels.
     let line = sed("s/mtu: 1492/mtu: 1400/");
     assert_eq!(line["changed"], true);
@@ -107,7 +113,9 @@ fn a_part_comes_up_alone_and_grows() {
         let ran = world.lab("exec attic-1 -- ping -n -c 1 -W 1 192.0.2.1");
         if ran.code == 0 { Ok(()) } else { Err(format!("{ran:?}")) }
     });
-    world.lab("up gw-vps vps-1 -i stream.json --store pki -o json").exits(0);
+    world.lab("up --limit site=vps -i stream.json --store pki -o json").exits(0);
+    world.inside("vps-1", "true");
+    world.lab("up --limit site=nowhere -i stream.json --store pki").exits(2).says("selects no machine");
     world.inside("fw-attic", "ip link show ipsec2");
     let all = world.up();
     assert!(touched(&all).contains(&"pi-1: booted".to_owned()), "{:?}", touched(&all));

@@ -32,8 +32,18 @@ fn the_articles_cluster_comes_up_and_goes_without_a_trace() {
     let again = world.lab("up -i stream.json --store pki -o text").exits(0);
     assert!(again.stdout.contains("nothing changed"), "{again:?}");
 
+    // What a lab started goes with it wherever it is by then; a lab of that name in another `/run` is not this one.
+    let mark = world.inside("operator", "printf %s \"$KMH_LAB\"");
+    let stranger = format!("{}x@0-0", world.lab);
+    let start = |mark: &str| {
+        world.sh(&format!("KMH_LAB={mark} setsid sleep 600 >/dev/null 2>&1 & echo $!")).exits(0).stdout
+    };
+    let (own, other) = (start(&mark), start(&stranger));
     world.lab("down").exits(0);
     assert_eq!(world.traces(), before);
+    let lives = |pid: &str| world.sh(&format!("kill -0 {pid}")).code == 0;
+    assert!(!lives(own.trim()) && lives(other.trim()), "{mark}, {stranger}");
+    world.sh(&format!("kill {other}")).exits(0);
     world.lab("down").exits(2).says("no lab");
 }
 

@@ -46,6 +46,7 @@ impl Draft<'_> {
             let operator = MachinePlan {
                 role: Role::Operator,
                 site: None,
+                roles: Vec::new(),
                 arch: None,
                 ssh: Ssh::default(),
                 files: Vec::new(),
@@ -75,6 +76,7 @@ impl Draft<'_> {
         let machine = self.plan.machines.entry(name.to_owned()).or_insert_with(|| MachinePlan {
             role,
             site: wanted.site.clone(),
+            roles: wanted.roles.clone(),
             arch: node.map(|node| node.arch),
             ssh: wanted.ssh.clone(),
             files: Vec::new(),

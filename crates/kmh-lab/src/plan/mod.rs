@@ -74,6 +74,8 @@ pub struct MachinePlan {
     pub role: Role,
     /// Its site.
     pub site: Option<String>,
+    /// A node's roles, as the inventory names them.
+    pub roles: Vec<&'static str>,
     /// A node's architecture.
     pub arch: Option<Arch>,
     /// How to log in.

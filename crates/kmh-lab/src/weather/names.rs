@@ -216,15 +216,18 @@ mod tests {
     use super::*;
 
     fn names() -> Vec<String> {
-        let down = Down::parse([
+        let mut down = Down::default();
+        for name in [
             "tunnel/fw-attic--gw-vps",
             "tunnel/fw-attic--fw-flat",
             "uplink/fw-attic/dsl",
             "router/fw-attic",
             "site/attic",
             "node/pi-1",
-        ]);
-        known(&down.unwrap(), &BTreeSet::from(["pi-1:bird".to_owned()]))
+        ] {
+            down.add(name).unwrap();
+        }
+        known(&down, &BTreeSet::from(["pi-1:bird".to_owned()]))
     }
 
     #[test]
