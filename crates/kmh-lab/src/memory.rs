@@ -8,7 +8,7 @@ use std::process::Command;
 
 use ipnet::IpNet;
 use kmh_cli::{Failure, file};
-use kmh_doc::network::NetworkSpec;
+use kmh_doc::network::{NetworkSpec, Tunnel};
 use kmh_route::ground::{Ground, Service};
 use kmh_route::{Down, Network};
 use serde::{Deserialize, Serialize};
@@ -109,9 +109,26 @@ impl Memory {
         })
     }
 
-    /// Everything of the network that can be down.
-    pub fn everything(&self) -> Down {
-        Down::everything(&self.network)
+    /// Everything of the part that is up that can be down.
+    pub fn everything(&self, state: &State) -> Down {
+        let mut all = Down::everything(&self.network);
+        all.routers.retain(|name| is_up(state, name));
+        all.nodes.retain(|name| is_up(state, name));
+        all.sites.retain(|site| {
+            all.routers.iter().chain(&all.nodes).any(|name| self.site(name) == Some(site.as_str()))
+        });
+        all.uplinks.retain(|name| state.wires.lines.contains_key(name));
+        let whole = |tunnel: &&Tunnel| tunnel.ends.iter().all(|end| is_up(state, &end.router));
+        all.tunnels = self.network.tunnels.iter().filter(whole).map(|tunnel| tunnel.name.clone()).collect();
+        all
+    }
+
+    /// Routers and nodes that are not up: a lab may be a part of its cluster.
+    pub fn absent(&self, state: &State) -> Down {
+        let mut all = Down::everything(&self.network);
+        all.routers.retain(|name| !is_up(state, name));
+        all.nodes.retain(|name| !is_up(state, name));
+        Down { routers: all.routers, nodes: all.nodes, ..Down::default() }
     }
 
     /// The site of a router or a node.
@@ -120,6 +137,12 @@ impl Memory {
         let nodes = self.network.nodes.iter().map(|node| (&node.name, &node.site));
         routers.chain(nodes).find(|(own, _)| *own == name).map(|(_, site)| site.as_str())
     }
+}
+
+/// Whether a router, or the machine that carries it, or a node is in the lab.
+pub fn is_up(state: &State, name: &str) -> bool {
+    let space = space(state, name);
+    state.machines.contains_key(space.split_once('/').map_or(space.as_str(), |(host, _)| host))
 }
 
 /// The namespace of a router, node, pod or any other machine, as [`crate::plan::wires::Wires`] names it.

@@ -56,7 +56,7 @@ pub(crate) fn run(
 ) -> Result<Answer, Failure> {
     let mut lab = Lab::hold(lab)?;
     let how = if args.clean { How::Clean } else { How::Silent };
-    let known: Vec<String> = lab.memory.everything().names();
+    let known: Vec<String> = lab.memory.everything(&lab.state).names();
     let wanted = names::wanted(std::slice::from_ref(&args.what), &how, &known)?;
     let base = lab.broken();
     if let Some(one) =
@@ -68,9 +68,9 @@ pub(crate) fn run(
     let memory = lab.memory.clone();
     let network = memory.open()?;
     let ground = memory.ground();
-    let prediction = predict(&network, &ground, &names::down(&base));
+    let prediction = predict(&network, &ground, &lab.down());
     let down = names::down(&wanted);
-    let before = Before::new(predict(&network, &ground, &names::down(&base)), &ground);
+    let before = Before::new(predict(&network, &ground, &lab.down()), &ground);
     let impact = before.when(&down);
     let after = prediction.with(&down);
     let pairs = pairs(&memory, &lab.state, &prediction, &after, &impact);

@@ -104,7 +104,7 @@ pub(crate) fn run(
     let broken = lab.broken();
     let network = lab.memory.open()?;
     let ground = lab.memory.ground();
-    let prediction = kmh_route::predict(&network, &ground, &names::down(&broken));
+    let prediction = kmh_route::predict(&network, &ground, &lab.down());
     let pairs = pairs(&ends);
     context.progress(&format!("{} pairs", pairs.len()));
     let questions: Vec<Question> = pairs

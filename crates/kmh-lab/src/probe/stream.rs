@@ -132,7 +132,7 @@ pub(crate) fn lost(heard: &Heard, start: u64, end: u64) -> (u64, bool) {
     for (&seq, &at) in heard {
         if let Some((before, then)) = last.filter(|(before, _)| seq > before + 1) {
             // The questions after the last answered one were asked a pace later each.
-            let from = (then + PACE_MS).clamp(start, end);
+            let from = (then + PACE_MS).max(start);
             let to = at.clamp(start, end);
             let asked = (seq - before - 1) * PACE_MS;
             sum += (to - from.min(to)).min(asked + PACE_MS);

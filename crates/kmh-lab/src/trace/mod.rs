@@ -147,7 +147,7 @@ pub(crate) fn run(
     let broken = lab.broken();
     let network = lab.memory.open()?;
     let routes = lab.memory.ground();
-    let prediction = kmh_route::predict(&network, &routes, &names::down(&broken));
+    let prediction = kmh_route::predict(&network, &routes, &lab.down());
     context.progress("asking who has which address");
     let ground = Ground {
         state: &lab.state,

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, file};
+use kmh_route::Down;
 use rustix::process::Signal;
 use serde::Serialize;
 
@@ -55,9 +56,18 @@ impl Lab {
         names::remembered(&self.state.cut)
     }
 
+    /// What is down for a prediction: what is broken, and what is not up.
+    pub(crate) fn down(&self) -> Down {
+        let mut down = names::down(&self.broken());
+        let absent = self.memory.absent(&self.state);
+        down.routers.extend(absent.routers);
+        down.nodes.extend(absent.nodes);
+        down
+    }
+
     /// Names of all that can break.
     pub(crate) fn known(&self) -> Vec<String> {
-        names::known(&self.memory.everything(), &plan::daemons(&self.state))
+        names::known(&self.memory.everything(&self.state), &plan::daemons(&self.state))
     }
 
     /// Brings about that this is broken and nothing else, and remembers it. Remembered first: whoever is stopped in the

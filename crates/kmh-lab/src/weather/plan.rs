@@ -10,7 +10,7 @@ use kmh_doc::network::{RouterPlan, Tunnel};
 use super::names::{Broken, How, Kind, Slowness};
 use super::slow;
 use crate::args::Carrier;
-use crate::memory::{Memory, space};
+use crate::memory::{Memory, is_up, space};
 use crate::plan::wires::End;
 use crate::shape::Shape;
 use crate::state::State;
@@ -149,7 +149,8 @@ impl Weather {
                 set.insert(interface.to_owned());
             }
         };
-        for tunnel in &memory.network.tunnels {
+        let is_whole = |tunnel: &&Tunnel| tunnel.ends.iter().all(|end| is_up(state, &end.router));
+        for tunnel in memory.network.tunnels.iter().filter(is_whole) {
             let cuts: Vec<&Broken> = broken.iter().filter(|one| takes(one, tunnel, state.tunnels)).collect();
             if cuts.iter().any(|one| one.kind == Kind::Tunnel && one.how == How::Clean) {
                 let ends = tunnel.ends.iter().map(|end| End::new(&space(state, &end.router), &end.interface));
@@ -169,7 +170,7 @@ impl Weather {
         }
         let routers = memory.network.routers.iter().map(|router| &router.name);
         for name in routers.chain(memory.network.nodes.iter().map(|node| &node.name)) {
-            if is_dark(memory, broken, name) {
+            if is_dark(memory, broken, name) && is_up(state, name) {
                 silent.insert(space(state, name), None);
                 if broken
                     .iter()
@@ -348,7 +349,9 @@ fn gateways(memory: &Memory, state: &State, broken: &[Broken]) -> BTreeMap<(End,
         if routers.iter().any(|router| router.addresses.iter().any(|own| is_address(own, gateway))) {
             continue;
         }
-        let living = routers.iter().find(|router| !is_dark(memory, broken, &router.name));
+        let lives =
+            |router: &RouterPlan| is_up(state, &router.name) && !is_dark(memory, broken, &router.name);
+        let living = routers.iter().find(|router| lives(router));
         // The length that it was laid with, or its own.
         let laid = state.wires.interfaces.values().flat_map(|interface| &interface.addresses);
         let laid = laid.clone().find(|own| is_address(own, gateway)).cloned();
@@ -361,7 +364,7 @@ fn gateways(memory: &Memory, state: &State, broken: &[Broken]) -> BTreeMap<(End,
                 let space = space(state, &router.name);
                 space.contains('/').then(|| End::new(&space, NODES))
             };
-            if let Some(end) = own.or_else(made) {
+            if let Some(end) = own.or_else(made).filter(|_| is_up(state, &router.name)) {
                 let here = living.is_some_and(|living| living.name == router.name);
                 found.insert((end, address.clone()), here);
             }

@@ -122,3 +122,27 @@ fn daemons_hang_stop_and_are_started_again() {
     );
     assert!(!names.contains("na1:bgpd") && !names.contains("rb:sshd"), "{names:?}");
 }
+
+#[test]
+fn of_a_part_only_what_is_up_breaks() {
+    let (memory, mut state) = (memory(), state());
+    state.machines.remove("ra2");
+    state.machines.remove("na2");
+    let all = memory.everything(&state).names();
+    let expected = [
+        "tunnel/ra1--rb",
+        "uplink/ra1/dsl",
+        "uplink/rb/eth0",
+        "router/ra1",
+        "router/rb",
+        "site/a",
+        "site/b",
+        "node/na1",
+        "node/nb",
+    ];
+    assert_eq!(all, expected);
+    assert_eq!(memory.absent(&state).names(), ["router/ra2", "node/na2"]);
+    let weather = Weather::of(&memory, &state, &broken(&["site/a", "tunnel/ra2--rb"]));
+    assert_eq!(weather.filters.keys().collect::<Vec<_>>(), ["na1", "ra1"]);
+    assert!(weather.gateways.keys().all(|(end, _)| end.space == "ra1"), "{weather:?}");
+}
