@@ -9,6 +9,7 @@ use kmh_cli::{Context, Failure, file};
 use kmh_doc::bundle::UnitAction;
 use kmh_store::content::assemble;
 use kmh_store::store::Secrets;
+use kmh_store::wanted::WantedFile;
 
 use crate::build::{Places, script, unlink};
 use crate::init::OWN;
@@ -199,7 +200,7 @@ impl Crew<'_> {
             for (unit, act) in &acts {
                 if let Some(text) = services::script(unit, *act) {
                     script(crew.lab, &place, &text).map_err(|failure| {
-                        failure.at(format!("machine {name}, {unit}")).hint(format!(
+                        crew.masked(planned, failure).at(format!("machine {name}, {unit}")).hint(format!(
                             "its log is in {}",
                             crew.lab.folder().join("machines").join(name).join("log").display()
                         ))
@@ -218,6 +219,23 @@ impl Crew<'_> {
             changes.entry(name).or_default().acts.extend(acts);
         }
         Ok(())
+    }
+
+    /// A failure without the machine's secrets: a daemon that refuses its configuration may say the line.
+    fn masked(&self, planned: &MachinePlan, mut failure: Failure) -> Failure {
+        let references = planned.files.iter().flat_map(WantedFile::references);
+        let secrets = references.filter_map(|reference| {
+            let text = std::str::from_utf8(self.secrets.get(reference)?).ok()?.trim();
+            (!text.is_empty()).then_some((reference, text))
+        });
+        for (reference, secret) in secrets {
+            for text in failure.notes.iter_mut().flat_map(|note| &mut note.causes) {
+                if text.contains(secret) {
+                    *text = text.replace(secret, &format!("<secret {reference}>"));
+                }
+            }
+        }
+        failure
     }
 
     /// The same for every machine, side by side; all that failed at once.
