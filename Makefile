@@ -32,6 +32,13 @@ test: toolchain ## every test; installs the Debian packages that the tests ask, 
 	@.ci/packages build test
 	$(CARGO) test --workspace --no-fail-fast
 
+.PHONY: test-vm
+test-vm: toolchain ## a lab in a qemu guest with a stock kernel: IPsec by the kernel's ESP; minutes, and no KVM needed
+	@.ci/packages build test vm
+	@.ci/kernel
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --package kmh-tests --test lab_vm -- --test-threads=1
+
 .PHONY: bench
 bench: toolchain ## a 200 MB stream against cat and jq; the whole pipe for up to 1,000 nodes; the network of 5,000
 	@.ci/packages build bench

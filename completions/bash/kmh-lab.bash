@@ -49,9 +49,6 @@ _kmh__lab() {
             kmh__lab,ping)
                 cmd="kmh__lab__subcmd__ping"
                 ;;
-            kmh__lab,probe)
-                cmd="kmh__lab__subcmd__probe"
-                ;;
             kmh__lab,receive)
                 cmd="kmh__lab__subcmd__receive"
                 ;;
@@ -97,9 +94,6 @@ _kmh__lab() {
             kmh__lab__subcmd__help,ping)
                 cmd="kmh__lab__subcmd__help__subcmd__ping"
                 ;;
-            kmh__lab__subcmd__help,probe)
-                cmd="kmh__lab__subcmd__help__subcmd__probe"
-                ;;
             kmh__lab__subcmd__help,receive)
                 cmd="kmh__lab__subcmd__help__subcmd__receive"
                 ;;
@@ -119,7 +113,7 @@ _kmh__lab() {
 
     case "${cmd}" in
         kmh__lab)
-            opts="-i -o -q -v -h -V --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version up exec ping trace capture cut heal slow kill measure doctor down init receive probe help"
+            opts="-i -o -q -v -h -V --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version up exec ping trace capture cut heal slow kill measure doctor down init receive help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -169,21 +163,13 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__capture)
-            opts="-i -o -q -v -h --to --for --count --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --to --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --to)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --for)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --count)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -481,7 +467,7 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__help)
-            opts="up exec ping trace capture cut heal slow kill measure doctor down init receive probe help"
+            opts="up exec ping trace capture cut heal slow kill measure doctor down init receive help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -635,20 +621,6 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__help__subcmd__ping)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        kmh__lab__subcmd__help__subcmd__probe)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -930,56 +902,6 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        kmh__lab__subcmd__probe)
-            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --lab)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --input)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -i)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --output)
-                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
-                    return 0
-                    ;;
-                -o)
-                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
-                    return 0
-                    ;;
-                --write)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                --limit)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --schema)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         kmh__lab__subcmd__receive)
             opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1143,7 +1065,7 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__up)
-            opts="-i -o -q -v -h --store --tunnels --service --full --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --store --tunnels --full --cache --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1157,11 +1079,11 @@ _kmh__lab() {
                     COMPREPLY=($(compgen -W "esp plain" -- "${cur}"))
                     return 0
                     ;;
-                --service)
+                --full)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --full)
+                --cache)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -78,7 +78,7 @@ impl Lab {
             started: Vec::new(),
         };
         lab.documents.give_blocks(&lab.ground);
-        let line = format!("up --store pki --tunnels plain{}", lab.ground.service_options());
+        let line = format!("up --no-wait --store pki --tunnels plain{}", lab.ground.service_options());
         lab.tool(&format!("cat bundle.json blocks.json | kmh-lab --lab {} {line}", lab.name));
         lab.state = State::read(&lab.name).expect("the lab's state").expect("a lab");
         let mut found = BTreeMap::new();

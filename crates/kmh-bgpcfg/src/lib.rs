@@ -11,7 +11,6 @@ mod ground;
 mod plan;
 mod policy;
 mod ranges;
-mod services;
 mod sessions;
 mod text;
 mod tunnels;

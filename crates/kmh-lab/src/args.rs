@@ -91,6 +91,21 @@ pub(crate) enum Verb {
     /// Ask for TCP connections all the time
     #[command(hide = true)]
     Probe(Probe),
+    /// A pod: tells whoever calls by HTTP its node, and the caller's address
+    #[command(hide = true)]
+    Answer(AnswerAs),
+    /// What systemd would do, in a light machine
+    #[command(hide = true)]
+    Systemctl(Systemctl),
+    /// Make pfSense's tunnels in the machine that stands in for one
+    #[command(hide = true)]
+    StandIn,
+    /// The first process of a guest
+    #[command(hide = true)]
+    VmInit,
+    /// What takes commands in a guest
+    #[command(hide = true)]
+    VmAgent,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -108,14 +123,21 @@ pub(crate) struct Up {
     /// How tunnels are carried [default: esp where the kernel can, else plain]
     #[arg(long, value_name = "HOW")]
     pub(crate) tunnels: Option<Carrier>,
-    /// A service that only nodes with a ready pod of it announce: `10.201.0.80=pi-1`, or `web@10.201.0.80=pi-1,flat-1`
-    ///
-    /// As kmh-bgpcfg predict takes it. Without one, every range of load balancers has one with a pod on the last node.
-    #[arg(long = "service", value_name = "ADDRESS=NODES")]
-    pub(crate) services: Vec<String>,
+    /// A service with `externalTrafficPolicy: Local`: its address, and the nodes that have a pod of it
+    #[arg(long, value_name = "ADDRESS=NODE,NODE")]
+    pub(crate) service: Vec<String>,
+    /// Services, as `kubectl get services,endpointslices -A -o json` prints them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) services: Option<PathBuf>,
+    /// Do not wait until all sessions are up and all routes are there
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     /// Boot this machine as a complete system; `all` for every one
     #[arg(long, value_name = "MACHINE")]
     pub(crate) full: Vec<String>,
+    /// Where roots of complete machines are kept
+    #[arg(long, value_name = "DIR", default_value = crate::full::root::CACHE)]
+    pub(crate) cache: PathBuf,
     /// In a guest with a stock Debian kernel
     #[arg(long)]
     pub(crate) vm: bool,
@@ -252,4 +274,17 @@ pub(crate) struct Probe {
     pub(crate) source: std::net::IpAddr,
     /// Address and port of the target
     pub(crate) target: std::net::SocketAddr,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AnswerAs {
+    /// The pod's node
+    pub(crate) node: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Systemctl {
+    /// As systemctl takes them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
 }

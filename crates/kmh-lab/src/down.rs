@@ -53,6 +53,7 @@ fn one(name: &LabName) -> Result<(), Failure> {
         })?;
     }
     drop(lock);
+    crate::full::remove(name)?;
     if labs().is_empty() {
         system::restore_netns()?;
         // Whoever else put something there keeps it.

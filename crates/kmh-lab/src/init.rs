@@ -61,6 +61,7 @@ pub(crate) fn run(init: &Init, env: &mut Env) -> Result<(), Failure> {
         mount("proc", Path::new("/proc"), "proc", MountFlags::empty(), "")?;
         mount("sysfs", Path::new("/sys"), "sysfs", MountFlags::RDONLY, "")?;
         bind(&folder.join("resolv.conf"), Path::new("/etc/resolv.conf"))?;
+        laptop(&init.state.join(&init.name))?;
     } else {
         own_root(init, &folder)?;
     }
@@ -73,6 +74,21 @@ pub(crate) fn run(init: &Init, env: &mut Env) -> Result<(), Failure> {
             Err(_) => std::thread::sleep(Duration::from_millis(300)),
         }
     }
+}
+
+/// Over this machine's own names, and root's keys; what it does not have needs no cover.
+fn laptop(home: &Path) -> Result<(), Failure> {
+    for (own, at) in [
+        ("hosts", "/etc/hosts"),
+        ("nsswitch.conf", "/etc/nsswitch.conf"),
+        ("ssh_config", "/etc/ssh/ssh_config"),
+        (".ssh", "/root/.ssh"),
+    ] {
+        if Path::new(at).exists() {
+            bind(&home.join(own), Path::new(at))?;
+        }
+    }
+    Ok(())
 }
 
 /// A copy-on-write `/`, and the folders that no machine shares.

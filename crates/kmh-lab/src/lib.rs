@@ -4,11 +4,15 @@
 //! difference to what is up. Everything lies in network namespaces of the lab's own, to which nothing of this machine's
 //! network is joined, and in one folder ([`state`]); so the name of a lab is enough to take it away.
 
+mod answer;
 mod args;
 mod build;
 mod capture;
+pub mod doctor;
 mod down;
+pub mod esp;
 mod exec;
+pub mod full;
 mod init;
 pub mod machine;
 mod measure;
@@ -18,15 +22,18 @@ mod probe;
 mod receive;
 mod report;
 mod resolver;
+mod rest;
 mod run;
 mod services;
 mod shape;
 mod ssh;
 pub mod state;
 mod system;
+mod systemctl;
 mod trace;
 mod up;
 mod verbs;
+pub mod vm;
 mod weather;
 
 use clap::CommandFactory as _;
@@ -45,11 +52,24 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
+    if let Some(exit) = vm::forward::run(env, &cli) {
+        return exit;
+    }
     let (common, lab) = (&cli.common, cli.lab.as_deref());
     match &cli.verb {
         // They speak with the program that started them alone.
         Verb::Init(init) => hidden(env, common, |env| init::run(init, env)),
         Verb::Receive => hidden(env, common, receive::run),
+        Verb::Answer(answer) => hidden(env, common, |env| answer::run(answer, env)),
+        Verb::Systemctl(systemctl) => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, _| {
+            systemctl::run(systemctl, context)
+        }),
+        Verb::StandIn => hidden(env, common, |_| esp::apply::run()),
+        Verb::VmInit => hidden(env, common, |_| Err(vm::guest::init())),
+        Verb::VmAgent => hidden(env, common, |_| Err(vm::agent::serve())),
+        Verb::Doctor => {
+            kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, format| doctor::answer(format))
+        }
         Verb::Up(up) => kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
             up::run(up, lab, stream, context, format)
         }),

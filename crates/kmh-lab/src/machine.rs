@@ -10,7 +10,7 @@ use kmh_cli::{Failure, file::plain};
 use crate::state::{Inner, Kind, LabName, MARK, Machine, State};
 
 /// Where commands are looked for in a machine.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where commands run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,13 @@ pub fn inside<S: AsRef<OsStr>>(
             let pid = pid.to_string();
             outer.args(["--target", &pid, "--mount", "--uts", "--ipc", "--net", "--pid"]);
             if *shared {
-                outer.env(MARK, lab.mark());
+                // The caller's own keys open nothing in a lab, and are not shown to it.
+                outer.env(MARK, lab.mark()).env("HOME", crate::ssh::home(lab)).env_remove("SSH_AUTH_SOCK");
+                if let Ok(folder) = std::env::current_dir() {
+                    let mut here = std::ffi::OsString::from("--wdns=");
+                    here.push(folder);
+                    outer.arg(here);
+                }
             } else {
                 outer.args(["--root", "--wd"]);
                 clean(&mut outer, lab);

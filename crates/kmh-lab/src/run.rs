@@ -18,7 +18,7 @@ use crate::plan::{LabPlan, MachinePlan};
 use crate::receive::{Parcel, packed};
 use crate::services::{self, Act};
 use crate::state::{Kind, LabName, Machine, Role, State};
-use crate::{ssh, system};
+use crate::{full, ssh, system};
 
 /// What an `up` did to a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Crew<'a> {
     pub(crate) secrets: &'a Secrets,
     /// Folders that no machine sees.
     pub(crate) hide: Vec<PathBuf>,
+    /// Roots of complete machines.
+    pub(crate) cache: full::Cache,
 }
 
 /// Units that make namespaces, which come before links into them.
@@ -56,7 +58,8 @@ impl Crew<'_> {
     pub(crate) fn bury(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
         let dead = |name: &str, machine: &Machine| {
             let lives = started(machine.pid) == Some(machine.started);
-            !lives || !self.planned.machines.contains_key(name)
+            let rebuilt = |planned: &MachinePlan| planned.full != (machine.kind == Kind::Full);
+            !lives || self.planned.machines.get(name).is_none_or(rebuilt)
         };
         let gone: Vec<String> = self
             .state
@@ -78,13 +81,17 @@ impl Crew<'_> {
     }
 
     /// Starts the machines that do not run yet.
-    pub(crate) fn boot(&mut self) -> Result<BTreeMap<String, Change>, Failure> {
+    pub(crate) fn boot(&mut self, context: &mut Context<'_>) -> Result<BTreeMap<String, Change>, Failure> {
         let mut changes: BTreeMap<String, Change> = BTreeMap::new();
         let mut booting = Vec::new();
         for (name, planned) in &self.planned.machines {
             let fresh = !self.state.machines.contains_key(name);
             changes.insert(name.clone(), Change { booted: fresh, ..Change::default() });
-            if fresh {
+            if fresh && planned.full {
+                context.progress(&format!("complete machine {name}"));
+                let machine = full::machine(self, name, planned, &mut |line| context.say(line))?;
+                self.state.machines.insert(name.clone(), machine);
+            } else if fresh {
                 booting.push((name, planned, self.spawn(name, planned)?));
             }
         }
@@ -160,6 +167,9 @@ impl Crew<'_> {
         planned: &MachinePlan,
         machine: &Machine,
     ) -> Result<BTreeSet<String>, Failure> {
+        if machine.kind == Kind::Full {
+            return full::send(self, name, planned, machine);
+        }
         let place = Place::of_machine(name, machine)?;
         let more = ssh::files(self.lab, planned, &crate::resolver::conf(self.planned), name)?;
         let files: Vec<_> = planned.files.iter().chain(&more).collect();
@@ -197,6 +207,10 @@ impl Crew<'_> {
             };
             let acts = acts(planned, machine, &change.files, early);
             let place = Place::of_machine(name, machine)?;
+            if machine.kind == Kind::Full {
+                full::act(crew.lab, name, &place, &acts)?;
+                return Ok(acts);
+            }
             for (unit, act) in &acts {
                 if let Some(text) = services::script(unit, *act) {
                     script(crew.lab, &place, &text).map_err(|failure| {
@@ -245,19 +259,25 @@ impl Crew<'_> {
         work: impl Fn(&Self, &str, &Change) -> Result<T, Failure> + Sync,
     ) -> Result<BTreeMap<String, T>, Failure> {
         let (mut done, mut failures) = (BTreeMap::new(), Vec::new());
-        std::thread::scope(|scope| {
-            let running: Vec<_> = changes
-                .iter()
-                .map(|(name, change)| (name, scope.spawn(|| work(self, name, change))))
-                .collect();
-            for (name, thread) in running {
-                match thread.join() {
-                    Ok(Ok(result)) => _ = done.insert(name.clone(), result),
-                    Ok(Err(failure)) => failures.push(failure),
-                    Err(_) => failures.push(Failure::world(format!("the work on `{name}` broke off"))),
+        // A guest in software is slow: with all daemons starting at once FRR's watchdog gives them up after 20 seconds.
+        let all: Vec<_> = changes.iter().collect();
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let width = if crate::vm::guest::inside() { cpus } else { all.len().max(1) };
+        for some in all.chunks(width) {
+            std::thread::scope(|scope| {
+                let running: Vec<_> = some
+                    .iter()
+                    .map(|(name, change)| (name, scope.spawn(|| work(self, name, change))))
+                    .collect();
+                for (name, thread) in running {
+                    match thread.join() {
+                        Ok(Ok(result)) => _ = done.insert((*name).clone(), result),
+                        Ok(Err(failure)) => failures.push(failure),
+                        Err(_) => failures.push(Failure::world(format!("the work on `{name}` broke off"))),
+                    }
                 }
-            }
-        });
+            });
+        }
         Failure::all(failures).map_or(Ok(done), Err)
     }
 }

@@ -4,10 +4,8 @@
 pub(crate) const BIRD_OF_NODE: &str = "kmh-lab-bird.service";
 /// sshd, with the lab's keys.
 pub(crate) const SSHD: &str = "kmh-lab-ssh.service";
-/// The IPsec daemon.
-pub(crate) const STRONGSWAN: &str = "strongswan.service";
-/// Interfaces of a pfSense's tunnels.
-pub(crate) const TUNNELS_OF_PFSENSE: &str = "kmh-lab-tunnels.service";
+/// strongSwan as pfSense tells it.
+pub(crate) const IPSEC: &str = "kmh-lab-ipsec.service";
 /// Packet rules that the lab adds to a machine.
 pub(crate) const RULES: &str = "/etc/nftables.d/kmh-lab.nft";
 
@@ -41,12 +39,21 @@ const ROWS: [Row; 12] = [
         reload: "nft -f /etc/nftables.d/kmh-lab.nft",
         stop: "",
     },
-    Row { unit: TUNNELS_OF_PFSENSE, start: "/usr/local/lib/kmh/lab-tunnels.sh", reload: "", stop: "" },
     Row {
-        unit: STRONGSWAN,
+        unit: "strongswan.service",
         start: "keep charon /usr/sbin/charon-systemd; until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt",
         reload: "swanctl --load-all --noprompt",
         stop: "end charon",
+    },
+    Row {
+        unit: IPSEC,
+        // What pfSense keeps alive it looks after every now and then.
+        start: "/run/kmh-lab/kmh-lab stand-in; keep charon /usr/sbin/charon-systemd; \
+                until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt; \
+                keep keepalive sh -c 'while sleep 10; do while read -r child; do swanctl --list-sas --child $child | \
+                grep -q INSTALLED || swanctl --initiate --child $child --timeout 5; done </run/kmh-lab-kept; done'",
+        reload: "/run/kmh-lab/kmh-lab stand-in; swanctl --load-all --noprompt",
+        stop: "end keepalive; end charon",
     },
     Row {
         unit: "frr.service",
@@ -83,7 +90,8 @@ const BIRD_STOP: &str = "end bird";
 /// sshd with the lab's host key, and the admin's key for the one user.
 const SSHD_ROW: Row = Row {
     unit: SSHD,
-    start: "install -d -m 755 /run/sshd; keep sshd /usr/sbin/sshd -D -e -f /run/kmh-lab/ssh/sshd_config",
+    start: "install -d -m 755 /run/sshd; keep sshd /usr/sbin/sshd -D -e -f /run/kmh-lab/ssh/sshd_config \
+            $(cat /run/kmh-lab/sshd-options 2>/dev/null || :)",
     reload: "",
     stop: "end sshd",
 };

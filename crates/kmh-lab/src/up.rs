@@ -9,6 +9,7 @@ use kmh_doc::blocks::BlocksSpec;
 use kmh_doc::bundle::BundleSpec;
 use kmh_doc::inventory::Inventory;
 use kmh_doc::network::NetworkSpec;
+use kmh_route::services::{self, Listed, Unread};
 use kmh_route::{Fault, Ground, Network};
 use kmh_store::store::{self, Secrets};
 use kmh_store::wanted::{self, WantedFile};
@@ -16,11 +17,12 @@ use kmh_store::wanted::{self, WantedFile};
 use crate::args::{Carrier, Up};
 use crate::build::{self, Places};
 use crate::memory::Memory;
-use crate::plan::{LabPlan, Sources, plan};
+use crate::plan::services::Service;
+use crate::plan::{LabPlan, Sources, plan, rest};
 use crate::run::{Change, Crew};
 use crate::shape::{self, Shape};
 use crate::state::{LabName, ROOT, State};
-use crate::{report, resolver, ssh, system, weather};
+use crate::{answer, full, report, resolver, ssh, system, weather};
 
 /// Brings a lab up.
 pub(crate) fn run(
@@ -30,8 +32,8 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    if up.vm || !up.full.is_empty() {
-        return Err(Failure::wrong("`--vm` and `--full` are not built yet"));
+    if up.vm {
+        return Err(Failure::wrong("`--vm` is not built yet"));
     }
     let dry = context.common.dry_run;
     if !dry {
@@ -54,12 +56,24 @@ pub(crate) fn run(
     let wanted = wanted::machines(bundle.spec, &mut notes);
     refuse(&mut notes)?;
     let tunnels = carrier(up.tunnels)?;
-    let ground = ground(stream, &network, &up.services)?;
-    let sources = Sources { inventory: &inventory, network: &network, bundle: wanted, ground, tunnels };
+    let known = Network::new(&network).map_err(wrong)?;
+    let mut ground = ground(stream, &known)?;
+    let services = services(up, &known)?;
+    let sources = Sources {
+        inventory: &inventory,
+        network: &network,
+        bundle: wanted,
+        ground: ground.clone(),
+        tunnels,
+        services: &services,
+    };
     let mut planned = plan(&sources).map_err(|notes| Failure { exit: Exit::Wrong, notes })?;
     let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
+    full::complete(&mut planned, &up.full, &state)?;
     let names = named_machines(up, &planned, context)?;
     choose(&mut planned, &names, &state)?;
+    let announced = planned.services.iter().filter_map(Service::announced).collect();
+    ground.add_services(announced, &known).map_err(wrong)?;
     if dry {
         return Ok(report::planned(&lab, &planned, tunnels, format));
     }
@@ -73,7 +87,7 @@ pub(crate) fn run(
 
     file::make_dir(Path::new(ROOT), 0o700)?;
     file::make_dir(&lab.folder(), 0o700)?;
-    let _lock = file::lock(&lab.folder().join("lock"))?;
+    let lock = file::lock(&lab.folder().join("lock"))?;
     // Another run may have been here while the documents were read.
     state = State::read(&lab)?.unwrap_or_default();
     if state.half || state == State::default() {
@@ -93,15 +107,23 @@ pub(crate) fn run(
     state.routers.clone_from(&planned.routers);
     let hide: Vec<PathBuf> =
         store_folder.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
-    let memory = Memory::of(&network, &sources.ground, &planned);
+    let cache = full::Cache::new(up.cache.clone())?;
+    let memory = Memory::of(&network, &ground, &planned);
     memory.write(&lab)?;
-    let mut crew = Crew { lab: &lab, state, planned: &planned, secrets: &secrets, hide };
+    let mut crew = Crew { lab: &lab, state, planned: &planned, secrets: &secrets, hide, cache };
     let changes = raise(&mut crew, context)?;
     let mut state = crew.state;
     state.whole = true;
     state.write(&lab)?;
     // Packet filters were loaded anew, and machines that did not live any more.
     weather::restore(&lab, &state, &memory)?;
+    // Others may cut, and take away, what is waited for.
+    drop(lock);
+    if !up.no_wait {
+        let down = rest::down(&inventory, &known, &planned, &state.cut);
+        let expected = rest::expected(&inventory, &known, &ground, &down);
+        crate::rest::wait(&lab, &state, &expected, context)?;
+    }
     let wires = before.wires != state.wires;
     let changed = !was_whole || wires || changes.values().any(|change| *change != Change::default());
     Ok(report::up(
@@ -117,6 +139,7 @@ pub(crate) fn run(
 fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<String, Change>, Failure> {
     context.progress("keys");
     ssh::keys(crew.lab)?;
+    ssh::operator(crew.lab, crew.planned)?;
     crew.bury(context)?;
     let lab = crew.lab;
     context.progress("namespaces and links");
@@ -130,7 +153,7 @@ fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<Stri
     build::add(&places, &mut wires, &crew.planned.wires, false)?;
     resolver::run(lab, &crew.planned.hosts)?;
     context.progress("machines");
-    let mut changes = crew.boot()?;
+    let mut changes = crew.boot(context)?;
     context.progress("files");
     crew.send(&mut changes)?;
     context.progress("namespaces of routers");
@@ -142,6 +165,7 @@ fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<Stri
     crew.state.write(lab)?;
     context.progress("daemons");
     crew.start(&mut changes, false)?;
+    answer::everywhere(lab, crew.planned)?;
     Ok(changes)
 }
 
@@ -163,37 +187,24 @@ fn refuse(notes: &mut Vec<kmh_cli::Note>) -> Result<(), Failure> {
     if notes.is_empty() { Ok(()) } else { Err(Failure { exit: Exit::Wrong, notes: std::mem::take(notes) }) }
 }
 
-/// Blocks as observed, or made up; services as named.
-fn ground(stream: &Stream, network: &NetworkSpec, services: &[String]) -> Result<Ground, Failure> {
-    let wrong = |faults: Vec<Fault>| {
-        let failures = faults.into_iter().map(|fault| {
-            let failure = Failure::wrong(fault.message).at(fault.place);
-            match fault.hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        });
-        Failure::all(failures).unwrap_or_else(|| Failure::wrong("the network cannot be understood"))
-    };
-    let known = Network::new(network).map_err(wrong)?;
-    let mut ground = match stream.find::<BlocksSpec>()? {
-        Some(blocks) => Ground::from_blocks(&blocks.spec, &known).map_err(wrong)?,
-        None => Ground::assume(&known),
-    };
-    let (mut named, mut failures) = (Vec::new(), Vec::new());
-    for text in services {
-        match text.parse::<kmh_route::ground::Service>() {
-            Ok(service) => named.push(service),
-            Err(cause) => failures.push(
-                Failure::wrong(format!("`--service {text}` says no service")).because(cause).hint(
-                    "write `--service 10.201.0.80=attic-1,pi-1`: an address and the nodes that have a ready pod",
-                ),
-            ),
+/// What cannot be predicted with.
+fn wrong(faults: Vec<Fault>) -> Failure {
+    let failures = faults.into_iter().map(|fault| {
+        let failure = Failure::wrong(fault.message).at(fault.place);
+        match fault.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
+    });
+    Failure::all(failures).unwrap_or_else(|| Failure::wrong("the network cannot be understood"))
+}
+
+/// Blocks as observed, or made up.
+fn ground(stream: &Stream, known: &Network<'_>) -> Result<Ground, Failure> {
+    match stream.find::<BlocksSpec>()? {
+        Some(blocks) => Ground::from_blocks(&blocks.spec, known).map_err(wrong),
+        None => Ok(Ground::assume(known)),
     }
-    Failure::all(failures).map_or(Ok(()), Err)?;
-    ground.add_services(named, &known).map_err(wrong)?;
-    Ok(ground)
 }
 
 /// The machines that the command line names: as arguments, and by `--limit`.
@@ -208,6 +219,34 @@ fn named_machines(up: &Up, planned: &LabPlan, context: &Context<'_>) -> Result<V
         names.extend(chosen.map(|(name, ..)| name.to_owned()));
     }
     Ok(names)
+}
+
+/// Services that the call names: all mistakes at once.
+fn services(up: &Up, known: &Network<'_>) -> Result<Vec<Listed>, Failure> {
+    let unreadable = |unread: Unread| Failure::wrong(unread.message).because(unread.cause).hint(unread.hint);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for text in &up.service {
+        match services::by_hand(text) {
+            Ok(service) => found.push(Listed { service, local: true }),
+            Err(unread) => failures.push(unreadable(unread)),
+        }
+    }
+    if let Some(path) = &up.services {
+        let ranges = kmh_route::findings::service_ranges(known.spec);
+        let read = file::read(path).and_then(|bytes| {
+            let text = String::from_utf8_lossy(&bytes);
+            services::from_kubectl(&text, &ranges)
+                .map_err(|unread| unreadable(unread).at(path.display().to_string()))
+        });
+        match read {
+            Ok(more) => found.extend(more),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    // Also those that no node announces by itself: an address that nobody sends to the cluster would never answer.
+    let named = found.iter().map(|listed| listed.service.clone()).collect();
+    failures.extend(Ground::default().add_services(named, known).err().map(wrong));
+    Failure::all(failures).map_or(Ok(found), Err)
 }
 
 /// Leaves of a plan what was asked for, beside what is up already.

@@ -6,7 +6,7 @@ mod by_tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use by_tools::{planned, with_services};
+use by_tools::planned;
 use ipnet::IpNet;
 use kmh_lab::Carrier;
 use kmh_lab::plan::LabPlan;
@@ -118,31 +118,6 @@ fn the_articles_cluster() {
     assert!(bird.references().any(|key| key == "keys/bgp/attic.key") && bird.mode == 0o600, "{bird:#?}");
     let host = &plan.machines["vps-host"];
     assert!(!host.services.contains(&"strongswan.service".to_owned()), "nothing encrypts");
-}
-
-#[test]
-fn services_that_are_named_stand_for_those_made_up() {
-    let bird = |plan: &LabPlan, node: &str| {
-        let mut files = plan.machines[node].files.iter();
-        flatten(&files.find(|file| file.path == "/etc/bird/bird.conf").unwrap().content)
-    };
-    let all = |plan: &LabPlan| -> Vec<String> {
-        plan.services.iter().map(|service| format!("{} {}", service.address, service.pods.len())).collect()
-    };
-    let plain = planned(None, Carrier::Plain);
-    assert_eq!(all(&plain), ["10.201.0.80 4", "10.202.0.80 1"]);
-    assert!(bird(&plain, "vps-1").contains("route 10.202.0.80/32 blackhole"), "the last node's");
-    let services = ["10.202.0.81=attic-1,flat-1", "web@10.201.0.80=pi-1"];
-    let named = with_services(None, Carrier::Plain, &services);
-    // The cluster address that a name was given for is not made up as well.
-    assert_eq!(all(&named), ["10.202.0.81 2", "10.201.0.80 1"]);
-    let announced =
-        |node: &str, address: &str| bird(&named, node).contains(&format!("route {address}/32 blackhole"));
-    for (node, has) in [("attic-1", true), ("flat-1", true), ("pi-1", false), ("vps-1", false)] {
-        assert_eq!(announced(node, "10.202.0.81"), has, "{node}");
-        assert_eq!(announced(node, "10.201.0.80"), node == "pi-1", "{node}");
-        assert!(!announced(node, "10.202.0.80"), "{node}");
-    }
 }
 
 #[test]

@@ -102,10 +102,11 @@ pub(crate) fn apply(
         dry_run: ctx.common.dry_run,
         diff: ctx.common.dry_run || ctx.common.verbose > 0 || ctx.common.output == Some(Format::Ansible),
     };
-    for machine in machines.iter().filter(|machine| machine.artifacts > 0) {
+    for machine in machines.iter().filter(|machine| !machine.artifacts.is_empty()) {
         ctx.detail(&format!(
             "{}: {} programs are listed in the bundle; kmh-push does not install them",
-            machine.name, machine.artifacts
+            machine.name,
+            machine.artifacts.len()
         ));
     }
     let mut done = Vec::new();

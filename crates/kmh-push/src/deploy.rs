@@ -3,6 +3,7 @@
 use kmh_cli::Diff;
 use kmh_doc::push::{FileReport, MachineReport, Outcome, UnitReport};
 
+use crate::arch;
 use crate::diff::{Before, diff};
 use crate::plan::{Found, Plan, Seen, plan};
 use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble};
@@ -47,6 +48,7 @@ fn blank(machine: &Wanted) -> MachineReport {
     MachineReport {
         name: machine.name.clone(),
         outcome: Outcome::Unchanged,
+        arch: None,
         error: None,
         written: vec![],
         unchanged: 0,
@@ -63,11 +65,18 @@ pub(crate) fn deploy(machine: &Wanted, secrets: &Secrets, target: &mut dyn Targe
         Ok(seen) => seen,
         Err(trouble) => return Done::failed(machine, trouble),
     };
+    let arch = arch::found(&seen);
+    if let Err(trouble) = arch::check(machine, &seen, target.rules()) {
+        let mut done = Done::failed(machine, trouble);
+        done.report.arch = arch;
+        return done;
+    }
     let plan = match plan(machine, &sums, &seen, target.rules()) {
         Ok(plan) => plan,
         Err(message) => return Done::failed(machine, refused(machine, message)),
     };
     let mut done = Done { report: blank(machine), diff: vec![], hint: None, units_left: false };
+    done.report.arch = arch;
     done.report.unchanged = plan.unchanged;
     done.units_left = !target.rules().units && !plan.steps.is_empty();
     if mode.diff && !plan.writes.is_empty() {

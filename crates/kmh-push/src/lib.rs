@@ -5,6 +5,7 @@
 //! and are put into files that exist only in memory until they are written.
 
 mod apply;
+mod arch;
 mod args;
 mod deploy;
 mod diff;

@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) root: bool,
     /// Whether systemd runs there.
     pub(crate) systemd: bool,
+    /// The kernel's name for the processor; none where there is no machine yet, only its files.
+    pub(crate) processor: Option<String>,
 }
 
 /// Something done to units.

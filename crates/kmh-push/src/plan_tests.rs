@@ -24,11 +24,12 @@ fn machine(files: Vec<WantedFile>, units: &[&str]) -> Wanted {
         kind: MachineKind::Node,
         site: None,
         roles: vec![],
+        arch: None,
         address: None,
         ssh: kmh_doc::inventory::Ssh::default(),
         files,
         units: units.iter().map(|name| Unit { name: (*name).into(), enable: true }).collect(),
-        artifacts: 0,
+        artifacts: vec![],
     }
 }
 

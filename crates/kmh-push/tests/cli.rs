@@ -124,6 +124,12 @@ fn everything_wrong_is_said_at_once_and_nothing_touched() {
     wide["mode"] = json!("0644");
     let mut owner = text("/etc/owner", "0644", "");
     owner["owner"] = json!("root");
+    let mut foreign = node("foreign", &[]);
+    foreign["arch"] = json!("arm64");
+    foreign["artifacts"] = json!([
+        {"name": "kubelet", "version": "1.36.2", "arch": "arm64", "url": "https://u/k", "path": "/usr/local/bin/kubelet"},
+        {"name": "runc", "version": "1.3.6", "arch": "amd64", "url": "https://u/r", "path": "/usr/local/sbin/runc"},
+    ]);
     let machines = [
         node(
             "n1",
@@ -142,6 +148,7 @@ fn everything_wrong_is_said_at_once_and_nothing_touched() {
             ],
         ),
         node("../n2", &[]),
+        foreign,
     ];
     let ran = world.push(&PUSH, &bundle(&machines)).exits(2);
     for text in [
@@ -150,6 +157,7 @@ fn everything_wrong_is_said_at_once_and_nothing_touched() {
         "holds a character",
         "mode `644`",
         "has `/etc/twice` twice",
+        "program `runc` of `foreign` is built for amd64, the machine is arm64",
         "both as a file and as the folder of `/etc/twice/below`",
         "owner `root`",
         "lets everybody at the secret",

@@ -37,28 +37,6 @@ pub struct Service {
     pub nodes: Vec<String>,
 }
 
-/// `ADDRESS=NODE,NODE`, optionally with a name in front: `default/web@ADDRESS=NODE`.
-impl std::str::FromStr for Service {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, rest) = match text.split_once('@') {
-            Some((name, rest)) => (Some(name), rest),
-            None => (None, text),
-        };
-        let (address, nodes) = rest.split_once('=').ok_or("there is no `=`")?;
-        let address: IpAddr = address.parse().map_err(|_| format!("`{address}` is no address"))?;
-        let mut nodes: Vec<String> =
-            nodes.split(',').filter(|node| !node.is_empty()).map(str::to_owned).collect();
-        nodes.sort();
-        nodes.dedup();
-        if nodes.is_empty() {
-            return Err("no node is named".to_owned());
-        }
-        Ok(Self { name: name.map_or_else(|| address.to_string(), str::to_owned), address, nodes })
-    }
-}
-
 impl Ground {
     /// One block for each node out of each enabled pool that it may use, not one after the other.
     pub fn assume(network: &Network<'_>) -> Self {

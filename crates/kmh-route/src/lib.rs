@@ -14,6 +14,7 @@ pub mod ground;
 pub mod lookup;
 pub mod network;
 pub mod predict;
+pub mod services;
 pub mod table;
 pub mod what_if;
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kmh_cli::failure::Note;
-use kmh_doc::bundle::{BundleSpec, File, Machine, MachineKind, OnChange, Segment, Unit};
-use kmh_doc::inventory::{Role, Ssh};
+use kmh_doc::bundle::{Artifact, BundleSpec, File, Machine, MachineKind, OnChange, Segment, Unit};
+use kmh_doc::inventory::{Arch, Role, Ssh};
 
 /// Beginning of the names of temporary files; no file of a bundle may have it.
 pub const TEMPORARY: &str = ".kmh-push.";
@@ -22,6 +22,8 @@ pub struct Wanted {
     pub site: Option<String>,
     /// A node's roles, as the inventory names them.
     pub roles: Vec<&'static str>,
+    /// What its programs are built for; none where the bundle does not say, as of routers.
+    pub arch: Option<Arch>,
     /// Address for SSH when `ssh.host` says none.
     pub address: Option<String>,
     /// How to log in.
@@ -30,8 +32,8 @@ pub struct Wanted {
     pub files: Vec<WantedFile>,
     /// Its units, in the order in which they are started.
     pub units: Vec<Unit>,
-    /// How many programs are listed for it.
-    pub artifacts: usize,
+    /// Programs that are listed for it.
+    pub artifacts: Vec<Artifact>,
 }
 
 /// A file that a machine should hold.
@@ -126,15 +128,27 @@ fn one(machine: Machine, at: &str, notes: &mut Vec<Note>) -> Wanted {
     for (index, unit) in machine.units.iter().enumerate() {
         unit_name(&name, &unit.name, &format!("{at}.units[{index}]"), notes);
     }
+    for (index, artifact) in machine.artifacts.iter().enumerate() {
+        if let Some(arch) = machine.arch.filter(|arch| *arch != artifact.arch) {
+            let (program, built, arch) =
+                (kmh_cli::text::printable(&artifact.name), artifact.arch.as_str(), arch.as_str());
+            notes.push(note(
+                format!("program `{program}` of `{name}` is built for {built}, the machine is {arch}"),
+                &format!("{at}.artifacts[{index}]"),
+                Some("render the bundle again: kmh-render takes the architecture from the inventory"),
+            ));
+        }
+    }
     Wanted {
         kind: machine.kind,
         site: machine.site,
         roles: machine.roles.into_iter().map(role).collect(),
+        arch: machine.arch,
         address: machine.address,
         ssh: machine.ssh,
         files,
         units: machine.units,
-        artifacts: machine.artifacts.len(),
+        artifacts: machine.artifacts,
         name,
     }
 }

@@ -15,9 +15,8 @@ use kmh_cli::{Context, Failure, Stream};
 use kmh_doc::blocks::BlocksSpec;
 use kmh_doc::network::NetworkSpec;
 use kmh_route::ground::Service;
+use kmh_route::services::{self, Unread};
 use kmh_route::{Down, Fault, Ground, Network};
-
-use crate::services;
 
 /// What an answer looks at, and under which conditions.
 #[derive(Args, Clone, Debug, Default)]
@@ -106,17 +105,19 @@ fn services(network: &Network<'_>, asked: &Conditions, ground: &mut Ground, fail
     for text in &asked.service {
         match services::by_hand(text) {
             Ok(service) => given.push((service, format!("--service {text}"))),
-            Err(failure) => failures.push(failure),
+            Err(unread) => failures.push(unreadable(unread)),
         }
     }
     if let Some(path) = &asked.services {
         let ranges = kmh_route::findings::service_ranges(network.spec);
         let read = kmh_cli::file::read(path).and_then(|bytes| {
             let text = String::from_utf8_lossy(&bytes);
-            services::from_kubectl(&text, &ranges).map_err(|failure| failure.at(path.display().to_string()))
+            services::from_kubectl(&text, &ranges)
+                .map_err(|unread| unreadable(unread).at(path.display().to_string()))
         });
         match read {
-            Ok(more) => given.extend(more.into_iter().map(|service| {
+            Ok(more) => given.extend(more.into_iter().filter(|one| one.local).map(|one| {
+                let service = one.service;
                 let place = format!("{} ({})", service.name, path.display());
                 (service, place)
             })),
@@ -129,6 +130,10 @@ fn services(network: &Network<'_>, asked: &Conditions, ground: &mut Ground, fail
             failures.push(refused(&faults.collect::<Vec<_>>()));
         }
     }
+}
+
+fn unreadable(unread: Unread) -> Failure {
+    Failure::wrong(unread.message).because(unread.cause).hint(unread.hint)
 }
 
 fn down(network: &Network<'_>, conditions: &Conditions) -> Result<Down, Failure> {

@@ -84,6 +84,15 @@ impl Arch {
             Self::Arm64 => "arm64",
         }
     }
+
+    /// What a kernel means by the name that `uname -m` prints: Linux and FreeBSD have their own.
+    pub fn of_kernel(name: &str) -> Option<Self> {
+        match name {
+            "x86_64" | "amd64" => Some(Self::Amd64),
+            "aarch64" | "arm64" => Some(Self::Arm64),
+            _ => None,
+        }
+    }
 }
 
 /// What a node does.

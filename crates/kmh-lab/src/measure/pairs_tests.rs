@@ -24,7 +24,7 @@ fn memory(spec: &NetworkSpec) -> Memory {
     let ground = Ground::assume(&network);
     let pods = ground.blocks.iter().map(|(block, node)| Pod { node: node.clone(), address: block.addr() });
     let pods: Vec<Pod> = pods.collect();
-    let services = services::all(spec, &pods, &[]);
+    let services = services::assumed(spec, &pods);
     Memory::of(spec, &ground, &LabPlan { pods, services, ..LabPlan::default() })
 }
 

@@ -11,7 +11,7 @@ use super::calico::{self, Told};
 use super::segments::{content, flatten, marked};
 use super::{Draft, MachinePlan, OPERATOR, machine_of, pfsense, services};
 use crate::args::Carrier;
-use crate::services::{BIRD_OF_NODE, RULES, SSHD, is_known};
+use crate::services::{BIRD_OF_NODE, IPSEC, RULES, SSHD, is_known};
 use crate::state::Role;
 
 /// A file that the lab adds.
@@ -42,6 +42,19 @@ impl Draft<'_> {
                 MachineKind::Cluster => {}
             }
         }
+        // The cluster's own manifests lie on a node, and so does the unit that applies them.
+        for wanted in bundle.iter().filter(|wanted| wanted.kind == MachineKind::Cluster) {
+            let host = wanted.host().unwrap_or_default();
+            let mut nodes = self.inventory.nodes.iter();
+            let node = nodes.find(|node| {
+                let ssh = node.ssh.as_ref().and_then(|ssh| ssh.host.as_ref());
+                ssh.is_some_and(|name| name.as_str() == host)
+                    || node.address.iter().any(|address| address.to_string() == host)
+            });
+            if let Some(machine) = node.and_then(|node| self.plan.machines.get_mut(node.name.as_str())) {
+                machine.idle.extend(wanted.units.iter().map(|unit| unit.name.clone()));
+            }
+        }
         if self.plan.wires.spaces.contains(OPERATOR) {
             let operator = MachinePlan {
                 role: Role::Operator,
@@ -52,6 +65,8 @@ impl Draft<'_> {
                 files: Vec::new(),
                 services: Vec::new(),
                 idle: Vec::new(),
+                artifacts: Vec::new(),
+                full: false,
             };
             self.plan.machines.insert(OPERATOR.to_owned(), operator);
         }
@@ -82,6 +97,8 @@ impl Draft<'_> {
             files: Vec::new(),
             services: Vec::new(),
             idle: Vec::new(),
+            artifacts: wanted.artifacts.clone(),
+            full: false,
         });
         for unit in all.map(str::to_owned) {
             if !machine.services.contains(&unit) {
@@ -111,7 +128,8 @@ impl Draft<'_> {
                     .fault(message, "a rehearsal without it would prove nothing; leave it out for now");
             }
         };
-        let rules = services::rules(&self.plan.services, &node.name);
+        let ranges: Vec<_> = self.inventory.cluster.pod_cidrs.iter().map(|net| net.net()).collect();
+        let rules = services::rules(&self.plan.services, &node.name, &ranges);
         let more = vec![
             file("/etc/bird/bird.conf", "root:root", 0o600, &conf, BIRD_OF_NODE, UnitAction::Reload),
             file(RULES, "root:root", 0o644, &rules, "kmh-lab-rules.service", UnitAction::Reload),
@@ -127,7 +145,7 @@ impl Draft<'_> {
         if own.kind == RouterKind::Linux {
             return self.machine(&machine, Role::Router, wanted, Vec::new(), &[]);
         }
-        let (files, units) = match pfsense::stand_in(wanted, own, plan, self.network, self.tunnels) {
+        let (files, units) = match pfsense::stand_in(wanted, own, plan, self.tunnels) {
             Ok(stand_in) => stand_in,
             Err(why) => {
                 let message = format!("pfSense `{}` cannot be stood in for: {why}", wanted.name);
@@ -135,6 +153,14 @@ impl Draft<'_> {
             }
         };
         self.machine(&machine, Role::Router, wanted, files, units);
+        if self.tunnels != Carrier::Esp {
+            return;
+        }
+        // strongSwan is told anew what pfSense would tell its own.
+        let files = self.plan.machines.get_mut(&machine).into_iter().flat_map(|machine| &mut machine.files);
+        for file in files.filter(|file| file.path.ends_with("/settings.json")) {
+            file.on_change.push(OnChange { unit: IPSEC.to_owned(), action: UnitAction::Reload });
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The plan of a lab: a pure function of the inventory, the network and the bundle.
 //!
 //! [`wires`] says what there is to build, `lines` and `sites` decide it, [`calico`] and [`services`] say what nodes run in
-//! place of calico-node and kube-proxy, `machines` which files and daemons each machine has.
+//! place of calico-node and kube-proxy, `machines` which files and daemons each machine has, [`rest`] what is waited for.
 
 pub mod calico;
 mod lines;
 mod machines;
 mod pfsense;
+pub mod rest;
 pub mod segments;
 pub mod services;
 mod sites;
@@ -17,9 +18,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_cli::failure::Note;
+use kmh_doc::bundle::Artifact;
 use kmh_doc::inventory::{Arch, Inventory, Router, Ssh};
 use kmh_doc::network::{NetworkSpec, RouterPlan};
 use kmh_route::Ground;
+use kmh_route::services::Listed;
 use kmh_store::wanted::{Wanted, WantedFile, note};
 use sha2::{Digest as _, Sha256};
 
@@ -86,6 +89,10 @@ pub struct MachinePlan {
     pub services: Vec<String>,
     /// Units of the bundle that a light machine leaves out.
     pub idle: Vec<String>,
+    /// Programs of the bundle.
+    pub artifacts: Vec<Artifact>,
+    /// Whether it is a complete system.
+    pub full: bool,
 }
 
 /// A pod.
@@ -109,6 +116,8 @@ pub struct Sources<'a> {
     pub ground: Ground,
     /// How tunnels are carried.
     pub tunnels: Carrier,
+    /// Services that somebody named.
+    pub services: &'a [Listed],
 }
 
 /// The plan.
@@ -129,7 +138,10 @@ pub fn plan(sources: &Sources<'_>) -> Result<LabPlan, Vec<Note>> {
     draft.operator();
     draft.tunnels();
     draft.names();
-    draft.plan.services = services::all(sources.network, &draft.plan.pods, &sources.ground.services);
+    match services::all(sources.network, &draft.plan.pods, sources.services) {
+        Ok(services) => draft.plan.services = services,
+        Err(faults) => draft.faults.extend(faults),
+    }
     draft.machines(&sources.bundle);
     if draft.faults.is_empty() { Ok(draft.plan) } else { Err(draft.faults) }
 }

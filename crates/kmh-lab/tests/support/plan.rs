@@ -12,25 +12,16 @@ use kmh_tests::sandbox::{Sandbox, documents};
 
 /// The plan for an inventory.
 pub(crate) fn planned(inventory: Option<&str>, tunnels: Carrier) -> LabPlan {
-    with_services(inventory, tunnels, &[])
-}
-
-/// The same, with services that single nodes announce.
-pub(crate) fn with_services(inventory: Option<&str>, tunnels: Carrier, services: &[&str]) -> LabPlan {
     let sandbox = Sandbox::new();
     if let Some(inventory) = inventory {
         sandbox.write("cluster.yaml", inventory);
     }
     let line = "kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render";
-    all(&sandbox.sh(line).exits(0).stdout, tunnels, services)
+    of_stream(&sandbox.sh(line).exits(0).stdout, tunnels)
 }
 
 /// The plan for a stream of documents.
 pub(crate) fn of_stream(stream: &str, tunnels: Carrier) -> LabPlan {
-    all(stream, tunnels, &[])
-}
-
-fn all(stream: &str, tunnels: Carrier, services: &[&str]) -> LabPlan {
     let mut found = documents(stream);
     let mut spec = |kind: &str| found.remove(kind).expect("a document")["spec"].take();
     let inventory: Inventory = serde_json::from_value(spec("kmh.inventory/v1")).unwrap();
@@ -39,9 +30,7 @@ fn all(stream: &str, tunnels: Carrier, services: &[&str]) -> LabPlan {
     let mut notes = Vec::new();
     let bundle = wanted::machines(bundle, &mut notes);
     assert_eq!(notes, []);
-    let known = Network::new(&network).unwrap();
-    let mut ground = Ground::assume(&known);
-    let services = services.iter().map(|text| text.parse().unwrap()).collect();
-    ground.add_services(services, &known).unwrap();
-    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels }).unwrap()
+    let ground = Ground::assume(&Network::new(&network).unwrap());
+    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels, services: &[] })
+        .unwrap()
 }

@@ -154,6 +154,7 @@ fn seen(lines: &[String], units: &[&str]) -> Seen {
         match line.split_once(' ') {
             Some(("uid", uid)) => seen.root = uid == "0",
             Some(("systemd", _)) => seen.systemd = true,
+            Some(("processor", name)) => seen.processor = Some(name.to_owned()),
             Some(("leftovers", number)) => seen.leftovers = number.parse().unwrap_or(0),
             Some(("pending", text)) => seen.pending.extend(step(text)),
             Some(("unit", text)) => match text.split_once('=') {
@@ -290,6 +291,7 @@ mod tests {
         let lines = [
             "system Linux",
             "uid 0",
+            "processor aarch64",
             "systemd yes",
             "leftovers 2",
             "pending restart etcd.service",
@@ -309,6 +311,7 @@ mod tests {
         let seen = seen(&lines, &["alias-of-etcd.service", "new.service"]);
         assert!(seen.root && seen.systemd);
         assert_eq!((seen.leftovers, seen.pending.len()), (2, 1));
+        assert_eq!(seen.processor.as_deref(), Some("aarch64"));
         assert_eq!(seen.units["alias-of-etcd.service"], "enabled");
         assert_eq!(seen.units["new.service"], "");
         assert_eq!(seen.files["/a"], Found::Missing);

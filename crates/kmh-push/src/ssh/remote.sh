@@ -133,6 +133,7 @@ remove_one() { rm -f -- "$1"; }
 observe() {
     say "system $system"
     say "uid $(id -u)"
+    say "processor $(uname -m)"
     if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then say "systemd yes"; fi
     for one in $folders; do inside "$root${one%/}"; done
     left=0

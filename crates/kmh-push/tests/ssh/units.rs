@@ -201,3 +201,33 @@ fn a_machine_without_systemd_is_not_begun() {
     assert!(ran.machine("n1")["error"].as_str().unwrap().contains("systemd does not run there"));
     assert!(!plain.root.join("a").exists());
 }
+
+#[test]
+fn a_machine_of_another_architecture_is_refused_before_anything_is_written() {
+    let machine = Machine::start();
+    let (mine, name, other) = match std::env::consts::ARCH {
+        "aarch64" => ("aarch64", "arm64", "amd64"),
+        _ => ("x86_64", "amd64", "arm64"),
+    };
+    let push = |arch: &str, args: &[&str]| {
+        let mut node = machine.sshd.node("n1", &[machine.file("a", "a", &[("a.service", "restart")])]);
+        node["arch"] = json!(arch);
+        let to = ["--to", "ssh", "--known-hosts", "known", "--identity", "id"];
+        machine.world.push(&[&to[..], args].concat(), &bundle(&[node]))
+    };
+    for args in [&[][..], &["--dry-run"]] {
+        let ran = push(other, args).exits(3);
+        let report = ran.machine("n1");
+        assert_eq!((&report["outcome"], &report["arch"]), (&json!("failed"), &json!(name)));
+        let host = &machine.sshd.host;
+        let says = format!(
+            "its files are for {other}, and the machine at {host} is {name}: its kernel says `{mine}`"
+        );
+        assert_eq!(report["error"], json!(says));
+        ran.says("hint: see whether `n1` is the machine that answers there");
+        assert!(!machine.sshd.root.join("a").exists());
+        assert_eq!(machine.asked(), Vec::<String>::new());
+    }
+    assert_eq!(push(name, &[]).exits(0).machine("n1")["arch"], json!(name));
+    assert!(machine.sshd.root.join("a").exists());
+}

@@ -155,7 +155,7 @@ pub(crate) fn secret(path: &str, reference: &str) -> Value {
 
 /// A node with files.
 pub(crate) fn node(name: &str, files: &[Value]) -> Value {
-    json!({"name": name, "kind": "node", "site": "here", "roles": ["worker"], "arch": "amd64",
+    json!({"name": name, "kind": "node", "site": "here", "roles": ["worker"], "arch": std::env::consts::ARCH,
            "address": "192.0.2.1", "ssh": {}, "files": files})
 }
 

@@ -218,7 +218,9 @@ fn second_phase(end: &End<'_>) -> Result<Vec<Value>, Fault> {
                 "encryption-algorithm-option": [algorithm(cipher, length)],
                 "pfsgroup": group,
                 "lifetime": "3600",
-                "keepalive": "disabled",
+                // A first call that is refused or not answered is not repeated: pfSense has no `keyingtries`. This looks
+                // after the tunnel every few minutes, and begins it anew.
+                "keepalive": if end.here.initiates { "enabled" } else { "disabled" },
             });
             if let Some(hmac) = hmac {
                 fields["hash-algorithm-option"] = json!([hmac]);

@@ -1,4 +1,4 @@
-//! Services whose addresses single nodes announce, as people name them: by hand, or as kubectl prints them.
+//! Services, and those whose addresses single nodes announce, as people name them: by hand, or as kubectl prints them.
 //!
 //! With `externalTrafficPolicy: Local` a node announces the addresses of a service as long as it has a ready pod of it.
 
@@ -6,17 +6,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kmh_cli::Failure;
-use kmh_route::ground::Service;
 use serde::Deserialize;
 
-/// Reads what [`Service`] is written like.
-pub(crate) fn by_hand(text: &str) -> Result<Service, Failure> {
-    text.parse().map_err(|cause: String| {
-        Failure::wrong(format!("`--service {text}` says no service")).because(cause).hint(
-            "write `--service 10.201.0.80=attic-1,pi-1`: an address and the nodes that have a ready pod",
-        )
-    })
+use crate::ground::Service;
+
+/// Services that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}: {cause}")]
+pub struct Unread {
+    /// What is wrong.
+    pub message: String,
+    /// Why.
+    pub cause: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+/// A service in a list, and its policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// One of its addresses, and the nodes with a ready pod.
+    pub service: Service,
+    /// Whether `externalTrafficPolicy` is `Local`: those nodes announce the address by itself.
+    pub local: bool,
+}
+
+/// Reads `ADDRESS=NODE,NODE`, optionally with a name in front: `default/web@ADDRESS=NODE`.
+pub fn by_hand(text: &str) -> Result<Service, Unread> {
+    let wrong = |cause: String| Unread {
+        message: format!("`--service {text}` says no service"),
+        cause,
+        hint: "write `--service 10.201.0.80=attic-1,pi-1`: an address and the nodes that have a ready pod",
+    };
+    let (name, rest) = match text.split_once('@') {
+        Some((name, rest)) => (Some(name), rest),
+        None => (None, text),
+    };
+    let (address, nodes) = rest.split_once('=').ok_or_else(|| wrong("there is no `=`".to_owned()))?;
+    let address: IpAddr = address.parse().map_err(|_| wrong(format!("`{address}` is no address")))?;
+    let mut nodes: Vec<String> =
+        nodes.split(',').filter(|node| !node.is_empty()).map(str::to_owned).collect();
+    nodes.sort();
+    nodes.dedup();
+    if nodes.is_empty() {
+        return Err(wrong("no node is named".to_owned()));
+    }
+    Ok(Service { name: name.map_or_else(|| address.to_string(), str::to_owned), address, nodes })
 }
 
 #[derive(Deserialize)]
@@ -91,17 +126,13 @@ struct Conditions {
 
 /// Reads what `kubectl get services,endpointslices -A -o json` prints. Of the addresses only those inside `announced`
 /// count, because Calico announces no others.
-pub(crate) fn from_kubectl(text: &str, announced: &[IpNet]) -> Result<Vec<Service>, Failure> {
+pub fn from_kubectl(text: &str, announced: &[IpNet]) -> Result<Vec<Listed>, Unread> {
     let is_object = text.trim_start().starts_with('{');
     let list: Result<List, _> = serde_json::from_str(if is_object { text } else { "" });
-    let list = list.map_err(|error| {
-        Failure::wrong("the services cannot be read")
-            .because(if is_object {
-                error.to_string()
-            } else {
-                "it is no list as kubectl prints it".to_owned()
-            })
-            .hint("write them with `kubectl get services,endpointslices -A -o json`")
+    let list = list.map_err(|error| Unread {
+        message: "the services cannot be read".to_owned(),
+        cause: if is_object { error.to_string() } else { "it is no list as kubectl prints it".to_owned() },
+        hint: "write them with `kubectl get services,endpointslices -A -o json`",
     })?;
     // Nodes with a ready endpoint, by service and family. Unknown readiness counts as ready (Kubernetes' API).
     let mut ready: BTreeMap<(String, String, bool), BTreeSet<String>> = BTreeMap::new();
@@ -113,28 +144,29 @@ pub(crate) fn from_kubectl(text: &str, announced: &[IpNet]) -> Result<Vec<Servic
             nodes.filter(|one| one.conditions.ready != Some(false)).filter_map(|one| one.node.clone());
         ready.entry(key).or_default().extend(nodes);
     }
-    let local = |item: &&Item| item.kind == "Service" && item.spec.external_traffic_policy == "Local";
+    let service = |item: &&Item| item.kind == "Service";
+    let local = |item: &Item| item.spec.external_traffic_policy == "Local";
     // Without them every such service would seem to have no pod anywhere.
-    if list.items.iter().any(|item| local(&item))
+    if list.items.iter().filter(service).any(local)
         && list.items.iter().all(|item| item.kind != "EndpointSlice")
     {
-        return Err(Failure::wrong("the list has services and no EndpointSlices")
-            .because("only those say which nodes have a ready pod")
-            .hint("write both with `kubectl get services,endpointslices -A -o json`"));
+        return Err(Unread {
+            message: "the list has services and no EndpointSlices".to_owned(),
+            cause: "only those say which nodes have a ready pod".to_owned(),
+            hint: "write both with `kubectl get services,endpointslices -A -o json`",
+        });
     }
     let mut services = Vec::new();
-    for item in list.items.iter().filter(local) {
+    for item in list.items.iter().filter(service) {
         let ingress = item.status.load_balancer.ingress.iter().filter_map(|one| one.ip.as_ref());
         let addresses = item.spec.cluster_ips.iter().chain(&item.spec.external_ips).chain(ingress);
         let addresses: BTreeSet<IpAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
         for address in addresses.into_iter().filter(|ip| announced.iter().any(|net| net.contains(ip))) {
             let key = (item.metadata.namespace.clone(), item.metadata.name.clone(), address.is_ipv6());
             let Some(nodes) = ready.get(&key).filter(|nodes| !nodes.is_empty()) else { continue };
-            services.push(Service {
-                name: format!("{}/{}", key.0, key.1),
-                address,
-                nodes: nodes.iter().cloned().collect(),
-            });
+            let name = format!("{}/{}", key.0, key.1);
+            let service = Service { name, address, nodes: nodes.iter().cloned().collect() };
+            services.push(Listed { service, local: local(item) });
         }
     }
     services.sort();
@@ -156,7 +188,7 @@ mod tests {
             ("10.201.0=a", "`10.201.0` is no address"),
             ("10.201.0.80=,", "no node is named"),
         ] {
-            let failure = by_hand(text).unwrap_err().render("t", false);
+            let failure = by_hand(text).unwrap_err().to_string();
             assert!(failure.contains(cause), "{failure}");
         }
     }
@@ -175,17 +207,30 @@ mod tests {
         ]}).to_string();
         let announced = ["10.201.0.0/16", "10.202.0.0/24"].map(|net| net.parse().unwrap());
         let services = from_kubectl(&text, &announced).unwrap();
-        let said: Vec<String> =
-            services.iter().map(|s| format!("{} {} {}", s.name, s.address, s.nodes.join(","))).collect();
-        assert_eq!(said, ["default/web 10.201.0.80 pi-1", "default/web 10.202.0.5 pi-1"]);
-        assert!(
-            from_kubectl("{}", &announced).unwrap_err().render("t", false).contains("missing field `items`")
+        let said = |services: &[Listed]| {
+            let told = services.iter().map(|listed| {
+                let Service { name, address, nodes } = &listed.service;
+                format!("{name} {address} {} {}", nodes.join(","), listed.local)
+            });
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            said(&services),
+            ["default/web 10.201.0.80 pi-1 true", "default/web 10.202.0.5 pi-1 true"]
         );
+        assert!(from_kubectl("{}", &announced).unwrap_err().to_string().contains("missing field `items`"));
         let mut alone: serde_json::Value = serde_json::from_str(&text).unwrap();
         alone["items"].as_array_mut().unwrap().retain(|item| item["kind"] == "Service");
-        let failure = from_kubectl(&alone.to_string(), &announced).unwrap_err().render("t", false);
+        let failure = from_kubectl(&alone.to_string(), &announced).unwrap_err().to_string();
         assert!(failure.contains("has services and no EndpointSlices"), "{failure}");
         alone["items"][0]["spec"]["externalTrafficPolicy"] = "Cluster".into();
         assert_eq!(from_kubectl(&alone.to_string(), &announced).unwrap(), []);
+        let mut cluster: serde_json::Value = serde_json::from_str(&text).unwrap();
+        cluster["items"][0]["spec"]["externalTrafficPolicy"] = "Cluster".into();
+        let services = from_kubectl(&cluster.to_string(), &announced).unwrap();
+        assert_eq!(
+            said(&services),
+            ["default/web 10.201.0.80 pi-1 false", "default/web 10.202.0.5 pi-1 false"]
+        );
     }
 }

@@ -1,0 +1,134 @@
+//! What a stand-in of pfSense does with a settings document: the part of the program on the box that is the tunnels'.
+//!
+//! It runs inside the machine, because only there the document has its secrets and the interfaces their addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
+
+use kmh_cli::{Failure, file};
+use serde::Deserialize;
+
+use super::pfsense::{Interface, stand_in};
+use crate::machine;
+
+/// Where kmh-push puts the document.
+const SETTINGS: &str = "/usr/local/etc/kmh/settings.json";
+/// swanctl's folder of Debian's.
+const SWANCTL: &str = "/etc/swanctl";
+/// Where pfSense's own way with routes is told: none by charon.
+const CHARON: (&str, &str) = (
+    "/etc/strongswan.d/kmh-lab.conf",
+    "charon-systemd {\n    install_routes = no\n    install_virtual_ip = no\n}\n",
+);
+/// Names of children that are begun again, one a line.
+pub const KEPT: &str = "/run/kmh-lab-kept";
+
+/// Writes what strongSwan reads, and brings the interfaces about.
+pub fn run() -> Result<(), Failure> {
+    let settings = file::read(Path::new(SETTINGS))?;
+    let links: Vec<Link> = asked(&["-j", "address", "show"])?;
+    let addresses: BTreeMap<String, Vec<IpAddr>> = links
+        .iter()
+        .map(|link| (link.name.clone(), link.addresses.iter().filter_map(Address::global).collect()))
+        .collect();
+    let made = stand_in(&settings, &addresses)?;
+    for one in &made.files {
+        let path = Path::new(SWANCTL).join(&one.path);
+        if let Some(folder) = path.parent() {
+            file::make_dir(folder, 0o755)?;
+        }
+        file::write(&path, &one.content, one.mode)?;
+    }
+    file::make_dir(&Path::new(SWANCTL).join("conf.d"), 0o755)?;
+    file::write(&Path::new(SWANCTL).join("conf.d/kmh.conf"), made.conf.as_bytes(), 0o600)?;
+    file::write(Path::new(CHARON.0), CHARON.1.as_bytes(), 0o644)?;
+    let kept: String = made.kept.iter().flat_map(|child| [child.as_str(), "\n"]).collect();
+    file::write(Path::new(KEPT), kept.as_bytes(), 0o644)?;
+    let there: BTreeSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
+    for call in calls(&made.interfaces, &there) {
+        machine::output(ip(&call), &[])?;
+    }
+    Ok(())
+}
+
+/// What is there stays and is set anew; tunnels that are no more go.
+fn calls(wanted: &[Interface], there: &BTreeSet<&str>) -> Vec<Vec<String>> {
+    let names: BTreeSet<&str> = wanted.iter().map(|interface| interface.name.as_str()).collect();
+    let ours = |name: &&&str| {
+        name.strip_prefix("ipsec")
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit()))
+    };
+    let gone = there.iter().filter(ours).filter(|name| !names.contains(*name));
+    let mut out: Vec<Vec<String>> =
+        gone.map(|name| ["link", "delete", "dev", name].map(str::to_owned).to_vec()).collect();
+    for interface in wanted {
+        let made = there.contains(interface.name.as_str());
+        out.extend(interface.calls().into_iter().skip(usize::from(made)));
+    }
+    out
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(rename = "ifname")]
+    name: String,
+    #[serde(rename = "addr_info", default)]
+    addresses: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    local: Option<IpAddr>,
+    scope: Option<String>,
+}
+
+impl Address {
+    fn global(&self) -> Option<IpAddr> {
+        self.local.filter(|_| self.scope.as_deref() == Some("global"))
+    }
+}
+
+fn ip(args: &[String]) -> Command {
+    let mut command = Command::new("ip");
+    command.args(args);
+    command
+}
+
+fn asked<T: serde::de::DeserializeOwned>(args: &[&str]) -> Result<T, Failure> {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let text = machine::output(ip(&args), &[])?;
+    serde_json::from_str(&text).map_err(|error| Failure::world("cannot read what `ip` says").because(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_stays_and_what_is_no_more_goes() {
+        let interface = |name: &str, if_id| Interface {
+            name: name.into(),
+            if_id,
+            line: "wan".into(),
+            mtu: None,
+            addresses: vec![("10.255.0.1".parse().unwrap(), 30)],
+        };
+        let calls = calls(
+            &[interface("ipsec1", 1), interface("ipsec2", 2)],
+            &BTreeSet::from(["lo", "wan", "ipsec1", "ipsec7", "ipsecx"]),
+        );
+        assert_eq!(
+            calls.iter().map(|call| call.join(" ")).collect::<Vec<_>>(),
+            [
+                "link delete dev ipsec7",
+                "address replace 10.255.0.1/30 dev ipsec1",
+                "link set ipsec1 up",
+                "link add ipsec2 type xfrm dev wan if_id 2",
+                "address replace 10.255.0.1/30 dev ipsec2",
+                "link set ipsec2 up",
+            ]
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! IPsec of routers that are no Linux: what stands in for it in a lab.
+
+pub mod apply;
+pub mod pfsense;
