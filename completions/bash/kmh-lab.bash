@@ -16,6 +16,9 @@ _kmh__lab() {
             ",$1")
                 cmd="kmh__lab"
                 ;;
+            kmh__lab,answer)
+                cmd="kmh__lab__subcmd__answer"
+                ;;
             kmh__lab,capture)
                 cmd="kmh__lab__subcmd__capture"
                 ;;
@@ -49,17 +52,35 @@ _kmh__lab() {
             kmh__lab,ping)
                 cmd="kmh__lab__subcmd__ping"
                 ;;
+            kmh__lab,probe)
+                cmd="kmh__lab__subcmd__probe"
+                ;;
             kmh__lab,receive)
                 cmd="kmh__lab__subcmd__receive"
                 ;;
             kmh__lab,slow)
                 cmd="kmh__lab__subcmd__slow"
                 ;;
+            kmh__lab,stand-in)
+                cmd="kmh__lab__subcmd__stand__subcmd__in"
+                ;;
+            kmh__lab,systemctl)
+                cmd="kmh__lab__subcmd__systemctl"
+                ;;
             kmh__lab,trace)
                 cmd="kmh__lab__subcmd__trace"
                 ;;
             kmh__lab,up)
                 cmd="kmh__lab__subcmd__up"
+                ;;
+            kmh__lab,vm-agent)
+                cmd="kmh__lab__subcmd__vm__subcmd__agent"
+                ;;
+            kmh__lab,vm-init)
+                cmd="kmh__lab__subcmd__vm__subcmd__init"
+                ;;
+            kmh__lab__subcmd__help,answer)
+                cmd="kmh__lab__subcmd__help__subcmd__answer"
                 ;;
             kmh__lab__subcmd__help,capture)
                 cmd="kmh__lab__subcmd__help__subcmd__capture"
@@ -94,17 +115,32 @@ _kmh__lab() {
             kmh__lab__subcmd__help,ping)
                 cmd="kmh__lab__subcmd__help__subcmd__ping"
                 ;;
+            kmh__lab__subcmd__help,probe)
+                cmd="kmh__lab__subcmd__help__subcmd__probe"
+                ;;
             kmh__lab__subcmd__help,receive)
                 cmd="kmh__lab__subcmd__help__subcmd__receive"
                 ;;
             kmh__lab__subcmd__help,slow)
                 cmd="kmh__lab__subcmd__help__subcmd__slow"
                 ;;
+            kmh__lab__subcmd__help,stand-in)
+                cmd="kmh__lab__subcmd__help__subcmd__stand__subcmd__in"
+                ;;
+            kmh__lab__subcmd__help,systemctl)
+                cmd="kmh__lab__subcmd__help__subcmd__systemctl"
+                ;;
             kmh__lab__subcmd__help,trace)
                 cmd="kmh__lab__subcmd__help__subcmd__trace"
                 ;;
             kmh__lab__subcmd__help,up)
                 cmd="kmh__lab__subcmd__help__subcmd__up"
+                ;;
+            kmh__lab__subcmd__help,vm-agent)
+                cmd="kmh__lab__subcmd__help__subcmd__vm__subcmd__agent"
+                ;;
+            kmh__lab__subcmd__help,vm-init)
+                cmd="kmh__lab__subcmd__help__subcmd__vm__subcmd__init"
                 ;;
             *)
                 ;;
@@ -113,7 +149,7 @@ _kmh__lab() {
 
     case "${cmd}" in
         kmh__lab)
-            opts="-i -o -q -v -h -V --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version up exec ping trace capture cut heal slow kill measure doctor down init receive help"
+            opts="-i -o -q -v -h -V --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,14 +198,72 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__answer)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__capture)
-            opts="-i -o -q -v -h --to --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --to --for --count --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -467,8 +561,22 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__help)
-            opts="up exec ping trace capture cut heal slow kill measure doctor down init receive help"
+            opts="up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__help__subcmd__answer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -634,6 +742,20 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__help__subcmd__probe)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__help__subcmd__receive)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -662,6 +784,34 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__help__subcmd__stand__subcmd__in)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__help__subcmd__systemctl)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__help__subcmd__trace)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -677,6 +827,34 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__help__subcmd__up)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__help__subcmd__vm__subcmd__agent)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__help__subcmd__vm__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -902,6 +1080,56 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__probe)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__receive)
             opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1014,6 +1242,106 @@ _kmh__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kmh__lab__subcmd__stand__subcmd__in)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__systemctl)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kmh__lab__subcmd__trace)
             opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1065,7 +1393,7 @@ _kmh__lab() {
             return 0
             ;;
         kmh__lab__subcmd__up)
-            opts="-i -o -q -v -h --store --tunnels --full --cache --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --store --tunnels --service --services --no-wait --full --cache --vm --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1079,6 +1407,14 @@ _kmh__lab() {
                     COMPREPLY=($(compgen -W "esp plain" -- "${cur}"))
                     return 0
                     ;;
+                --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --services)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --full)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1087,6 +1423,106 @@ _kmh__lab() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__vm__subcmd__agent)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json text ansible" -- "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kmh__lab__subcmd__vm__subcmd__init)
+            opts="-i -o -q -v -h --lab --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --lab)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -47,7 +47,7 @@ complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "exec" -d 'Run a com
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "ping" -d 'Who reaches whom: every machine and pod, or those named'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "trace" -d 'The way of a packet as the kernels route it'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "capture" -d 'Record packets into a file that tcpdump and wireshark read'
-complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "cut" -d 'Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "cut" -d 'Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`, `daemon/MACHINE:DAEMON`'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "heal" -d 'Mend what `cut` or `slow` did; everything when nothing is named'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "slow" -d 'Give a line delay, loss and rate'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "kill" -d 'Kill a daemon without a word to it: `MACHINE:DAEMON`'
@@ -56,10 +56,18 @@ complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "doctor" -d 'What th
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "down" -d 'Take the lab away: processes, namespaces, links, mounts, files'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "init" -d 'The first process of a machine'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "receive" -d 'Write files into the machine that it runs in'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "probe" -d 'Ask for TCP connections all the time'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "answer" -d 'A pod: tells whoever calls by HTTP its node, and the caller\'s address'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "systemctl" -d 'What systemd would do, in a light machine'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "stand-in" -d 'Make pfSense\'s tunnels in the machine that stands in for one'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "vm-init" -d 'The first process of a guest'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "vm-agent" -d 'What takes commands in a guest'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l store -d 'The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l tunnels -d 'How tunnels are carried [default: esp where the kernel can, else plain]' -r -f -a "esp\t'By the kernel\'s ESP and XFRM interfaces, with strongSwan'
 plain\t'By a link that encrypts nothing'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l service -d 'A service with `externalTrafficPolicy: Local`: its address, and the nodes that have a pod of it' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l services -d 'Services, as `kubectl get services,endpointslices -A -o json` prints them' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l full -d 'Boot this machine as a complete system; `all` for every one' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l cache -d 'Where roots of complete machines are kept' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
@@ -73,6 +81,7 @@ always\t'Always'
 never\t'Never'"
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l no-wait -d 'Do not wait until all sessions are up and all routes are there'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l vm -d 'In a guest with a stock Debian kernel'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l dry-run -d 'Say what would be done, and do nothing'
@@ -133,6 +142,8 @@ complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand trace" -s q -l quiet -d 
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand trace" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand capture" -l to -d 'The file to write' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand capture" -l for -d 'End after so many seconds' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand capture" -l count -d 'End after so many packets' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand capture" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand capture" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand capture" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
@@ -161,7 +172,7 @@ always\t'Always'
 never\t'Never'"
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand cut" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand cut" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand cut" -l silent -d 'Packets vanish and interfaces stay up, as when a line dies somewhere (the default)'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand cut" -l silent -d 'Packets vanish and interfaces stay up, as when a line dies somewhere; a daemon hangs (the default)'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand cut" -l clean -d 'Interfaces go down and daemons are stopped in order'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand cut" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand cut" -l dry-run -d 'Say what would be done, and do nothing'
@@ -313,18 +324,126 @@ complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand receive" -l strict -d 'T
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand receive" -s q -l quiet -d 'Say nothing but errors'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand receive" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand receive" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "up" -d 'Build the lab, or apply the difference to one that is up'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "exec" -d 'Run a command in a machine, and give its exit code'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "ping" -d 'Who reaches whom: every machine and pod, or those named'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "trace" -d 'The way of a packet as the kernels route it'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "capture" -d 'Record packets into a file that tcpdump and wireshark read'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "cut" -d 'Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "heal" -d 'Mend what `cut` or `slow` did; everything when nothing is named'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "slow" -d 'Give a line delay, loss and rate'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "kill" -d 'Kill a daemon without a word to it: `MACHINE:DAEMON`'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "measure" -d 'Break something under a steady stream of probes, and tell how long which traffic was lost'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "doctor" -d 'What this machine can do, and which package brings the rest'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "down" -d 'Take the lab away: processes, namespaces, links, mounts, files'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "init" -d 'The first process of a machine'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "receive" -d 'Write files into the machine that it runs in'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand probe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand answer" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand systemctl" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "up" -d 'Build the lab, or apply the difference to one that is up'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "exec" -d 'Run a command in a machine, and give its exit code'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "ping" -d 'Who reaches whom: every machine and pod, or those named'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "trace" -d 'The way of a packet as the kernels route it'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "capture" -d 'Record packets into a file that tcpdump and wireshark read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "cut" -d 'Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`, `daemon/MACHINE:DAEMON`'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "heal" -d 'Mend what `cut` or `slow` did; everything when nothing is named'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "slow" -d 'Give a line delay, loss and rate'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "kill" -d 'Kill a daemon without a word to it: `MACHINE:DAEMON`'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "measure" -d 'Break something under a steady stream of probes, and tell how long which traffic was lost'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "doctor" -d 'What this machine can do, and which package brings the rest'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "down" -d 'Take the lab away: processes, namespaces, links, mounts, files'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "init" -d 'The first process of a machine'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "receive" -d 'Write files into the machine that it runs in'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "probe" -d 'Ask for TCP connections all the time'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "answer" -d 'A pod: tells whoever calls by HTTP its node, and the caller\'s address'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "systemctl" -d 'What systemd would do, in a light machine'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "stand-in" -d 'Make pfSense\'s tunnels in the machine that stands in for one'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "vm-init" -d 'The first process of a guest'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "vm-agent" -d 'What takes commands in a guest'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -259,7 +259,7 @@ impl Crew<'_> {
         work: impl Fn(&Self, &str, &Change) -> Result<T, Failure> + Sync,
     ) -> Result<BTreeMap<String, T>, Failure> {
         let (mut done, mut failures) = (BTreeMap::new(), Vec::new());
-        // A guest in software is slow: with all daemons starting at once FRR's watchdog gives them up after 20 seconds.
+        // A guest in software is slow: with all daemons starting at once, some were restarted while they were told what to do.
         let all: Vec<_> = changes.iter().collect();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let width = if crate::vm::guest::inside() { cpus } else { all.len().max(1) };

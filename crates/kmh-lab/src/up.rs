@@ -318,6 +318,17 @@ fn say(context: &mut Context<'_>, planned: &LabPlan, tunnels: Carrier) {
     if tunnels == Carrier::Plain {
         context.say("tunnels are plain links: nothing encrypts here (kmh-lab doctor tells what would)");
     }
+    let pinned: Vec<&str> = planned
+        .machines
+        .iter()
+        .filter(|(_, machine)| !machine.ssh.host_keys.is_empty())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !pinned.is_empty() {
+        let list = pinned.join(", ");
+        context
+            .say(&format!("the inventory pins host keys, which a lab cannot have: kmh-push refuses {list}"));
+    }
     let idle: BTreeSet<&str> = planned
         .machines
         .values()

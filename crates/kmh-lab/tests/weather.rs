@@ -94,6 +94,10 @@ fn a_silent_tunnel_moves_traffic_as_predicted_and_heals() {
     });
     let text = world.lab("ping -o text").exits(0).stdout;
     assert!(text.starts_with(&format!("broken: {TUNNEL}\n")), "{text}");
+    // What is broken already is so in the prediction too: without the other tunnel nothing is left.
+    let (code, said) = measured(&world, "tunnel/fw-attic--fw-flat");
+    assert_eq!((code, &said["broken"][0]), (0, &TUNNEL.into()), "{said}");
+    assert!(rows(&said, "attic", "vps").iter().all(|row| row["predicted"] == "lost"), "{said}");
     // It survives what `up` loads anew.
     world.up();
     assert_eq!(way(&world, "attic-1", "vps-1"), around);

@@ -69,7 +69,7 @@ pub(crate) fn run(
     let network = memory.open()?;
     let ground = memory.ground();
     let prediction = predict(&network, &ground, &lab.down());
-    let down = names::down(&wanted);
+    let down = lab.down_with(&wanted);
     let before = Before::new(predict(&network, &ground, &lab.down()), &ground);
     let impact = before.when(&down);
     let after = prediction.with(&down);

@@ -58,7 +58,13 @@ impl Lab {
 
     /// What is down for a prediction: what is broken, and what is not up.
     pub(crate) fn down(&self) -> Down {
-        let mut down = names::down(&self.broken());
+        self.down_with(&[])
+    }
+
+    /// The same with more broken.
+    pub(crate) fn down_with(&self, more: &[Broken]) -> Down {
+        let broken: Vec<Broken> = self.broken().iter().chain(more).cloned().collect();
+        let mut down = names::down(&broken);
         let absent = self.memory.absent(&self.state);
         down.routers.extend(absent.routers);
         down.nodes.extend(absent.nodes);
