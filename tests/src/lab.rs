@@ -1,9 +1,6 @@
-//! A cluster's network on one machine, from documents alone: every router, node and pod a namespace, plain links for
-//! tunnels, the real FRR and BIRD with the rendered files, the rendered packet filters, and BIRD on the nodes with what
-//! Calico would tell it.
+//! A cluster's network on one machine, from documents alone: `kmh-lab` with plain links for tunnels, the real FRR and BIRD
+//! with the rendered files, the rendered packet filters, and BIRD on the nodes with what Calico would tell it.
 
-pub mod cables;
-pub mod calico;
 pub mod documents;
 pub mod ground;
 pub mod leak;
@@ -13,13 +10,18 @@ pub mod weather;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use kmh_doc::inventory::{BgpDaemon, Router, RouterKind};
-use kmh_doc::network::{RouterPlan, Session, Tunnel};
+use kmh_doc::inventory::{BgpDaemon, RouterKind};
+use kmh_doc::network::{RouterPlan, Session};
+use kmh_lab::machine::{Place, inside};
+use kmh_lab::state::{LabName, State};
 
-use crate::netns::Netns;
-use cables::pod_space;
+use crate::ask;
+use crate::sandbox::{Ran, is_root};
 use documents::Documents;
 use ground::{Ground, Pod};
 use tables::{Seen, differences};
@@ -34,88 +36,160 @@ const QUIET: Duration = Duration::from_secs(45);
 /// What changes for so long never rests.
 const RESTLESS: Duration = Duration::from_secs(180);
 
-/// A network, built and running.
+/// The namespace of a node's pods.
+pub fn pod_space(node: &str) -> String {
+    format!("pod-{node}")
+}
+
+/// `-4` or `-6`, as `ip` wants it.
+pub fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv6() { "-6" } else { "-4" }
+}
+
+/// A network, built and running; gone when the test is, also after a panic.
 pub struct Lab {
-    /// The namespaces.
-    pub net: Netns,
     /// Where it comes from.
     pub documents: Documents,
     /// What the nodes have.
     pub ground: Ground,
     /// What is broken now.
     pub down: BTreeSet<Failure>,
-    /// Bridges of the sites.
-    segments: BTreeMap<String, String>,
+    name: LabName,
+    state: State,
     link_locals: BTreeMap<IpAddr, IpAddr>,
-    ports: usize,
-    lines: usize,
+    started: Vec<Child>,
 }
 
 impl Lab {
     /// Builds and starts what an inventory says.
     pub fn up(inventory: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        assert!(is_root(), "this test makes network namespaces: run it as root (`make test` says so)");
+        let name = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let documents = Documents::of(inventory);
         let ground = Ground::of(&documents.network);
         let mut lab = Self {
-            net: Netns::new(),
             documents,
             ground,
             down: BTreeSet::new(),
-            segments: BTreeMap::new(),
+            name: LabName::try_from(name).expect("a name of a lab"),
+            state: State::default(),
             link_locals: BTreeMap::new(),
-            ports: 0,
-            lines: 0,
+            started: Vec::new(),
         };
-        cables::lay(&mut lab);
-        lab.settle_gateways();
+        lab.documents.give_blocks(&lab.ground);
+        let line = format!("up --no-wait --store pki --tunnels plain{}", lab.ground.service_options());
+        lab.tool(&format!("cat bundle.json blocks.json | kmh-lab --lab {} {line}", lab.name));
+        lab.state = State::read(&lab.name).expect("the lab's state").expect("a lab");
+        let mut found = BTreeMap::new();
         for space in lab.machines() {
-            readers::link_locals(&lab.net, &space, &mut lab.link_locals);
+            readers::link_locals(&lab, &space, &mut found);
         }
-        for router in lab.documents.network.routers.clone() {
-            lab.start_router(&router);
-        }
-        for node in lab.documents.network.nodes.clone() {
-            let conf = calico::conf(&lab.documents, &lab.ground, &node.name, "");
-            lab.net.start_bird(&node.name, &conf);
-        }
+        lab.link_locals = found;
+        lab.filters();
         lab
     }
 
-    fn start_router(&mut self, router: &RouterPlan) {
-        let file = |name: &str| self.documents.file(&router.name, name);
-        if router.kind == RouterKind::Linux {
-            let rules = file("kmh.nft").unwrap_or_else(|| panic!("no packet filter for {}", router.name));
-            self.net.nft(&router.name, &rules);
-        }
-        match router.daemon {
-            BgpDaemon::Frr => {
-                let conf = self.documents.frr_conf(&router.name);
-                let conf = conf.unwrap_or_else(|| panic!("no frr.conf for {}", router.name));
-                self.net.start_frr(&router.name, &conf);
-            }
-            BgpDaemon::Bird => {
-                let conf = file("bird.conf").unwrap_or_else(|| panic!("no bird.conf for {}", router.name));
-                self.net.start_bird(&router.name, &conf);
-            }
+    /// Every Linux router filters packets: without, a lab would prove less than it seems to.
+    fn filters(&self) {
+        let routers = self.documents.network.routers.iter();
+        for router in routers.filter(|router| router.kind == RouterKind::Linux) {
+            let tables = self.sh(&router.name, "nft list tables").exits(0).stdout;
+            let has = tables.lines().any(|table| table == "table inet kmh");
+            assert!(has, "no packet filter for {}: {tables}", router.name);
         }
     }
 
-    /// A router as the inventory has it.
-    pub fn router(&self, name: &str) -> &Router {
-        let mut all = self.documents.inventory.sites.iter().flat_map(|site| &site.routers);
-        all.find(|router| router.name.as_str() == name).unwrap_or_else(|| panic!("no router {name}"))
+    /// A line with the tools, which must succeed.
+    fn tool(&self, line: &str) {
+        let ran = self.documents.sandbox.sh(line);
+        assert_eq!(ran.code, 0, "{line}\n{}{}", ran.stdout, ran.stderr);
+    }
+
+    /// `kmh-lab` on this lab.
+    pub fn lab(&self, line: &str) {
+        self.tool(&format!("kmh-lab --lab {} {line}", self.name));
+    }
+
+    /// A command that runs in a machine, a router, or another namespace of the lab.
+    fn command<'a>(&self, space: &str, words: impl IntoIterator<Item = &'a str>) -> Command {
+        let place = Place::named(&self.name, &self.state, space);
+        let place = place.unwrap_or_else(|failure| panic!("{}", failure.render("kmh-lab", false)));
+        let mut command = inside(&self.name, &place, words);
+        command.stdin(Stdio::null()).env("LC_ALL", "C");
+        command
+    }
+
+    /// A line in `sh` there.
+    pub fn sh(&self, space: &str, line: &str) -> Ran {
+        let output = self.command(space, ["/bin/sh", "-c", line]).output().expect("nsenter");
+        Ran {
+            code: output.status.code().unwrap_or(128),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// `ip` there; it must succeed.
+    pub fn ip(&self, space: &str, args: &[&str]) -> String {
+        let output = self.command(space, ["ip"].iter().chain(args).copied()).output().expect("nsenter");
+        assert!(output.status.success(), "{space}: ip {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Starts a program there that stays in the foreground until the lab goes.
+    pub fn start(&mut self, space: &str, words: &[&str]) {
+        let mut command = self.command(space, words.iter().copied());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter");
+        self.started.push(child);
+    }
+
+    /// A file of a router's machine or a node, as this machine sees it.
+    fn path(&self, name: &str, path: &str) -> PathBuf {
+        let machine = self.state.routers.get(name).map_or(name, |inner| inner.machine.as_str());
+        let pid = self.state.machines.get(machine).unwrap_or_else(|| panic!("no machine {machine}")).pid;
+        PathBuf::from(format!("/proc/{pid}/root/{path}"))
+    }
+
+    /// Asks one daemon of FRR.
+    pub fn frr(&self, router: &str, daemon: &str, command: &str) -> String {
+        let netns = self.state.routers.get(router).map(|inner| format!("{}/", inner.netns));
+        let socket = self.path(router, &format!("run/frr/{}{daemon}.vty", netns.unwrap_or_default()));
+        ask::frr(&socket, command)
+            .unwrap_or_else(|error| panic!("{daemon} in {router}, `{command}`: {error}"))
+    }
+
+    /// Asks BIRD.
+    pub fn birdc(&self, machine: &str, command: &str) -> String {
+        let socket = self.path(machine, "run/bird/bird.ctl");
+        ask::bird(&socket, command).unwrap_or_else(|error| panic!("BIRD in {machine}, `{command}`: {error}"))
+    }
+
+    /// Asks FRR as `vtysh` does, or tells it something.
+    pub fn vtysh(&self, router: &str, commands: &[&str]) -> String {
+        let commands: String = commands.iter().flat_map(|command| [" -c '", command, "'"]).collect();
+        self.sh(router, &format!("vtysh{commands}")).exits(0).stdout
+    }
+
+    /// Kills a daemon without a word to it.
+    pub fn kill(&self, machine: &str, daemon: &str) {
+        self.lab(&format!("kill {machine}:{daemon}"));
+    }
+
+    /// Loads nftables rules.
+    pub fn nft(&self, space: &str, rules: &str) {
+        self.sh(space, &format!("nft -f - <<'END'\n{rules}\nEND")).exits(0);
+    }
+
+    /// Namespaces beside the machines: the Internet, boxes that translate addresses, pods.
+    pub fn spaces(&self) -> impl Iterator<Item = &str> {
+        self.state.wires.spaces.iter().map(String::as_str)
     }
 
     /// A router as the network has it.
     pub fn plan(&self, name: &str) -> &RouterPlan {
         let mut all = self.documents.network.routers.iter();
         all.find(|router| router.name == name).unwrap_or_else(|| panic!("no router {name}"))
-    }
-
-    /// A tunnel.
-    pub fn tunnel(&self, name: &str) -> &Tunnel {
-        let mut all = self.documents.network.tunnels.iter();
-        all.find(|tunnel| tunnel.name == name).unwrap_or_else(|| panic!("no tunnel {name}"))
     }
 
     /// Names of all tunnels.
@@ -146,8 +220,8 @@ impl Lab {
         let mut odd = Vec::new();
         for router in self.documents.network.routers.iter().filter(|router| !self.is_down(&router.name)) {
             let established = match router.daemon {
-                BgpDaemon::Frr => readers::frr_sessions(&self.net, &router.name),
-                BgpDaemon::Bird => readers::bird_sessions(&self.net, &router.name),
+                BgpDaemon::Frr => readers::frr_sessions(self, &router.name),
+                BgpDaemon::Bird => readers::bird_sessions(self, &router.name),
             };
             for session in &router.sessions {
                 let (should, is) = (self.is_possible(session), established.contains(&session.peer_address));
@@ -173,14 +247,14 @@ impl Lab {
     fn seen(&self, machine: &str) -> Seen {
         let daemon = self.daemon(machine);
         let mut seen = match daemon {
-            BgpDaemon::Frr => readers::frr(&self.net, machine),
+            BgpDaemon::Frr => readers::frr(self, machine),
             BgpDaemon::Bird => {
                 let borrowed = self.ground.borrowed.iter().filter(|(_, node)| node == machine);
                 let borrowed: Vec<IpAddr> = borrowed.map(|(address, _)| *address).collect();
-                readers::bird(&self.net, machine, &OWN, &borrowed)
+                readers::bird(self, machine, &OWN, &borrowed)
             }
         };
-        readers::kernel(&self.net, machine, &self.link_locals, &mut seen);
+        readers::kernel(self, machine, &self.link_locals, &mut seen);
         seen.as_shown_by(daemon).without_history()
     }
 
@@ -231,7 +305,7 @@ impl Lab {
     /// Pings a pod from another one, once.
     pub fn ping(&self, from: &Pod, to: &Pod) -> Result<(), String> {
         let line = format!("ping -n -c 1 -W 1 -I {} {}", from.address, to.address);
-        let ran = self.net.sh(&pod_space(&from.node), &line);
+        let ran = self.sh(&pod_space(&from.node), &line);
         if ran.code == 0 {
             Ok(())
         } else {
@@ -248,5 +322,15 @@ impl Lab {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for child in &mut self.started {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = self.documents.sandbox.sh(&format!("kmh-lab --lab {} down", self.name));
     }
 }

@@ -1,15 +1,11 @@
 //! Network namespaces with real daemons in them, gone when the test is: also after a panic, and only what it made itself.
 
-use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::ask;
 use crate::sandbox::{Ran, is_root};
 
 /// Settings of every namespace: it forwards, takes packets whatever their way back, and uses IPv6 addresses at once.
@@ -39,13 +35,7 @@ impl Netns {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         assert!(is_root(), "this test makes network namespaces: run it as root (`make test` says so)");
-        for program in ["/usr/sbin/bird", "/usr/bin/vtysh", "/usr/lib/frr/zebra", "/usr/sbin/nft"] {
-            assert!(Path::new(program).exists(), "{program} is missing: apt-get install bird2 frr nftables");
-        }
         let dir = tempfile::Builder::new().prefix("kmh-netns-").tempdir().expect("a temporary folder");
-        // The daemons of FRR give up root and must still reach their folders.
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))
-            .expect("a folder of one's own");
         let prefix = format!("kmh{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Self { prefix, dir, spaces: Vec::new(), daemons: Vec::new() }
     }
@@ -91,27 +81,15 @@ impl Netns {
         }
     }
 
-    /// A folder for a daemon.
-    fn folder(&self, name: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
-        std::fs::create_dir_all(&path).expect("a folder");
-        path
-    }
-
-    /// Starts a program that stays in the foreground; its output goes into `LOG` in the folder.
-    fn spawn(&mut self, space: &str, name: &str, log: &Path, program: &str, args: &[&str]) {
+    /// Starts a program that stays in the foreground; its output goes into the log `NAME-SPACE`.
+    pub fn start(&mut self, space: &str, name: &str, program: &str, args: &[&str]) {
+        let log = self.dir.path().join(format!("{name}-{space}"));
         let file = std::fs::File::options().create(true).append(true).open(log).expect("a log");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.full(space), program]).args(args);
         command.stdin(Stdio::null()).stdout(file.try_clone().expect("a log")).stderr(file);
         let child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
         self.daemons.push((format!("{space}/{name}"), child));
-    }
-
-    /// Starts any program that stays in the foreground; its output goes into the log `NAME-SPACE`.
-    pub fn start(&mut self, space: &str, name: &str, program: &str, args: &[&str]) {
-        let log = self.dir.path().join(format!("{name}-{space}"));
-        self.spawn(space, name, &log, program, args);
     }
 
     /// Kills a daemon without a word to it.
@@ -121,93 +99,6 @@ impl Netns {
         let (_, mut child) = self.daemons.remove(position);
         let _ = child.kill();
         let _ = child.wait();
-    }
-
-    /// Starts FRR and gives it a whole `frr.conf`, as its start script does.
-    pub fn start_frr(&mut self, space: &str, conf: &str) {
-        let dir = self.folder(&format!("frr-{space}"));
-        let owner = |flag: &str| {
-            run(Command::new("id").args([flag, "frr"])).trim().parse::<u32>().expect("the user frr")
-        };
-        chown(&dir, Some(owner("-u")), Some(owner("-g"))).expect("a folder for frr");
-        std::fs::write(dir.join("frr.conf"), conf).expect("frr.conf");
-        std::fs::write(dir.join("vtysh.conf"), "service integrated-vtysh-config\n").expect("vtysh.conf");
-        let at = |name: &str| dir.join(name).to_str().expect("a path in UTF-8").to_owned();
-        for daemon in ["zebra", "staticd", "bfdd", "bgpd"] {
-            let (pid, socket, vty) = (at(&format!("{daemon}.pid")), at("zserv.api"), at(""));
-            let mut args = vec!["-z", &socket, "-i", &pid, "--vty_socket", &vty];
-            args.extend(["-P", "0", "-f", "/dev/null", "--log", "stdout"]);
-            let control = at("bfdd.sock");
-            if daemon == "bfdd" {
-                args.extend(["--bfdctl", &control]);
-            }
-            self.spawn(space, daemon, &dir.join("log"), &format!("/usr/lib/frr/{daemon}"), &args);
-            // The others call zebra, and wait long before they call again.
-            if daemon == "zebra" || daemon == "bgpd" {
-                let sockets =
-                    ["zebra", "staticd", "bfdd", "bgpd"].map(|name| dir.join(format!("{name}.vty")));
-                let wanted = if daemon == "zebra" { &sockets[..1] } else { &sockets[..] };
-                let ready = || {
-                    let there = wanted.iter().all(|socket| socket.exists());
-                    if there { Ok(()) } else { Err(self.log(&format!("frr-{space}/log"))) }
-                };
-                until(Duration::from_secs(30), &format!("FRR in {space}"), ready);
-            }
-        }
-        let booted =
-            self.sh(space, &format!("vtysh --vty_socket {dir} --config_dir {dir} -b", dir = dir.display()));
-        assert!(booted.code == 0 && !booted.stdout.contains('%'), "{space} refuses its frr.conf: {booted:?}");
-    }
-
-    /// Asks FRR, or tells it something.
-    pub fn vtysh(&self, space: &str, commands: &[&str]) -> String {
-        let dir = self.dir.path().join(format!("frr-{space}"));
-        let commands = commands.iter().map(|command| format!("-c '{command}'")).collect::<Vec<_>>().join(" ");
-        self.sh(
-            space,
-            &format!("vtysh --vty_socket {dir} --config_dir {dir} {commands}", dir = dir.display()),
-        )
-        .exits(0)
-        .stdout
-    }
-
-    /// Asks one daemon of FRR.
-    pub fn frr(&self, space: &str, daemon: &str, command: &str) -> String {
-        let socket = self.dir.path().join(format!("frr-{space}/{daemon}.vty"));
-        ask::frr(&socket, command).unwrap_or_else(|error| panic!("{daemon} in {space}, `{command}`: {error}"))
-    }
-
-    /// Starts BIRD.
-    pub fn start_bird(&mut self, space: &str, conf: &str) {
-        let dir = self.folder(&format!("bird-{space}"));
-        std::fs::write(dir.join("bird.conf"), conf).expect("bird.conf");
-        let at = |name: &str| dir.join(name).to_str().expect("a path in UTF-8").to_owned();
-        run(Command::new("/usr/sbin/bird").args(["-p", "-c", &at("bird.conf")]));
-        let args = ["-f", "-c", &at("bird.conf"), "-s", &at("bird.ctl"), "-P", &at("bird.pid")];
-        self.spawn(space, "bird", &dir.join("log"), "/usr/sbin/bird", &args);
-        let socket = dir.join("bird.ctl");
-        let ready = || if socket.exists() { Ok(()) } else { Err(self.log(&format!("bird-{space}/log"))) };
-        until(Duration::from_secs(30), &format!("BIRD in {space}"), ready);
-    }
-
-    /// Asks BIRD.
-    pub fn birdc(&self, space: &str, command: &str) -> String {
-        let socket = self.dir.path().join(format!("bird-{space}/bird.ctl"));
-        ask::bird(&socket, command).unwrap_or_else(|error| panic!("BIRD in {space}, `{command}`: {error}"))
-    }
-
-    /// Gives BIRD another configuration.
-    pub fn reconfigure_bird(&self, space: &str, conf: &str) {
-        let dir = self.dir.path().join(format!("bird-{space}"));
-        std::fs::write(dir.join("bird.conf"), conf).expect("bird.conf");
-        self.sh(space, &format!("birdc -s {}/bird.ctl configure", dir.display())).exits(0);
-    }
-
-    /// Loads nftables rules.
-    pub fn nft(&self, space: &str, rules: &str) {
-        let file = self.dir.path().join("rules.nft");
-        std::fs::File::create(&file).and_then(|mut file| file.write_all(rules.as_bytes())).expect("rules");
-        self.sh(space, &format!("nft -f {}", file.display())).exits(0);
     }
 
     /// The end of a log.

@@ -1,4 +1,4 @@
-//! The prediction equals reality: clusters of every kind in network namespaces, with the real FRR and BIRD and the
+//! The prediction equals reality: clusters of every kind in `kmh-lab`, with the real FRR and BIRD and the
 //! rendered packet filters; every table is compared with what was predicted, and again with each single failure.
 //!
 //! `KMH_TRUTH=six,random-7` runs only those clusters, `KMH_SEEDS=51-100` other random ones, `KMH_LABS=2` so many side
@@ -17,10 +17,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use kmh_doc::network::Session;
-use kmh_tests::lab::Lab;
-use kmh_tests::lab::cables::{self, OUTSIDE, pod_space};
+use kmh_lab::plan::OUTSIDE;
 use kmh_tests::lab::ground::Pod;
 use kmh_tests::lab::weather::Failure;
+use kmh_tests::lab::{Lab, family, pod_space};
 use kmh_tests::netns::until;
 use kmh_tests::topologies::{Dice, Kind, Topology, named, random, site};
 
@@ -179,12 +179,14 @@ fn nothing_leaves_in_clear_text() {
         // What counts does count: with a route of its own and without its packet filter a router sends them out.
         let last = lab.documents.network.routers.last().expect("a router");
         let target = pods.iter().find(|pod| pod.site != last.site).expect("a pod elsewhere").address;
-        let (family, outside) = (cables::family(target), OUTSIDE[usize::from(target.is_ipv6())]);
+        let (family, outside) = (family(target), OUTSIDE[usize::from(target.is_ipv6())]);
+        // `default via ADDRESS dev INTERFACE …`
         let line = format!(
-            "nft flush ruleset; set -- $(ip {family} route show default); ip {family} route add {target} via $3 metric 1; \
+            "nft flush ruleset; set -- $(ip {family} route show default); \
+             ip {family} route add {target} via $3 dev $5 onlink metric 1; \
              ping -n -c 1 -W 1 {target}; ping -n -c 1 -W 1 {outside}"
         );
-        lab.net.sh(&last.name, &line);
+        lab.sh(&last.name, &line);
         let after = lab.arrived();
         if after.inner == 0 || after.outer == 0 {
             complaints.push(format!("{}: the proof proves nothing: {after:?}", topology.name));
@@ -197,12 +199,11 @@ fn nothing_leaves_in_clear_text() {
 /// A pod of each site calls one of each other site, five times a second.
 fn call_all_the_time(lab: &mut Lab) {
     let pods = lab.ground.pods.clone();
-    for (n, from) in pods.iter().enumerate() {
-        for (m, to) in pods.iter().enumerate().filter(|(_, to)| to.site != from.site) {
+    for from in &pods {
+        for to in pods.iter().filter(|to| to.site != from.site) {
             if from.address.is_ipv6() == to.address.is_ipv6() {
                 let (source, target) = (from.address.to_string(), to.address.to_string());
-                let args = ["-n", "-q", "-i", "0.2", "-I", &source, &target];
-                lab.net.start(&pod_space(&from.node), &format!("ping-{n}-{m}"), "ping", &args);
+                lab.start(&pod_space(&from.node), &["ping", "-n", "-q", "-i", "0.2", "-I", &source, &target]);
             }
         }
     }
@@ -237,7 +238,7 @@ fn outages_are_as_long_as_said() {
 
     for (router, silent, dead) in [("r1a", "n12", "n11"), ("r2a", "n22", "n21")] {
         let known = |lab: &Lab, node: &str| {
-            let routes = lab.net.ip(router, &["route", "show", &pod(node).block.to_string()]);
+            let routes = lab.ip(router, &["route", "show", &pod(node).block.to_string()]);
             if routes.contains("via") { Err(routes) } else { Ok(()) }
         };
         let said = session(&lab, router, silent).outage;
@@ -246,7 +247,7 @@ fn outages_are_as_long_as_said() {
         within(&format!("{router}: a silent node"), took, said.silent_ms);
         lab.mend(&Failure::Node(silent.to_owned()));
 
-        lab.net.kill(dead, "bird");
+        lab.kill(dead, "bird");
         let took = until(Duration::from_secs(60), "a dead BIRD", || known(&lab, dead));
         within(&format!("{router}: a dead BIRD"), took, said.closed_ms);
     }
@@ -258,8 +259,7 @@ fn loss(lab: &mut Lab, from: &Pod, to: &Pod, failure: Failure) -> Duration {
     let line = format!("ping -n -q -i 0.1 -c 100 -W 1 -I {} {}", from.address, to.address);
     let space = pod_space(&from.node);
     let text = std::thread::scope(|scope| {
-        let net = &lab.net;
-        let ping = scope.spawn(move || net.sh(&space, &line).stdout);
+        let ping = scope.spawn(|| lab.sh(&space, &line).stdout);
         std::thread::sleep(Duration::from_secs(2));
         lab.silence(&failure);
         ping.join().unwrap()

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::network::NetworkSpec;
+use kmh_lab::plan::calico;
 use serde_json::{Value, json};
-
-use super::calico;
 
 /// A pod.
 #[derive(Clone, Debug)]
@@ -47,27 +46,26 @@ impl Ground {
     /// A block for each node and pool, not one after the other; a second one for the first node of a site, an address
     /// borrowed from it by the second, and three services.
     pub fn of(network: &NetworkSpec) -> Self {
+        let known = kmh_route::Network::new(network).expect("a network");
         let mut ground = Self::default();
-        let mut used: BTreeMap<(&str, bool), u32> = BTreeMap::new();
-        for node in &network.nodes {
-            for (pool, size) in calico::pools_of(network, node) {
-                let (v6, addresses) = (pool.addr().is_ipv6(), pool.max_prefix_len() - size);
-                let number = used.entry((&node.site, v6)).or_default();
-                *number += 3;
-                let base = after(pool.addr(), *number << addresses);
-                let block = IpNet::new(base, size).expect("a block");
-                ground.blocks.push((block, node.name.clone()));
-                let (name, site) = (node.name.clone(), node.site.clone());
-                ground.pods.push(Pod { node: name, site, block, address: after(base, 2) });
-                if *number == 3 {
-                    let second = IpNet::new(after(base, 1 << addresses), size).expect("a block");
-                    ground.blocks.push((second, node.name.clone()));
+        let mut pools: BTreeMap<(&str, bool), Vec<IpNet>> = BTreeMap::new();
+        for (block, name) in kmh_route::Ground::assume(&known).blocks {
+            let node = network.nodes.iter().find(|node| node.name == name).expect("a node");
+            let others = pools.entry((&node.site, block.addr().is_ipv6())).or_default();
+            others.push(block);
+            match others[..] {
+                [first] => {
+                    let next = after(first.broadcast(), 1);
+                    ground
+                        .blocks
+                        .push((IpNet::new(next, first.prefix_len()).expect("a block"), name.clone()));
                 }
-                if *number == 6 {
-                    let lender = after(pool.addr(), 3 << addresses);
-                    ground.borrowed.push((after(lender, 9), node.name.clone()));
-                }
+                [first, _] => ground.borrowed.push((after(first.addr(), 9), name.clone())),
+                _ => {}
             }
+            let (site, address) = (node.site.clone(), after(block.addr(), 2));
+            ground.pods.push(Pod { node: name.clone(), site, block, address });
+            ground.blocks.push((block, name));
         }
         let mut firsts: Vec<&str> = Vec::new();
         let mut sites: Vec<&str> = Vec::new();
@@ -79,7 +77,7 @@ impl Ground {
         }
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let last = network.nodes.last().map(|node| node.name.as_str());
-        for range in calico::services(network) {
+        for range in calico::all_ranges(network) {
             ground.services.push((after(range.addr(), 80), names(&firsts[..1])));
             ground.services.push((after(range.addr(), 81), names(&firsts)));
             ground.services.push((after(range.addr(), 82), names(last.as_slice())));
@@ -100,5 +98,12 @@ impl Ground {
             "blocks": blocks.iter().map(|(net, node)| json!({"cidr": net, "node": node})).collect::<Vec<_>>(),
             "borrowed": borrowed.iter().map(|(ip, node)| json!({"address": ip, "node": node})).collect::<Vec<_>>(),
         }})
+    }
+
+    /// Its services as options of the tools.
+    pub fn service_options(&self) -> String {
+        let one =
+            |(address, nodes): &(IpAddr, Vec<String>)| format!(" --service {address}={}", nodes.join(","));
+        self.services.iter().map(one).collect()
     }
 }

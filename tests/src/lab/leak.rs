@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
+use kmh_lab::plan::{INTERNET, OUTSIDE};
 use serde_json::Value;
 
 use super::Lab;
-use super::cables::{INTERNET, OUTSIDE};
 
 /// Packets that arrived in the Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +39,26 @@ impl Lab {
         for (family, address) in ["ip", "ip6"].into_iter().zip(OUTSIDE) {
             let _ = writeln!(rules, "  {family} daddr {address} counter name outer");
         }
-        self.net.nft(INTERNET, &(rules + " }\n}\n"));
+        rules += " }\n}\n";
+        for space in self.watched() {
+            self.nft(space, &rules);
+        }
+    }
+
+    /// The Internet, and every box before it that translates addresses: behind one nobody sees what it was.
+    fn watched(&self) -> impl Iterator<Item = &str> {
+        self.spaces().filter(|space| *space == INTERNET || space.starts_with("nat-"))
     }
 
     /// What arrived so far.
     pub fn arrived(&self) -> Arrived {
-        let json = self.net.sh(INTERNET, "nft -j list counters").exits(0).stdout;
-        let list: Value = serde_json::from_str(&json).expect("counters");
-        let all = list["nftables"].as_array().expect("a list").iter().filter_map(|item| item.get("counter"));
+        let of = |space| {
+            let json = self.sh(space, "nft -j list counters").exits(0).stdout;
+            let list: Value = serde_json::from_str(&json).expect("counters");
+            list["nftables"].as_array().expect("a list").clone()
+        };
+        let all: Vec<Value> = self.watched().flat_map(of).collect();
+        let all = all.iter().filter_map(|item| item.get("counter"));
         let count = |name: &str| {
             all.clone().filter(|one| one["name"] == name).filter_map(|one| one["packets"].as_u64()).sum()
         };

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::Lab;
 use super::tables::{Rank, Seen, Way};
-use crate::netns::Netns;
 
 /// Address families, as FRR names them.
 const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
@@ -25,8 +25,8 @@ fn number(value: &Value, otherwise: u32) -> u32 {
 }
 
 /// Every peer of FRR that is established, by address.
-pub fn frr_sessions(net: &Netns, space: &str) -> BTreeSet<IpAddr> {
-    let summary = json(&net.frr(space, "bgpd", "show bgp summary json"));
+pub fn frr_sessions(lab: &Lab, space: &str) -> BTreeSet<IpAddr> {
+    let summary = json(&lab.frr(space, "bgpd", "show bgp summary json"));
     let families =
         ["ipv4Unicast", "ipv6Unicast"].into_iter().filter_map(|name| summary[name]["peers"].as_object());
     families
@@ -37,10 +37,10 @@ pub fn frr_sessions(net: &Netns, space: &str) -> BTreeSet<IpAddr> {
 }
 
 /// FRR's BGP tables, with what its neighbours said in vain.
-pub fn frr(net: &Netns, space: &str) -> Seen {
+pub fn frr(lab: &Lab, space: &str) -> Seen {
     let mut seen = Seen::default();
     for family in FAMILIES {
-        let table = json(&net.frr(space, "bgpd", &format!("show bgp {family} unicast json")));
+        let table = json(&lab.frr(space, "bgpd", &format!("show bgp {family} unicast json")));
         for (prefix, paths) in table["routes"].as_object().into_iter().flatten() {
             let prefix: IpNet = prefix.parse().expect("a prefix");
             for path in paths.as_array().expect("paths") {
@@ -58,8 +58,8 @@ pub fn frr(net: &Netns, space: &str) -> Seen {
             }
         }
     }
-    for peer in frr_sessions(net, space) {
-        frr_refused(net, space, peer, &mut seen);
+    for peer in frr_sessions(lab, space) {
+        frr_refused(lab, space, peer, &mut seen);
     }
     seen
 }
@@ -77,10 +77,10 @@ fn frr_way(path: &Value, peer: Option<IpAddr>) -> Way {
 }
 
 /// What a neighbour said, less what was accepted from it.
-fn frr_refused(net: &Netns, space: &str, peer: IpAddr, seen: &mut Seen) {
+fn frr_refused(lab: &Lab, space: &str, peer: IpAddr, seen: &mut Seen) {
     let family = if peer.is_ipv6() { "ipv6" } else { "ipv4" };
     let command = format!("show bgp {family} unicast neighbors {peer} received-routes json");
-    let received = json(&net.frr(space, "bgpd", &command));
+    let received = json(&lab.frr(space, "bgpd", &command));
     for (prefix, path) in received["receivedRoutes"].as_object().into_iter().flatten() {
         let prefix = seen.at(prefix.parse().expect("a prefix"));
         if !prefix.paths.keys().any(|way| way.peer == Some(peer)) {
@@ -90,8 +90,8 @@ fn frr_refused(net: &Netns, space: &str, peer: IpAddr, seen: &mut Seen) {
 }
 
 /// BIRD's BGP protocols: name, and the neighbour's address when it is established.
-fn bird_protocols(net: &Netns, space: &str) -> BTreeMap<String, (IpAddr, bool)> {
-    let text = net.birdc(space, "show protocols all");
+fn bird_protocols(lab: &Lab, space: &str) -> BTreeMap<String, (IpAddr, bool)> {
+    let text = lab.birdc(space, "show protocols all");
     let mut found = BTreeMap::new();
     let (mut current, mut up) = ("", false);
     for line in text.lines() {
@@ -109,15 +109,15 @@ fn bird_protocols(net: &Netns, space: &str) -> BTreeMap<String, (IpAddr, bool)> 
 }
 
 /// Every peer of BIRD that is established, by address.
-pub fn bird_sessions(net: &Netns, space: &str) -> BTreeSet<IpAddr> {
-    bird_protocols(net, space).into_values().filter(|(_, up)| *up).map(|(address, _)| address).collect()
+pub fn bird_sessions(lab: &Lab, space: &str) -> BTreeSet<IpAddr> {
+    bird_protocols(lab, space).into_values().filter(|(_, up)| *up).map(|(address, _)| address).collect()
 }
 
 /// BIRD's BGP routes, and its own: what came from one of those protocols, and those addresses.
-pub fn bird(net: &Netns, space: &str, own: &[&str], addresses: &[IpAddr]) -> Seen {
-    let protocols = bird_protocols(net, space);
+pub fn bird(lab: &Lab, space: &str, own: &[&str], addresses: &[IpAddr]) -> Seen {
+    let protocols = bird_protocols(lab, space);
     let mut seen = Seen::default();
-    for (prefix, entry) in bird_entries(&net.birdc(space, "show route all")) {
+    for (prefix, entry) in bird_entries(&lab.birdc(space, "show route all")) {
         let rank = if entry.best { Rank::Best } else { Rank::Lost };
         let Some((peer, _)) = protocols.get(&entry.protocol) else {
             if own.contains(&entry.protocol.as_str()) || addresses.iter().any(|ip| IpNet::from(*ip) == prefix)
@@ -136,7 +136,7 @@ pub fn bird(net: &Netns, space: &str, own: &[&str], addresses: &[IpAddr]) -> See
         };
         seen.at(prefix).paths.insert(way, rank);
     }
-    for (prefix, entry) in bird_entries(&net.birdc(space, "show route filtered all")) {
+    for (prefix, entry) in bird_entries(&lab.birdc(space, "show route filtered all")) {
         if let Some((peer, _)) = protocols.get(&entry.protocol) {
             seen.at(prefix).refused.insert((*peer, entry.as_path()));
         }
@@ -183,8 +183,8 @@ fn bird_entries(text: &str) -> Vec<(IpNet, Entry)> {
 }
 
 /// Link-local addresses of a space's interfaces, and the global address that stands beside each.
-pub fn link_locals(net: &Netns, space: &str, found: &mut BTreeMap<IpAddr, IpAddr>) {
-    let interfaces = json(&net.ip(space, &["-6", "-j", "addr", "show"]));
+pub fn link_locals(lab: &Lab, space: &str, found: &mut BTreeMap<IpAddr, IpAddr>) {
+    let interfaces = json(&lab.ip(space, &["-6", "-j", "addr", "show"]));
     for interface in interfaces.as_array().into_iter().flatten() {
         let infos = interface["addr_info"].as_array().map(Vec::as_slice).unwrap_or_default();
         let of = |scope: &str| {
@@ -200,9 +200,9 @@ pub fn link_locals(net: &Netns, space: &str, found: &mut BTreeMap<IpAddr, IpAddr
 /// The kernel's routes that a BGP program put there and that lead to somebody, where no better route to the same
 /// destination stands before them: their next hops. Link-local ones are told by the global address of the same
 /// interface.
-pub fn kernel(net: &Netns, space: &str, link_locals: &BTreeMap<IpAddr, IpAddr>, seen: &mut Seen) {
+pub fn kernel(lab: &Lab, space: &str, link_locals: &BTreeMap<IpAddr, IpAddr>, seen: &mut Seen) {
     for family in ["-4", "-6"] {
-        let Value::Array(mut routes) = json(&net.ip(space, &[family, "-j", "route", "show"])) else {
+        let Value::Array(mut routes) = json(&lab.ip(space, &[family, "-j", "route", "show"])) else {
             continue;
         };
         routes.sort_by_key(|route| route["metric"].as_u64().unwrap_or_default());

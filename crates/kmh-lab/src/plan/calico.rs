@@ -59,7 +59,8 @@ pub fn ranges(network: &NetworkSpec, kind: &str) -> Vec<IpNet> {
     items(&configuration(network)[kind]).iter().filter_map(|range| net(&range["cidr"])).collect()
 }
 
-fn all_ranges(network: &NetworkSpec) -> Vec<IpNet> {
+/// All of them.
+pub fn all_ranges(network: &NetworkSpec) -> Vec<IpNet> {
     let kinds = ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"];
     kinds.into_iter().flat_map(|kind| ranges(network, kind)).collect()
 }
