@@ -90,6 +90,7 @@ impl Fixture {
                 written: Vec::new(),
                 unchanged: 0,
                 units: Vec::new(),
+                arch: m.arch,
             });
             Self {
                 inventory: INVENTORY.to_owned(),
