@@ -293,8 +293,8 @@ pub struct FirewallRule {
     /// But not to there: parts of `to` that stay closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<Cidr>,
-    /// Whether it lets packets through one by one, in both directions, without keeping connections: between addresses of
-    /// the cluster a connection may change its router at any time.
+    /// Whether it lets packets through one by one, without keeping connections: between addresses of the cluster a
+    /// connection may change its router at any time. Answers pass by the rule of the zone in which they enter.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stateless: bool,
     /// Destination ports; empty for all.

@@ -183,10 +183,7 @@ fn next(prediction: &Prediction<'_>, here: Machine, gate: &Gate) -> Option<Machi
 /// are not looked at: a rule for some of them is none for this packet.
 fn passes<'r>(router: &'r RouterPlan, zone: &Zone, source: IpAddr, to: IpAddr) -> Option<&'r FirewallRule> {
     let fits = |rule: &&FirewallRule| {
-        let forth = &rule.zone == zone && admits(rule, source, to);
-        // A rule without connections holds for the answers too, which enter where the rule's packets leave.
-        let back = rule.stateless && admits(rule, to, source);
-        rule.protocol == "any" && !rule.to.is_empty() && (forth || back)
+        rule.protocol == "any" && !rule.to.is_empty() && &rule.zone == zone && admits(rule, source, to)
     };
     // One that keeps no connections decides before those that do: such packets are never tracked.
     let mut fitting = router.firewall.iter().filter(fits);

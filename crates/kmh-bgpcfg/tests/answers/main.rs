@@ -192,6 +192,18 @@ fn a_service_without_a_pod_is_lost() {
     );
 }
 
+/// A router's own addresses are closed to the cluster, the other router's among them: the rule that lets nodes answer is
+/// for what enters from nodes, and opens nothing for what comes out of a tunnel.
+#[test]
+fn a_router_does_not_lead_to_the_address_of_the_other() {
+    let why = answer("why vps-1 gw-b", TWO);
+    assert_eq!(
+        (&why["arrives"], &why["there"]["end"]),
+        (&json!(false), &json!("dropped by the packet filter"))
+    );
+    assert_eq!(answer("why vps-1 office-1", TWO)["arrives"], true);
+}
+
 /// Detection in a fraction of a second: the news needs longer than that to spread.
 #[test]
 fn outages_say_something_however_short() {
