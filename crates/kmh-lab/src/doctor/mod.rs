@@ -1,7 +1,7 @@
 //! `kmh-lab doctor`: what this machine can do, and which Debian package brings the rest.
 //!
-//! Two tables say what is asked: [`PROBES`], each tried in namespaces of its own that end with the attempt, and
-//! [`PROGRAMS`], each looked for. Nothing is left behind but a module that the kernel loaded by itself to answer.
+//! Two tables say what is asked: `PROBES`, each tried in namespaces of its own that end with the attempt, and
+//! `PROGRAMS`, each looked for. Nothing is left behind but a module that the kernel loaded by itself to answer.
 
 mod probe;
 
