@@ -58,14 +58,16 @@ const ROWS: [Row; 12] = [
     Row {
         unit: "frr.service",
         start: "frr_folder /run/frr; /usr/lib/frr/frrinit.sh start",
-        reload: "if [ -x /usr/lib/frr/frr-reload.py ]; then /usr/lib/frr/frrinit.sh reload; \
+        // It applies what is new twice, and bgpd refuses a line on graceful restart that it has: only the second time tells.
+        reload: "if [ -x /usr/lib/frr/frr-reload.py ]; then /usr/lib/frr/frrinit.sh reload || /usr/lib/frr/frrinit.sh reload; \
                  else /usr/lib/frr/frrinit.sh restart; fi",
         stop: "/usr/lib/frr/frrinit.sh stop",
     },
     Row {
         unit: "frr@*.service",
         start: "frr_folder /run/frr; frr_folder \"/run/frr/@\"; /usr/lib/frr/frrinit.sh start \"@\"",
-        reload: "if [ -x /usr/lib/frr/frr-reload.py ]; then /usr/lib/frr/frr-reload.py --reload \"/etc/frr/@/frr.conf\" -N \"@\"; \
+        reload: "reload() { /usr/lib/frr/frr-reload.py --reload \"/etc/frr/@/frr.conf\" -N \"@\"; }; \
+                 if [ -x /usr/lib/frr/frr-reload.py ]; then reload || reload; \
                  else /usr/lib/frr/frrinit.sh restart \"@\"; fi",
         stop: "/usr/lib/frr/frrinit.sh stop \"@\"",
     },

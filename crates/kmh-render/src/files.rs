@@ -252,6 +252,7 @@ pub(crate) const FILES: &[Row] = &[
     secret_of_frr(row("frr/frr.conf.j2", "/etc/frr/frr.conf", Linux(frr_on_the_machine, frr::linux), &[("frr.service", Reload)])),
     of_frr(row("frr/daemons.j2", "/etc/frr/daemons", Linux(frr_on_the_machine, links::place), &[("frr.service", Restart)])),
     of_frr(row("frr/vtysh.conf.j2", "/etc/frr/vtysh.conf", Linux(frr_on_the_machine, links::place), &[])),
+    row("links/frr.conf.j2", unit!("frr.service.d/kmh.conf"), Linux(frr_on_the_machine, links::place), &[]),
     secret_of_bird(row("bird/bird.conf.j2", "/etc/bird/{netns}/bird.conf", Linux(bird_in_namespace, bird::bird), &[("kmh-bird-{netns}.service", Reload)])),
     row("bird/kmh-bird.service.j2", unit!("kmh-bird-{netns}.service"), Linux(bird_in_namespace, links::place), &[("kmh-bird-{netns}.service", Restart)]),
     secret_of_bird(row("bird/bird.conf.j2", "/etc/bird/bird.conf", Linux(bird_on_the_machine, bird::bird), &[("bird.service", Reload)])),
