@@ -66,7 +66,7 @@ const ROWS: [Row; 12] = [
     Row {
         unit: "frr@*.service",
         start: "frr_folder /run/frr; frr_folder \"/run/frr/@\"; /usr/lib/frr/frrinit.sh start \"@\"",
-        reload: "reload() { /usr/lib/frr/frr-reload.py --reload \"/etc/frr/@/frr.conf\" -N \"@\"; }; \
+        reload: "reload() { /usr/lib/frr/frr-reload.py --reload --confdir \"/etc/frr/@\" --vty_socket \"/run/frr/@\" \"/etc/frr/@/frr.conf\"; }; \
                  if [ -x /usr/lib/frr/frr-reload.py ]; then reload || reload; \
                  else /usr/lib/frr/frrinit.sh restart \"@\"; fi",
         stop: "/usr/lib/frr/frrinit.sh stop \"@\"",
