@@ -32,12 +32,11 @@ mod system;
 mod systemctl;
 mod trace;
 mod up;
-mod verbs;
 pub mod vm;
 mod weather;
 
 use clap::CommandFactory as _;
-use kmh_cli::{Env, Exit, Failure, Format};
+use kmh_cli::{Answer, Context, Env, Exit, Failure, Format};
 
 pub use args::Carrier;
 use args::{Cli, Verb};
@@ -74,15 +73,43 @@ pub fn run(env: &mut Env) -> Exit {
             up::run(up, lab, stream, context, format)
         }),
         Verb::Probe(probe) => probe::connect::run(env, probe.source, probe.target, probe.datagram),
-        verb => kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, format| {
-            system::need_root()?;
-            match verb {
-                Verb::Exec(exec) => exec::run(exec, lab),
-                Verb::Down(down) => down::run(down, lab, format),
-                other => verbs::run(other, lab, context, format).unwrap_or_else(|| Err(not_built(other))),
-            }
-        }),
+        Verb::Exec(exec) => on_a_lab(env, common, |_, _| exec::run(exec, lab)),
+        Verb::Down(down) => on_a_lab(env, common, |_, format| down::run(down, lab, format)),
+        Verb::Ping(ping) => {
+            on_a_lab(env, common, |context, format| probe::ping::run(ping, lab, context, format))
+        }
+        Verb::Trace(trace) => {
+            on_a_lab(env, common, |context, format| trace::run(trace, lab, context, format))
+        }
+        Verb::Capture(capture) => {
+            on_a_lab(env, common, |context, format| capture::run(capture, lab, context, format))
+        }
+        Verb::Cut(cut) => on_a_lab(env, common, |context, format| weather::cut(cut, lab, context, format)),
+        Verb::Heal(heal) => {
+            on_a_lab(env, common, |context, format| weather::heal(heal, lab, context, format))
+        }
+        Verb::Slow(slow) => {
+            on_a_lab(env, common, |context, format| weather::slow(slow, lab, context, format))
+        }
+        Verb::Kill(kill) => {
+            on_a_lab(env, common, |context, format| weather::kill(kill, lab, context, format))
+        }
+        Verb::Measure(measure) => {
+            on_a_lab(env, common, |context, format| measure::run(measure, lab, context, format))
+        }
     }
+}
+
+/// What is asked of a lab that is up.
+fn on_a_lab(
+    env: &mut Env,
+    common: &kmh_cli::Common,
+    work: impl FnOnce(&mut Context<'_>, Format) -> Result<Answer, Failure>,
+) -> Exit {
+    kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, format| {
+        system::need_root()?;
+        work(context, format)
+    })
 }
 
 fn hidden(
@@ -91,13 +118,8 @@ fn hidden(
     work: impl FnOnce(&mut Env) -> Result<(), Failure>,
 ) -> Exit {
     kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |context, _| {
-        work(context.env).map(|()| kmh_cli::Answer { text: String::new(), exit: Exit::Done })
+        work(context.env).map(|()| Answer { text: String::new(), exit: Exit::Done })
     })
-}
-
-fn not_built(verb: &Verb) -> Failure {
-    let name = format!("{verb:?}").split(['(', ' ']).next().unwrap_or_default().to_lowercase();
-    Failure::wrong(format!("{name} is not built yet"))
 }
 
 /// The command line, for the man page and completions.

@@ -171,7 +171,7 @@ impl Crew<'_> {
             return full::send(self, name, planned, machine);
         }
         let place = Place::of_machine(name, machine)?;
-        let more = ssh::files(self.lab, planned, &crate::resolver::conf(self.planned), name)?;
+        let more = ssh::files(planned, &crate::resolver::conf(self.planned), name)?;
         let files: Vec<_> = planned.files.iter().chain(&more).collect();
         let mut contents = Vec::with_capacity(files.len());
         for file in &files {

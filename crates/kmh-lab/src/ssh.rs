@@ -117,7 +117,6 @@ fn text_file(path: &str, mode: u32, text: String) -> WantedFile {
 
 /// Files that every machine has of the lab: names, and who may log in.
 pub(crate) fn files(
-    _lab: &LabName,
     planned: &MachinePlan,
     resolv_conf: &str,
     name: &str,

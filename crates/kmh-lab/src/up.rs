@@ -32,9 +32,6 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     format: Format,
 ) -> Result<Answer, Failure> {
-    if up.vm {
-        return Err(Failure::wrong("`--vm` is not built yet"));
-    }
     let dry = context.common.dry_run;
     if !dry {
         system::need_root()?;

@@ -140,7 +140,13 @@ fn who_is_not_root_hears_what_it_needs() {
     let world = World::new(None);
     world.sh("chmod 755 . && cp $(command -v kmh-lab) lab && chmod 755 lab").exits(0);
     let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups ./lab";
-    for line in ["up --store pki <stream.json", "exec fw-attic -- true", "down", "down --all"] {
+    for line in [
+        "up --store pki <stream.json",
+        "up --vm --store pki <stream.json",
+        "exec fw-attic -- true",
+        "down",
+        "down --all",
+    ] {
         let ran = world.sh(&format!("{nobody} {line}")).exits(2).says("kmh-lab needs root").says("sudo");
         assert_eq!(ran.stdout, "");
     }
