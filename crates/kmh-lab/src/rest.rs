@@ -14,9 +14,11 @@ use crate::machine::{Place, inside, output};
 use crate::plan::rest::Speaker;
 use crate::state::{LabName, State};
 
-/// How long it may take. Sessions that once failed are tried again after seconds, and routes of nodes that went are kept
-/// for half a minute (RFC 4724).
+/// How long nothing may become better. Sessions that once failed are tried again after seconds, and routes of nodes that
+/// went are kept for half a minute (RFC 4724).
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long it may take at all: a guest in software on a busy machine takes minutes.
+const MOST: Duration = Duration::from_secs(600);
 /// How often everything that is missing is asked for.
 const PACE: Duration = Duration::from_millis(250);
 /// So many are asked side by side.
@@ -34,6 +36,7 @@ pub(crate) fn wait(
     context: &mut Context<'_>,
 ) -> Result<(), Failure> {
     let begin = now();
+    let (mut least, mut since) = (usize::MAX, begin);
     // Who is as predicted is asked once more in the end: others may have changed it since.
     let mut names: BTreeSet<&str> = expected.keys().map(String::as_str).collect();
     loop {
@@ -43,8 +46,13 @@ pub(crate) fn wait(
         }
         let count: usize = missing.values().map(Vec::len).sum();
         context.progress(&format!("waiting for {count} sessions and routes"));
-        if now().saturating_sub(begin) >= PATIENCE {
-            return Err(restless(lab, missing));
+        let time = now();
+        if count < least {
+            (least, since) = (count, time);
+        }
+        let spent = time.saturating_sub(begin);
+        if time.saturating_sub(since) >= PATIENCE || spent >= MOST {
+            return Err(restless(lab, missing, spent));
         }
         names = if missing.is_empty() {
             expected.keys().map(String::as_str).collect()
@@ -55,11 +63,11 @@ pub(crate) fn wait(
     }
 }
 
-fn restless(lab: &LabName, missing: BTreeMap<&str, Vec<String>>) -> Failure {
+fn restless(lab: &LabName, missing: BTreeMap<&str, Vec<String>>, spent: Duration) -> Failure {
     let all: Vec<String> = missing.into_values().flatten().collect();
     let mut failure = Failure::new(
         Exit::No,
-        format!("lab `{lab}` is up, and does not come to rest within {} s", PATIENCE.as_secs()),
+        format!("lab `{lab}` is up, and does not come to rest within {} s", spent.as_secs()),
     );
     for line in all.iter().take(TOLD) {
         failure = failure.because(line);

@@ -14,9 +14,11 @@ use super::segments::flatten;
 use crate::args::Carrier;
 use crate::services::{IPSEC, RULES};
 
-/// What FRR's start script reads; pfSense's package has settings of its own.
+/// What FRR's start script reads; pfSense's package has settings of its own, and no watchfrr, which kills what loads the
+/// configuration after 20 s unless told otherwise.
 const DAEMONS: &str = "bgpd=yes\nbfdd=yes\nvtysh_enable=yes\nzebra_options=\"  -A 127.0.0.1 -s 90000000\"\n\
-                       bgpd_options=\"   -A 127.0.0.1\"\nstaticd_options=\"-A 127.0.0.1\"\nbfdd_options=\"   -A 127.0.0.1\"\n";
+                       bgpd_options=\"   -A 127.0.0.1\"\nstaticd_options=\"-A 127.0.0.1\"\nbfdd_options=\"   -A 127.0.0.1\"\n\
+                       watchfrr_options=\"-T 100\"\n";
 const FRR: &str = "frr.service";
 
 /// Packet rules of the lab's own.
