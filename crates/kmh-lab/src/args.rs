@@ -27,6 +27,9 @@ EXAMPLES
     kmh-lab heal tunnel/fw-attic--gw-vps
     kmh-lab measure tunnel/fw-attic--gw-vps
 
+  The provider gives a line another address, as once a day:
+    kmh-lab redial uplink/fw-attic/dsl
+
   What this machine can do; take everything away again:
     kmh-lab doctor
     kmh-lab down
@@ -74,6 +77,8 @@ pub(crate) enum Verb {
     Heal(Heal),
     /// Give a line delay, loss and rate
     Slow(Slow),
+    /// Give a dynamic line another address, as its provider does once a day; its name follows
+    Redial(Redial),
     /// Kill a daemon without a word to it: `MACHINE:DAEMON`
     Kill(Kill),
     /// Break something under a steady stream of probes, and tell how long which traffic was lost
@@ -229,6 +234,12 @@ pub(crate) struct Slow {
     /// Rate, such as 10mbit
     #[arg(long, value_name = "RATE")]
     pub(crate) rate: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Redial {
+    /// The line: `uplink/ROUTER/LINE`
+    pub(crate) what: String,
 }
 
 #[derive(Args, Clone, Debug)]

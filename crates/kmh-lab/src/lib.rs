@@ -91,6 +91,9 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Slow(slow) => {
             on_a_lab(env, common, |context, format| weather::slow(slow, lab, context, format))
         }
+        Verb::Redial(redial) => {
+            on_a_lab(env, common, |context, format| weather::redial::run(redial, lab, context, format))
+        }
         Verb::Kill(kill) => {
             on_a_lab(env, common, |context, format| weather::kill(kill, lab, context, format))
         }

@@ -11,11 +11,29 @@ use crate::machine::{clean, started};
 use crate::plan::{INTERNET, LabPlan, OUTSIDE};
 use crate::state::LabName;
 
+/// What it knows, in the lab's folder.
+const HOSTS: &str = "hosts";
+
 /// A machine's `resolv.conf`.
 pub(crate) fn conf(planned: &LabPlan) -> String {
     let v6 = planned.wires.lines.values().all(|line| line.public.iter().all(IpAddr::is_ipv6));
     let address = if v6 && !planned.wires.lines.is_empty() { OUTSIDE[1] } else { OUTSIDE[0] };
     format!("# Written by kmh-lab.\nnameserver {address}\noptions timeout:2 attempts:2\n")
+}
+
+/// Tells it other addresses in the place of old ones.
+pub(crate) fn moved(lab: &LabName, moved: &BTreeMap<IpAddr, IpAddr>) -> Result<(), Failure> {
+    let bytes = file::read_if_there(&lab.folder().join(HOSTS))?.unwrap_or_default();
+    let mut hosts: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        if let Some((address, name)) = line.split_once(' ')
+            && let Ok(address) = address.parse()
+        {
+            let now = moved.get(&address).copied().unwrap_or(address);
+            hosts.entry(name.to_owned()).or_default().insert(now);
+        }
+    }
+    run(lab, &hosts)
 }
 
 /// Writes what it knows, and sees to it that it runs and knows it.
@@ -27,7 +45,7 @@ pub(crate) fn run(lab: &LabName, hosts: &BTreeMap<String, BTreeSet<IpAddr>>) -> 
         }
     }
     let folder = lab.folder();
-    let changed = file::write(&folder.join("hosts"), text.as_bytes(), 0o644)?;
+    let changed = file::write(&folder.join(HOSTS), text.as_bytes(), 0o644)?;
     let pid_file = folder.join("resolver.pid");
     let pid =
         file::read_if_there(&pid_file)?.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok());
@@ -49,7 +67,7 @@ pub(crate) fn run(lab: &LabName, hosts: &BTreeMap<String, BTreeSet<IpAddr>>) -> 
         "--except-interface=none",
     ]);
     command.args(["--local-ttl=1", "--log-facility=-"]);
-    command.arg(format!("--addn-hosts={}", folder.join("hosts").display()));
+    command.arg(format!("--addn-hosts={}", folder.join(HOSTS).display()));
     command.arg("--pid-file");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn().map_err(|error| {
@@ -62,6 +80,6 @@ pub(crate) fn run(lab: &LabName, hosts: &BTreeMap<String, BTreeSet<IpAddr>>) -> 
 
 fn is_resolver(pid: u32, lab: &LabName) -> bool {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let hosts = lab.folder().join("hosts").display().to_string();
+    let hosts = lab.folder().join(HOSTS).display().to_string();
     started(pid).is_some() && String::from_utf8_lossy(&line).contains(&hosts)
 }

@@ -18,7 +18,7 @@ use crate::args::{Carrier, Up};
 use crate::build::{self, Places};
 use crate::memory::Memory;
 use crate::plan::services::Service;
-use crate::plan::{LabPlan, Sources, plan, rest};
+use crate::plan::{LabPlan, Sources, dial, plan, rest};
 use crate::run::{Change, Crew};
 use crate::shape::{self, Shape};
 use crate::state::{LabName, ROOT, State};
@@ -56,6 +56,7 @@ pub(crate) fn run(
     let known = Network::new(&network).map_err(wrong)?;
     let mut ground = ground(stream, &known)?;
     let services = services(up, &known)?;
+    let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
     let sources = Sources {
         inventory: &inventory,
         network: &network,
@@ -63,9 +64,9 @@ pub(crate) fn run(
         ground: ground.clone(),
         tunnels,
         services: &services,
+        dials: dial::counts(&state.wires),
     };
     let mut planned = plan(&sources).map_err(|notes| Failure { exit: Exit::Wrong, notes })?;
-    let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
     full::complete(&mut planned, &up.full, &state)?;
     let names = named_machines(up, &planned, context)?;
     choose(&mut planned, &names, &state)?;

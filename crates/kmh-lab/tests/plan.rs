@@ -6,12 +6,14 @@ mod by_tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use by_tools::planned;
+use by_tools::{dialled, of_stream, planned};
 use ipnet::IpNet;
 use kmh_lab::Carrier;
 use kmh_lab::plan::LabPlan;
+use kmh_lab::plan::dial::{again, counts};
 use kmh_lab::plan::segments::flatten;
 use kmh_lab::plan::wires::End;
+use kmh_tests::sandbox::Sandbox;
 use kmh_tests::topologies;
 
 fn kind(name: &str) -> LabPlan {
@@ -197,4 +199,29 @@ fn every_kind_of_cluster() {
     for topology in topologies::named() {
         holds(&planned(Some(&topology.inventory()), Carrier::Plain));
     }
+}
+
+#[test]
+fn a_line_that_dialled_again_is_the_plan_of_one_that_has() {
+    let sandbox = Sandbox::new();
+    let line = "kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render";
+    let stream = sandbox.sh(line).exits(0).stdout;
+    let first = of_stream(&stream, Carrier::Plain);
+    for (line, name, old, new) in [
+        ("fw-attic/dsl", "attic.dyn.example.net", "198.18.0.18", "100.64.0.18"),
+        ("fw-flat/cable", "flat.dyn.example.net", "198.18.0.34", "100.64.0.34"),
+    ] {
+        assert_eq!(first.hosts[name], BTreeSet::from([old.parse().unwrap()]));
+        let (once, moved) = again(&first.wires, line).expect("a dynamic line");
+        let planned = dialled(&stream, Carrier::Plain, &[(line, 1)]);
+        assert_eq!(once, planned.wires);
+        assert_eq!(moved[&old.parse().unwrap()].to_string(), new);
+        assert_eq!(planned.hosts[name], BTreeSet::from([new.parse().unwrap()]));
+        let (twice, _) = again(&once, line).expect("a dynamic line");
+        assert_eq!(twice, dialled(&stream, Carrier::Plain, &[(line, 2)]).wires);
+        assert_eq!(counts(&twice), BTreeMap::from([(line.to_owned(), 2)]));
+        holds(&planned);
+    }
+    assert_eq!(again(&first.wires, "gw-vps/eth0"), None, "its address is the inventory's");
+    assert_eq!(counts(&first.wires), BTreeMap::new());
 }

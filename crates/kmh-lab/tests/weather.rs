@@ -286,3 +286,47 @@ fn packets_have_a_size_lines_a_rate_and_captures_an_end() {
     world.lab("capture pi-1 --to \"$PWD\"/k.pcap & sleep 1; kill -KILL $!; wait $!; true");
     assert!(!world.sandbox.has("k.pcap"));
 }
+
+#[test]
+fn a_dynamic_line_gets_another_address_and_its_name_follows() {
+    let world = settled(None);
+    let asked =
+        |name: &str| world.inside("vps-host", &format!("getent ahostsv4 {name} | head -1 | cut -d\" \" -f1"));
+    let reached =
+        |address: &str| world.lab(&format!("exec internet -- ping -n -q -c 1 -W 1 {address}")).code == 0;
+    for (line, name, old, new) in [
+        ("fw-attic/dsl", "attic.dyn.example.net", "198.18.0.18", "100.64.0.18"),
+        // What has the address is the box before the router.
+        ("fw-flat/cable", "flat.dyn.example.net", "198.18.0.34", "100.64.0.34"),
+    ] {
+        assert_eq!(asked(name).trim(), old);
+        assert!(reached(old));
+        let ran = world.lab(&format!("redial uplink/{line} -o json")).exits(0).says("do not notice");
+        let expected = serde_json::json!({"line": format!("uplink/{line}"), "before": [old], "now": [new], "name": name});
+        assert_eq!(json(&ran.stdout), expected);
+        assert_eq!((asked(name).trim(), reached(new), reached(old)), (new, true, false));
+    }
+    // The router calls out by the new address, and everybody inside is reached as before.
+    let router = world.inside("fw-attic", "ip -o -4 address show dev wan; ip route get 192.0.2.1");
+    assert!(router.contains("inet 100.64.0.18/30") && router.contains("src 100.64.0.18"), "{router}");
+    assert!(!router.contains("198.18."), "{router}");
+    world.inside("fw-flat", "ping -n -q -c 1 -W 1 192.0.2.1");
+    all_is_as_predicted(&world, "");
+    // `up` leaves it so, and what is cut stays cut.
+    world.lab("cut uplink/fw-attic/dsl --clean").exits(0);
+    let up = world.up();
+    assert_eq!(up["changed"], false, "{up}");
+    let ran = world.lab("redial uplink/fw-attic/dsl -o text").exits(0);
+    assert_eq!(
+        ran.stdout,
+        "uplink/fw-attic/dsl: 100.64.0.18 became 100.65.0.18\nattic.dyn.example.net says so\n"
+    );
+    assert!(!reached("100.65.0.18"), "the line is cut");
+    world.lab("heal").exits(0);
+    World::until("the line is back", 10, || {
+        if reached("100.65.0.18") { Ok(()) } else { Err(world.inside("fw-attic", "ip address")) }
+    });
+    all_is_as_predicted(&world, "");
+    world.lab("redial uplink/gw-vps/eth0").exits(2).says("line `gw-vps/eth0` keeps its address");
+    world.lab("redial uplink/fw-attic/dls").exits(2).says("did you mean `uplink/fw-attic/dsl`?");
+}

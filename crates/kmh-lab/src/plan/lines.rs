@@ -2,21 +2,16 @@
 //!
 //! A line has the number of its router and its own, so that its addresses stay when others come and go: a /30 of
 //! 198.18.0.0/16 (RFC 2544) outside, one of 198.19.0.0/16 behind a box, and /64s of `2001:db8:1::/48` and `2001:db8:2::/48`.
+//! What dials again gets others ([`super::dial`]).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::inventory::{Nat, Router, Uplink};
 
+use super::dial::{Dial, Pool};
 use super::wires::{End, Line};
 use super::{Draft, INTERNET, machine_of, tag};
-
-/// Where the addresses of lines come from.
-#[derive(Clone, Copy)]
-enum Pool {
-    Outside,
-    Behind,
-}
 
 /// One end of a line and the next one.
 struct Hop<'e> {
@@ -28,19 +23,6 @@ struct Hop<'e> {
     literal: bool,
     /// Where the far end's comes from.
     pool: Pool,
-}
-
-/// The `host`th address of a line in a family.
-fn address(pool: Pool, v6: bool, number: u16, host: u8) -> IpAddr {
-    let (second, third) = match pool {
-        Pool::Outside => (18, 1),
-        Pool::Behind => (19, 2),
-    };
-    if v6 {
-        return IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, third, number, 0, 0, 0, u16::from(host)));
-    }
-    let [high, low] = number.wrapping_mul(4).to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(198, second, high, low | host))
 }
 
 /// The length of a line's networks.
@@ -80,7 +62,10 @@ impl Draft<'_> {
         let key = format!("{}/{}", router.name, uplink.name);
         let shared = self.plan.wires.lines.values().find(|line| line.near == near).cloned();
         let literal = uplink.address.as_ref().and_then(kmh_doc::HostName::ip);
-        let number = number(router, uplink, place);
+        // An address that nobody chose is the provider's.
+        let dials = uplink.dynamic || uplink.address.is_none();
+        let count = self.dials.get(&key).copied().filter(|_| dials).unwrap_or_default();
+        let dial = Dial { number: number(router, uplink, place), count };
         let boxed = uplink.nat != Nat::None;
         // Two lines by one interface are one wire with several addresses.
         let far =
@@ -110,12 +95,12 @@ impl Draft<'_> {
         let mut public = Vec::new();
         for v6 in self.families(literal) {
             let own = literal.filter(|own| own.is_ipv6() == v6);
-            let at = own.unwrap_or_else(|| address(Pool::Outside, v6, number, 2));
+            let at = own.unwrap_or_else(|| dial.address(Pool::Outside, v6, 2));
             let first = shared.is_none();
             let hop = Hop { near: &outer, far: &far, at, literal: own.is_some(), pool: Pool::Outside };
-            self.attach(&hop, v6, number, first.then_some(place));
+            self.attach(&hop, v6, dial, first.then_some(place));
             if boxed && first {
-                self.behind(uplink, [&near, &outer, &far], at, (v6, number), place);
+                self.behind(uplink, [&near, &outer, &far], at, (v6, dial), place);
             }
             // What translates IPv4 leaves IPv6 alone, and others do not reach it by the name.
             if !(boxed && v6) || own.is_some() {
@@ -135,14 +120,15 @@ impl Draft<'_> {
             name,
             rtt_ms: uplink.rtt_ms,
             rate: uplink.rate.as_ref().map(ToString::to_string),
+            dial: dials.then_some(dial),
         };
         self.plan.wires.lines.insert(key, line);
     }
 
     /// Gives the near end its address, and a default route over the far one.
-    fn attach(&mut self, hop: &Hop<'_>, v6: bool, number: u16, place: Option<usize>) {
+    fn attach(&mut self, hop: &Hop<'_>, v6: bool, dial: Dial, place: Option<usize>) {
         let Hop { near, far, at, literal, pool } = *hop;
-        let gateway = address(pool, v6, number, 1);
+        let gateway = dial.address(pool, v6, 1);
         self.address(far, format!("{gateway}/{}", length(v6)));
         if literal {
             self.address(near, IpNet::from(at));
@@ -165,14 +151,14 @@ impl Draft<'_> {
         uplink: &Uplink,
         [near, outer, far]: [&End; 3],
         public: IpAddr,
-        (v6, number): (bool, u16),
+        (v6, dial): (bool, Dial),
         place: usize,
     ) {
         let inside = End::new(&outer.space, "in");
         let own = uplink.local_address.filter(|own| own.is_ipv6() == v6);
-        let at = own.unwrap_or_else(|| address(Pool::Behind, v6, number, 2));
+        let at = own.unwrap_or_else(|| dial.address(Pool::Behind, v6, 2));
         let hop = Hop { near, far: &inside, at, literal: own.is_some(), pool: Pool::Behind };
-        self.attach(&hop, v6, number, Some(place));
+        self.attach(&hop, v6, dial, Some(place));
         if v6 {
             let net = IpNet::from(at);
             self.route(&far.space, format!("{net} via {public} dev {}", far.interface));

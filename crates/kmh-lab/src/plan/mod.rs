@@ -4,6 +4,7 @@
 //! place of calico-node and kube-proxy, `machines` which files and daemons each machine has, [`rest`] what is waited for.
 
 pub mod calico;
+pub mod dial;
 mod lines;
 mod machines;
 mod pfsense;
@@ -118,6 +119,8 @@ pub struct Sources<'a> {
     pub tunnels: Carrier,
     /// Services that somebody named.
     pub services: &'a [Listed],
+    /// How often lines have dialled again.
+    pub dials: BTreeMap<String, u16>,
 }
 
 /// The plan.
@@ -127,6 +130,7 @@ pub fn plan(sources: &Sources<'_>) -> Result<LabPlan, Vec<Note>> {
         network: sources.network,
         ground: &sources.ground,
         tunnels: sources.tunnels,
+        dials: &sources.dials,
         plan: LabPlan::default(),
         faults: Vec::new(),
     };
@@ -152,6 +156,7 @@ struct Draft<'a> {
     network: &'a NetworkSpec,
     ground: &'a Ground,
     tunnels: Carrier,
+    dials: &'a BTreeMap<String, u16>,
     plan: LabPlan,
     faults: Vec<Note>,
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::dial::Dial;
+
 /// Everything that is neither a process nor a file. Names of namespaces are without the lab's name; `HOST/NETNS` is one
 /// inside a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,4 +100,7 @@ pub struct Line {
     /// Bits a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
+    /// Which addresses of its provider it has, when it can dial again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dial: Option<Dial>,
 }

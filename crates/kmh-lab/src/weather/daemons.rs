@@ -8,8 +8,8 @@ use kmh_cli::{Failure, file::plain};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::services::{self, Act};
-use crate::state::{LabName, State};
-use crate::{build, machine};
+use crate::state::{Kind, LabName, State};
+use crate::{build, full, machine};
 
 /// Letters of a program's name that the kernel keeps (`proc_pid_comm(5)`).
 const COMM: usize = 15;
@@ -76,14 +76,17 @@ pub(super) fn act(
     unit: &str,
     is_start: bool,
 ) -> Result<(), Failure> {
-    let act = |act| {
-        let Some(script) = services::script(unit, act) else { return Ok(()) };
-        build::script(lab, &machine::Place::named(lab, state, machine)?, &script)
-    };
-    if !is_start {
-        return act(Act::Stop);
-    }
     // Of FRR one daemon may be dead and the others alive; a BIRD that was killed left its socket.
-    act(Act::Stop)?;
-    act(Act::Start)
+    tell(lab, state, machine, unit, Act::Stop)?;
+    if is_start { tell(lab, state, machine, unit, Act::Start) } else { Ok(()) }
+}
+
+/// Does that to a unit: by its script, or by the machine's own systemd.
+pub(super) fn tell(lab: &LabName, state: &State, machine: &str, unit: &str, act: Act) -> Result<(), Failure> {
+    let place = machine::Place::named(lab, state, machine)?;
+    if state.machines.get(machine).is_some_and(|own| own.kind == Kind::Full) {
+        return full::act(lab, machine, &place, &[(unit.to_owned(), act)]);
+    }
+    let Some(script) = services::script(unit, act) else { return Ok(()) };
+    build::script(lab, &place, &script)
 }

@@ -1,9 +1,10 @@
-//! What breaks in a lab and is mended: `cut`, `heal`, `slow`, `kill`. What is broken is remembered in `lab.json`; what
+//! What breaks in a lab and is mended: `cut`, `heal`, `slow`, `redial`, `kill`. What is broken is remembered in `lab.json`; what
 //! follows from it is [`plan::Weather`], and the way from one to another a list of steps.
 
 mod daemons;
 pub(crate) mod names;
 pub(crate) mod plan;
+pub(crate) mod redial;
 mod slow;
 
 use std::collections::BTreeSet;

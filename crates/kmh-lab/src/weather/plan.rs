@@ -12,18 +12,21 @@ use super::slow;
 use crate::args::Carrier;
 use crate::memory::{Memory, is_up, space};
 use crate::plan::wires::End;
+use crate::services::IPSEC;
 use crate::shape::Shape;
 use crate::state::State;
 
 /// Units whose programs speak to others, and these programs, by the names that the kernel shows.
-pub(crate) const DAEMONS: [(&str, &[&str]); 6] = [
+pub(crate) const DAEMONS: [(&str, &[&str]); 7] = [
     ("frr.service", &FRR),
     ("frr@*.service", &FRR),
     ("bird.service", &["bird"]),
     ("kmh-lab-bird.service", &["bird"]),
     ("kmh-bird-*.service", &["bird"]),
-    ("strongswan.service", &["charon", "charon-systemd"]),
+    ("strongswan.service", &CHARON),
+    (IPSEC, &CHARON),
 ];
+const CHARON: [&str; 2] = ["charon", "charon-systemd"];
 const FRR: [&str; 5] = ["bgpd", "bfdd", "zebra", "staticd", "watchfrr"];
 
 /// The node interface inside a namespace that kmh makes.

@@ -129,6 +129,7 @@ mod tests {
             name: None,
             rtt_ms,
             rate: rate.map(str::to_owned),
+            dial: None,
         }
     }
 

@@ -22,6 +22,11 @@ pub(crate) fn planned(inventory: Option<&str>, tunnels: Carrier) -> LabPlan {
 
 /// The plan for a stream of documents.
 pub(crate) fn of_stream(stream: &str, tunnels: Carrier) -> LabPlan {
+    dialled(stream, tunnels, &[])
+}
+
+/// The same when these lines have dialled again.
+pub(crate) fn dialled(stream: &str, tunnels: Carrier, dials: &[(&str, u16)]) -> LabPlan {
     let mut found = documents(stream);
     let mut spec = |kind: &str| found.remove(kind).expect("a document")["spec"].take();
     let inventory: Inventory = serde_json::from_value(spec("kmh.inventory/v1")).unwrap();
@@ -31,6 +36,7 @@ pub(crate) fn of_stream(stream: &str, tunnels: Carrier) -> LabPlan {
     let bundle = wanted::machines(bundle, &mut notes);
     assert_eq!(notes, []);
     let ground = Ground::assume(&Network::new(&network).unwrap());
-    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels, services: &[] })
+    let dials = dials.iter().map(|(line, count)| ((*line).to_owned(), *count)).collect();
+    plan(&Sources { inventory: &inventory, network: &network, bundle, ground, tunnels, services: &[], dials })
         .unwrap()
 }
