@@ -64,6 +64,7 @@ pub fn run(env: &mut Env) -> Exit {
             systemctl::run(systemctl, context)
         }),
         Verb::StandIn => hidden(env, common, |_| esp::apply::run()),
+        Verb::Split => hidden(env, common, |_| esp::split::run()),
         Verb::VmInit => hidden(env, common, |_| Err(vm::guest::init())),
         Verb::VmAgent => hidden(env, common, |_| Err(vm::agent::serve())),
         Verb::Doctor => {

@@ -2,3 +2,4 @@
 
 pub mod apply;
 pub mod pfsense;
+pub mod split;
