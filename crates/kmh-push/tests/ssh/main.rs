@@ -3,6 +3,7 @@
 
 mod broken;
 mod files;
+mod programs;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;
