@@ -1,4 +1,5 @@
-//! Programs on their way to machines.
+//! Programs on their way to machines: killed, shortened, too large for a disk. That they run on a node of another
+//! architecture is in kmh-lab's `full.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
