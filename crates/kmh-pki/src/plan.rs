@@ -224,8 +224,9 @@ fn judge_time<'a>(
 
 /// `ensure` never replaces what everything else hangs on.
 fn other_algorithm(what: &str, name: &str, is: &str, wanted: &str) -> String {
+    let short = name.rsplit('/').next().unwrap_or(name);
     format!(
-        "{what} `{name}` has a key of {is}, and the settings say {wanted}: `kmh-pki rotate {name}` makes a new one"
+        "{what} `{name}` has a key of {is}, and the settings say {wanted}: `kmh-pki rotate {short}` makes a new one"
     )
 }
 
