@@ -39,9 +39,9 @@ pub enum Names {
     None,
     /// The API server by every name and address that it is called by, the local haproxy's included.
     Apiserver,
-    /// The machine's name and addresses.
+    /// All names and addresses of the machine.
     Machine,
-    /// The machine's name and addresses, `localhost` and both loopback addresses.
+    /// All names and addresses of the machine, `localhost` and both loopback addresses.
     MachineAndLoopback,
     /// The router's IKE identities, one for each line.
     Router,

@@ -84,11 +84,19 @@ impl Machine<'_> {
         }
     }
 
-    fn addresses(&self) -> &[IpAddr] {
+    fn dns_names(&self) -> Vec<String> {
         match self {
-            Self::None => &[],
-            Self::Node(node) => &node.addresses,
-            Self::Router(router) => &router.addresses,
+            Self::None => Vec::new(),
+            Self::Node(node) => node.dns_names().map(ToOwned::to_owned).collect(),
+            Self::Router(router) => vec![router.name.to_string()],
+        }
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Node(node) => node.all_addresses().collect(),
+            Self::Router(router) => router.addresses.clone(),
         }
     }
 }
@@ -185,7 +193,6 @@ fn wanted_keys(model: &Model, row: &KeyRow) -> Vec<WantedKey> {
 
 fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>, BTreeSet<IpAddr>) {
     const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let own = machine.name().unwrap_or_default();
     let mut dns = BTreeSet::new();
     let mut addresses = BTreeSet::new();
     match rule {
@@ -197,7 +204,7 @@ fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>,
             return (dns, addresses);
         }
         Names::Machine | Names::MachineAndLoopback | Names::Apiserver => {
-            dns.insert(own.to_owned());
+            dns.extend(machine.dns_names());
             addresses.extend(machine.addresses());
         }
     }

@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use common::clock::{START, at, document, made, reasons};
-use common::{Place, SMALL, certificate};
+use common::{Place, SMALL, certificate, texts};
 use kmh_cli::Exit;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -287,4 +287,40 @@ fn a_certificate_of_a_day_is_made_again_before_it_ends() {
     assert_eq!(reasons(&place, START + Duration::hours(15), &daily), []);
     let found = reasons(&place, START + Duration::hours(16), &daily);
     assert_eq!((found.len(), found[0].1.as_str()), (23, "expires in 0 days, on 2026-11-23"));
+}
+
+#[test]
+fn every_name_and_address_of_a_node_is_in_what_it_serves_with() {
+    let place = made(START, SMALL);
+    let known = SMALL.replace(
+        "roles: [control-plane, etcd]}",
+        "roles: [control-plane, etcd], names: [cp-1.vpn.example.net, 100.64.0.11, '2001:db8::11']}",
+    );
+    let why = "names differ: + 100.64.0.11, + 2001:db8::11, + cp-1.vpn.example.net";
+    let names = [
+        "apiserver",
+        "controller-manager-serving",
+        "etcd-peer",
+        "etcd-server",
+        "kubelet-serving",
+        "scheduler-serving",
+    ];
+    let wanted = names.map(|name| (format!("nodes/cp-1/{name}"), why.to_owned()));
+    assert_eq!(reasons(&place, START, &known), wanted);
+    assert_eq!(reasons(&place, START, &known), []);
+    let document = document(&place, START, &known);
+    for name in names {
+        let one = certificate(&document, &format!("nodes/cp-1/{name}"));
+        assert!(texts(&one["dns_names"]).contains(&"cp-1.vpn.example.net".to_owned()), "{one}");
+        for address in ["10.10.0.11", "fd00:10::11", "100.64.0.11", "2001:db8::11"] {
+            assert!(texts(&one["addresses"]).contains(&address.to_owned()), "{one}");
+        }
+    }
+    // One more address of a worker is in one certificate.
+    let more =
+        known.replace("10.10.0.21, 'fd00:10::21']}", "10.10.0.21, 'fd00:10::21'], names: 100.64.0.21}");
+    assert_eq!(
+        reasons(&place, START, &more),
+        [("nodes/w-1/kubelet-serving".to_owned(), "names differ: + 100.64.0.21".to_owned())]
+    );
 }

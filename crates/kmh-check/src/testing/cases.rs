@@ -94,6 +94,8 @@ pub(crate) const CASES: &[Case] = &[
     no("pki.names", "cp/apiserver", "not valid for `10.201.0.1`", |f| f.reissue("cp/apiserver", |p| p.subject_alt_names.retain(|n| *n != SanType::IpAddress("10.201.0.1".parse().unwrap())))),
     no("pki.names", "cp/apiserver", "not valid for `127.0.0.1`", |f| f.reissue("cp/apiserver", |p| p.subject_alt_names.retain(|n| *n != SanType::IpAddress("127.0.0.1".parse().unwrap())))),
     no("pki.names", "cp/apiserver", "not valid for `k8s.example.net`", |f| f.reissue("cp/apiserver", |p| p.subject_alt_names.retain(|n| !matches!(n, SanType::DnsName(n) if n.as_str().starts_with("k8s"))))),
+    no("pki.names", "pi/kubelet-serving", "not valid for `100.64.0.5`", |f| f.reissue("pi/kubelet-serving", |p| p.subject_alt_names.retain(|n| *n != SanType::IpAddress("100.64.0.5".parse().unwrap())))),
+    no("pki.names", "pi/kubelet-serving", "not valid for `pi.vpn.example.net`", |f| f.reissue("pi/kubelet-serving", |p| p.subject_alt_names.retain(|n| !matches!(n, SanType::DnsName(n) if n.as_str().starts_with("pi."))))),
     no("pki.names", "cp/admin", "also valid for `evil.example`", |f| f.reissue("cp/admin", |p| p.subject_alt_names.push(SanType::DnsName("evil.example".try_into().unwrap())))),
     no("pki.names", "pi/kubelet-client", "`system:node:cp`", |f| f.reissue("pi/kubelet-client", |p| p.distinguished_name.push(DnType::CommonName, "system:node:cp"))),
     no("pki.names", "cp/admin", "must be `kubeadm:cluster-admins`", |f| f.reissue("cp/admin", |p| p.distinguished_name.push(DnType::OrganizationName, "system:masters"))),
