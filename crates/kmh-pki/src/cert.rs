@@ -11,6 +11,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::secret::hex;
 use crate::want::Wanted;
@@ -78,14 +79,14 @@ impl Certificate {
         let text =
             |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(ToOwned::to_owned);
         let mut found = Self {
-            pem: pem_of(der),
+            pem: pem_of("CERTIFICATE", der),
             der: der.to_vec(),
             common_name: read.subject().iter_common_name().find_map(text).unwrap_or_default(),
             organizations: read.subject().iter_organization().filter_map(text).collect(),
             dns_names: BTreeSet::new(),
             addresses: BTreeSet::new(),
             usages: BTreeSet::new(),
-            algorithm: algorithm(&read),
+            algorithm: algorithm(read.public_key()),
             not_before: read.validity().not_before.to_datetime(),
             not_after: read.validity().not_after.to_datetime(),
             serial: hex(read.raw_serial()),
@@ -213,11 +214,12 @@ pub fn rfc3339(moment: OffsetDateTime) -> String {
     moment.to_offset(time::UtcOffset::UTC).format(&Rfc3339).unwrap_or_else(|_| date(moment))
 }
 
-fn pem_of(der: &[u8]) -> String {
+/// DER as a PEM file (RFC 7468).
+pub fn pem_of(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let body = base64::engine::general_purpose::STANDARD.encode(der);
     let mut out = String::with_capacity(body.len() + 96);
-    out.push_str("-----BEGIN CERTIFICATE-----\n");
+    out.extend(["-----BEGIN ", label, "-----\n"]);
     let mut rest = body.as_str();
     while !rest.is_empty() {
         let (line, tail) = rest.split_at(rest.len().min(64));
@@ -225,23 +227,26 @@ fn pem_of(der: &[u8]) -> String {
         out.push('\n');
         rest = tail;
     }
-    out.push_str("-----END CERTIFICATE-----\n");
+    out.extend(["-----END ", label, "-----\n"]);
     out
 }
 
-fn address(octets: &[u8]) -> Option<IpAddr> {
+/// The address of a name in a certificate.
+pub(crate) fn address(octets: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(octets)
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
         .ok()
 }
 
-fn algorithm(read: &X509Certificate<'_>) -> String {
-    match read.public_key().parsed() {
-        Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size()),
+/// What kind of key it is.
+pub(crate) fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
+    match key.parsed() {
+        // Counted in whole octets, which P-521 does not fill.
+        Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size().min(521)),
         Ok(PublicKey::RSA(key)) => format!("rsa-{}", key.key_size()),
         // RFC 8410: id-Ed25519.
-        _ if read.public_key().algorithm.algorithm.to_id_string() == "1.3.101.112" => "ed25519".to_owned(),
+        _ if key.algorithm.algorithm.to_id_string() == "1.3.101.112" => "ed25519".to_owned(),
         _ => "unknown".to_owned(),
     }
 }

@@ -18,13 +18,15 @@ use crate::want::{Wanted, WantedKey, Wants};
 ///
 /// A planned entry has neither dates nor serial number, because they follow from the moment at which it is made.
 pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -> PkiSpec {
-    let steps: BTreeSet<&str> = planned.iter().map(|step| step.name.as_str()).collect();
+    let steps: BTreeMap<&str, Make> = planned.iter().map(|step| (step.name.as_str(), step.make)).collect();
     let certificates = wants
         .certificates
         .values()
         .filter_map(|wanted| {
-            if steps.contains(wanted.name.as_str()) {
-                return Some(planned_entry(wanted));
+            if let Some(make) = steps.get(wanted.name.as_str()) {
+                let mut entry = planned_entry(wanted);
+                entry.key = entry.key.filter(|_| *make != Make::Again);
+                return Some(entry);
             }
             let pair = observed.pairs.get(&wanted.name)?;
             Some(entry(wanted, pair.certificate.there()?, pair.key.there().is_some()))
@@ -36,7 +38,7 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
         .filter_map(|wanted| {
             let found = observed.keys.get(&wanted.name).and_then(|half| half.there());
             match found {
-                None if !steps.contains(wanted.name.as_str()) => None,
+                None if !steps.contains_key(wanted.name.as_str()) => None,
                 found => Some(key(wanted, found.and_then(|bare| bare.public.clone()))),
             }
         })

@@ -6,7 +6,7 @@
 use kmh_doc::pki::Usage;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -39,7 +39,12 @@ impl Authority {
     }
 
     /// Issues a certificate for a key.
-    pub fn issue(&self, wanted: &Wanted, key: &KeyPair, now: OffsetDateTime) -> Result<Certificate, String> {
+    pub fn issue(
+        &self,
+        wanted: &Wanted,
+        key: &impl PublicKeyData,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, String> {
         let (not_before, not_after) = validity(wanted.life, now, Some(&self.certificate));
         let mut params = params(wanted, not_before, not_after)?;
         params.is_ca = IsCa::ExplicitNoCa;
@@ -50,6 +55,11 @@ impl Authority {
         let issued = params.signed_by(key, &issuer).map_err(|error| error.to_string())?;
         Certificate::from_der(issued.der()).map_err(ToOwned::to_owned)
     }
+}
+
+/// The public key that `SubjectPublicKeyInfo` in DER holds.
+pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo, String> {
+    SubjectPublicKeyInfo::from_der(der).map_err(|error| error.to_string())
 }
 
 /// Makes the certificate of a CA, signed with its own key.

@@ -5,6 +5,7 @@
 //! certificates as PEM, keys as references. Key material never leaves the store.
 
 pub mod cert;
+pub mod csr;
 pub mod document;
 pub mod issue;
 pub mod make;
@@ -14,6 +15,7 @@ pub mod reason;
 pub mod secret;
 pub mod store;
 pub mod table;
+pub mod verb;
 pub mod want;
 
 use std::collections::BTreeSet;
@@ -33,13 +35,13 @@ use crate::plan::Plan;
 use crate::store::{Opening, Store};
 use crate::want::Wants;
 
-const TOOL: &str = "kmh-pki";
+pub(crate) const TOOL: &str = "kmh-pki";
 
 /// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
-const NEEDS: &[Need] = &[Need::Api, Need::Roles];
+pub(crate) const NEEDS: &[Need] = &[Need::Api, Need::Roles];
 
 /// No clock that was ever set shows an earlier time: this program is younger.
-const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+pub(crate) const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 /// More keys than this that others may read are warned about together.
 const FEW: usize = 3;
@@ -71,11 +73,14 @@ struct Cli {
 }
 
 /// What to do.
-#[derive(Subcommand, Clone, Copy, Debug, Default)]
+#[derive(Subcommand, Clone, Debug, Default)]
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
     #[default]
     Ensure,
+    /// Sign the request of a machine whose key stays on it
+    #[command(after_long_help = verb::sign::EXAMPLES)]
+    Sign(verb::sign::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -112,6 +117,10 @@ pub fn run(env: &mut Env) -> Exit {
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
                 ensure(stream, context, store, cli.init)
             })
+        }
+        Verb::Sign(args) => {
+            let store = env.store(cli.store);
+            verb::sign::run(env, &cli.common, &args, store)
         }
     }
 }

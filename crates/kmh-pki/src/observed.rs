@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cert::Certificate;
+use crate::csr::Request;
 
 /// One file of a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,18 @@ pub struct Pair {
     pub certificate: Half<Certificate>,
     /// NAME.key
     pub key: Half<PublicKey>,
+    /// NAME.csr: the key is on its machine, and the certificate is signed for this request.
+    pub request: Half<Request>,
+}
+
+impl Pair {
+    /// What the request asks for whose key is on its machine; none when the store holds the key, as it does by default.
+    pub fn away(&self) -> Option<&Request> {
+        match &self.key {
+            Half::Absent => self.request.there(),
+            _ => None,
+        }
+    }
 }
 
 /// A key without certificate.

@@ -16,6 +16,10 @@ use crate::reason::Reason;
 use crate::table::{Life, TABLE};
 use crate::want::{Wanted, WantedKey, Wants};
 
+mod away;
+
+pub use away::standing;
+
 /// What is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Make {
@@ -23,6 +27,8 @@ pub enum Make {
     Pair,
     /// A certificate for the key that is there: a CA whose first run was interrupted.
     Certificate,
+    /// A certificate for a key that is on its machine, from the request beside it.
+    Again,
     /// A key without certificate.
     Key,
 }
@@ -105,6 +111,32 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
     plan
 }
 
+/// The certificate of a CA that can sign now, or why it cannot and how to go on; and what a person should know of it.
+pub fn signer<'a>(
+    name: &str,
+    wants: &Wants,
+    observed: &'a Observed,
+    now: OffsetDateTime,
+) -> (Result<&'a Certificate, (String, String)>, Vec<String>) {
+    let mut plan = Plan::default();
+    let ensure = "`kmh-pki ensure` says more";
+    let found =
+        wants.certificates.get(name).map(|wanted| judge_authority(wanted, wants, observed, now, &mut plan));
+    let found = match found {
+        Some(Authority::Can(certificate)) => Ok(certificate),
+        Some(Authority::Planned) => {
+            Err(("it is not made yet".to_owned(), "run `kmh-pki ensure` first".to_owned()))
+        }
+        Some(Authority::Cannot(why)) => Err((why, ensure.to_owned())),
+        Some(Authority::Refused) | None => {
+            let refusal = plan.refusals.pop();
+            Err(refusal
+                .map_or_else(|| ("there is no such CA".to_owned(), ensure.to_owned()), |r| (r.what, r.hint)))
+        }
+    };
+    (found, plan.warnings)
+}
+
 /// Whether a CA can sign.
 enum Authority<'a> {
     /// It will be made.
@@ -124,7 +156,7 @@ fn judge_authority<'a>(
     now: OffsetDateTime,
     plan: &mut Plan,
 ) -> Authority<'a> {
-    static NONE: Pair = Pair { certificate: Half::Absent, key: Half::Absent };
+    static NONE: Pair = Pair { certificate: Half::Absent, key: Half::Absent, request: Half::Absent };
     let name = &wanted.name;
     let pair = observed.pairs.get(name).unwrap_or(&NONE);
     let pending = observed.pending.contains(name);
@@ -242,6 +274,9 @@ fn judge_leaf(
     let Some(pair) = observed.pairs.get(name) else {
         return Some(step(wanted, Make::Pair, if pending { Reason::Interrupted } else { Reason::Missing }));
     };
+    if away::is(pair, pending) {
+        return away::judge(wanted, pair, authority, pending, now, plan);
+    }
     let (ending, what) = match (&pair.certificate, &pair.key) {
         (Half::There(certificate), Half::There(public)) if *public == certificate.public => {
             let reasons = reasons(wanted, certificate, authority, now);

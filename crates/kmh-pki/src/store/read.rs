@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FOLDERS, PENDING, Store, UNFINISHED, failed};
 use crate::cert::Certificate;
+use crate::csr::Request;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::{Key, Secret};
 use crate::table::{RANDOM, TEXT, TEXT_LENGTHS};
@@ -99,7 +100,11 @@ impl Store {
                 (key.map_or_else(Half::Damaged, Half::There), mode & 0o077 != 0)
             }
         };
-        Ok(Seen { name: name.to_owned(), pair: Pair { certificate, key }, readable })
+        let request = match self.file(name, "csr")? {
+            None => Half::Absent,
+            Some((bytes, _)) => Request::from_file(&bytes).map_or_else(Half::Damaged, Half::There),
+        };
+        Ok(Seen { name: name.to_owned(), pair: Pair { certificate, key, request }, readable })
     }
 
     fn see_key(&self, name: &str, algorithm: &str) -> Result<(Half<Bare>, bool), Failure> {
@@ -140,7 +145,7 @@ impl Store {
     fn names(&self) -> Result<BTreeSet<String>, Failure> {
         let mut names = BTreeSet::new();
         self.walk(&mut |path| {
-            let name = path.strip_suffix(".crt").or_else(|| path.strip_suffix(".key"));
+            let name = [".crt", ".key", ".csr"].iter().find_map(|ending| path.strip_suffix(ending));
             names.extend(name.map(ToOwned::to_owned));
         })?;
         Ok(names)

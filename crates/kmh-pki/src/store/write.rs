@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::read::Pending;
 use super::{IDENTITY, PENDING, Store, UNFINISHED, failed};
 use crate::cert::Certificate;
+use crate::csr::Request;
 use crate::observed::{Bare, Half, Pair, PublicKey};
 use crate::secret::Secret;
 
@@ -39,12 +40,32 @@ pub enum Public {
 impl Public {
     /// Of a certificate and its key.
     pub fn pair(certificate: Certificate, key: PublicKey) -> Self {
-        Self::Certificate(Box::new(Pair { certificate: Half::There(certificate), key: Half::There(key) }))
+        Self::Certificate(Box::new(Pair {
+            certificate: Half::There(certificate),
+            key: Half::There(key),
+            request: Half::Absent,
+        }))
+    }
+
+    /// Of a certificate whose key is on its machine, and the request that it was signed for.
+    pub fn away(certificate: Certificate, request: Request) -> Self {
+        Self::Certificate(Box::new(Pair {
+            certificate: Half::There(certificate),
+            key: Half::Absent,
+            request: Half::There(request),
+        }))
     }
 
     fn certificate(&self) -> Option<&Certificate> {
         match self {
             Self::Certificate(pair) => pair.certificate.there(),
+            Self::Bare(_) => None,
+        }
+    }
+
+    fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Certificate(pair) => pair.request.there(),
             Self::Bare(_) => None,
         }
     }
@@ -60,6 +81,9 @@ impl Store {
             if let Some(secret) = &made.key {
                 keys.push(batch.stage(&format!("{name}.key"), secret.octets(), 0o600)?);
             }
+            if let Some(request) = made.public.request() {
+                keys.push(batch.stage(&format!("{name}.csr"), request.pem.as_bytes(), 0o644)?);
+            }
             if let Some(certificate) = made.public.certificate() {
                 certificates.push(batch.stage(&format!("{name}.crt"), certificate.pem.as_bytes(), 0o644)?);
             }
@@ -70,7 +94,28 @@ impl Store {
             batch.finish(&files)?;
         }
         batch.keep()?;
+        for (name, made) in made {
+            if let (Some(_), Some(certificate)) = (made.public.request(), made.public.certificate()) {
+                self.put_away(name, &certificate.serial)?;
+            }
+        }
         self.remove(PENDING)
+    }
+
+    /// Takes the key out of use that the store held before the machine had its own.
+    fn put_away(&self, name: &str, serial: &str) -> Result<(), Failure> {
+        let path = self.root.join(format!("{name}.key"));
+        let mut batch = Batch::new(self);
+        let to = format!("archive/{name}.{serial}.key");
+        let folder = to.rsplit_once('/').map_or("archive", |(folder, _)| folder);
+        match rustix::fs::lstat(&path) {
+            Err(Errno::NOENT) => return Ok(()),
+            other => drop(other.map_err(|error| failed("cannot read", &path, error))?),
+        }
+        batch.folder(folder)?;
+        rustix::fs::rename(&path, self.root.join(&to))
+            .map_err(|error| failed("cannot archive", &path, error))?;
+        batch.keep()
     }
 
     /// Removes what a killed run left. Its names need no journal any more: the plan found them whole or made them.
