@@ -8,12 +8,13 @@ use time::OffsetDateTime;
 
 use crate::cert::{self, Certificate, date, rfc3339};
 use crate::csr::{Request, subject};
+use crate::ensure::{EARLIEST, NEEDS};
 use crate::issue::Authority;
 use crate::observed::{Half, Observed};
 use crate::store::{Made, Opening, Public, Store};
 use crate::table::Life;
 use crate::want::{self, Wanted, Wants};
-use crate::{EARLIEST, NEEDS, TOOL, make, plan};
+use crate::{TOOL, make, plan};
 
 /// Options of `kmh-pki sign`.
 #[derive(clap::Args, Clone, Debug)]

@@ -1,3 +1,0 @@
-//! The verbs besides `ensure`: one file each, with its options and its run.
-
-pub mod sign;
