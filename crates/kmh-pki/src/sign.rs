@@ -11,7 +11,7 @@ use crate::csr::{Request, subject};
 use crate::ensure::{EARLIEST, NEEDS};
 use crate::issue::Authority;
 use crate::observed::{Half, Observed};
-use crate::store::{Made, Opening, Public, Store};
+use crate::store::{Change, Made, Opening, Public, Store};
 use crate::table::Life;
 use crate::want::{self, Wanted, Wants};
 use crate::{TOOL, make, plan};
@@ -115,7 +115,7 @@ fn one(
         if !context.common.dry_run {
             let made = Made { key: None, public: Public::away(certificate.clone(), request.clone()) };
             store.tidy()?;
-            store.commit(&[(wanted.name.clone(), made)].into())?;
+            store.commit(&Change { made: [(wanted.name.clone(), made)].into(), ..Change::default() })?;
         }
         certificate
     };

@@ -63,7 +63,7 @@ fn a_kubelet_keeps_its_keys_and_gets_both_its_certificates() {
         .unwrap();
 
     // In the store: certificate and request, no key; what was there is in the archive.
-    let files = place.files();
+    let files = place.everything();
     for stem in ["client", "serving"] {
         let name = format!("nodes/w-1/kubelet-{stem}");
         let signed = std::fs::read(place.path().join(format!("{stem}.crt"))).unwrap();
