@@ -25,6 +25,8 @@ pub struct Certificate {
     pub der: Vec<u8>,
     /// Common name.
     pub common_name: String,
+    /// How many parts its subject has.
+    pub attributes: usize,
     /// Organizations, in their order.
     pub organizations: Vec<String>,
     /// DNS names.
@@ -82,6 +84,7 @@ impl Certificate {
             pem: pem_of("CERTIFICATE", der),
             der: der.to_vec(),
             common_name: read.subject().iter_common_name().find_map(text).unwrap_or_default(),
+            attributes: read.subject().iter_attributes().count(),
             organizations: read.subject().iter_organization().filter_map(text).collect(),
             dns_names: BTreeSet::new(),
             addresses: BTreeSet::new(),

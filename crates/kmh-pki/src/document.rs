@@ -115,6 +115,11 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         (false, true) => format!("would make {} of {total}", parts.join(" and ")),
         (false, false) => format!("made {} of {total}", parts.join(" and ")),
     };
+    let asked = match plan.asked.len() {
+        0 => String::new(),
+        1 => "; 1 certificate has to be signed by a CA whose key is elsewhere".to_owned(),
+        more => format!("; {more} certificates have to be signed by a CA whose key is elsewhere"),
+    };
     // Nothing of them is in the document; removing them is a person's decision.
     let left = [
         (observed.leftover.len(), "certificate", "of machines that left the inventory"),
@@ -124,7 +129,7 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         let stay = if number == 1 { "stays" } else { "stay" };
         format!("; {} {whose} {stay} in the store", count(number, word))
     });
-    text + &left.collect::<String>()
+    text + &asked + &left.collect::<String>()
 }
 
 fn count(number: usize, word: &str) -> String {
@@ -165,7 +170,9 @@ pub fn text(
     out.push('\n');
     out.push_str(&keys.to_string());
     let done = if dry_run { "WOULD MAKE" } else { "MADE" };
-    for (heading, steps) in [(done, &plan.steps), ("LEFT ALONE (--limit)", &plan.held)] {
+    let tables =
+        [(done, &plan.steps), ("ASKED OF ITS CA", &plan.asked), ("LEFT ALONE (--limit)", &plan.held)];
+    for (heading, steps) in tables {
         if steps.is_empty() {
             continue;
         }

@@ -3,6 +3,8 @@
 //! The profile is RFC 5280 without its liberties: version 3, critical basic constraints and key usage, identifiers of
 //! both keys, a path length of zero on CAs, no key encipherment on ECDSA keys, exact usages, random serial numbers.
 
+mod name;
+
 use kmh_doc::pki::Usage;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -11,6 +13,7 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::Certificate;
+use crate::csr::Request;
 use crate::secret::{Key, random};
 use crate::table::Life;
 use crate::want::Wanted;
@@ -25,12 +28,15 @@ pub const BACKDATE: Duration = Duration::hours(1);
 pub struct Authority {
     key: Key,
     certificate: Certificate,
+    /// Whether it has a name that we would not give.
+    foreign: bool,
 }
 
 impl Authority {
     /// From its two halves, which belong together.
     pub fn new(key: Key, certificate: Certificate) -> Self {
-        Self { key, certificate }
+        let foreign = !certificate.organizations.is_empty() || certificate.attributes != 1;
+        Self { key, certificate, foreign }
     }
 
     /// Its certificate.
@@ -50,16 +56,32 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         // ECDSA keys sign and nothing else (RFC 8813, section 3: keyEncipherment must not be set).
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let der = (&self.certificate.der[..]).into();
-        let issuer = Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?;
+        let issuer = if self.foreign {
+            name::issuer(&self.certificate, self.key.pair())?
+        } else {
+            let der = (&self.certificate.der[..]).into();
+            Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?
+        };
         let issued = params.signed_by(key, &issuer).map_err(|error| error.to_string())?;
-        Certificate::from_der(issued.der()).map_err(ToOwned::to_owned)
+        let der = name::put(issued.der(), &self.certificate, self.key.pair())?;
+        Certificate::from_der(&der).map_err(ToOwned::to_owned)
     }
 }
 
 /// The public key that `SubjectPublicKeyInfo` in DER holds.
 pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo, String> {
     SubjectPublicKeyInfo::from_der(der).map_err(|error| error.to_string())
+}
+
+/// Makes the request for a certificate: all that is known of it.
+pub fn request(wanted: &Wanted, key: &Key) -> Result<Request, String> {
+    let mut params = params(wanted, OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH)?;
+    // Both are the signer's (RFC 2986 has no place for them).
+    params.serial_number = None;
+    params.use_authority_key_identifier_extension = false;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let request = params.serialize_request(key.pair()).map_err(|error| error.to_string())?;
+    Request::from_der(request.der()).map_err(ToOwned::to_owned)
 }
 
 /// Makes the certificate of a CA, signed with its own key.

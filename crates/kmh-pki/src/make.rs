@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::cert::Certificate;
 use crate::csr::Request;
 use crate::issue::{self, Authority};
-use crate::observed::{Bare, Observed};
+use crate::observed::{Bare, Observed, Pair};
 use crate::plan::{Make, Plan, Step};
 use crate::secret::{Key, Secret};
 use crate::store::{Made, Public, Store};
@@ -72,6 +72,10 @@ pub fn make(
 /// Puts what was made into what was observed.
 pub fn remember(observed: &mut Observed, made: BTreeMap<String, Made>) {
     for (name, one) in made {
+        if let (Some(name), Public::Certificate(pair)) = (name.strip_prefix("requests/"), &one.public) {
+            observed.waiting.insert(name.to_owned(), Pair::clone(pair));
+            continue;
+        }
         match one.public {
             Public::Certificate(pair) => drop(observed.pairs.insert(name, *pair)),
             Public::Bare(bare) => drop(observed.keys.insert(name, crate::observed::Half::There(bare))),

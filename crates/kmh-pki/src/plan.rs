@@ -73,6 +73,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What would be done if `--limit` did not leave its machine out.
     pub held: Vec<Step>,
+    /// What only a CA can sign whose key the store does not hold.
+    pub asked: Vec<Step>,
 }
 
 const RESTORE: &str = "restore it from a backup";
@@ -92,6 +94,10 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
         let Some(step) = judge_leaf(wanted, authority, observed, now, &mut plan) else { continue };
         if !wanted.machine.as_deref().is_none_or(chosen) {
             plan.held.push(step);
+            continue;
+        }
+        if let Authority::Away(_) = authority {
+            plan.asked.push(step);
             continue;
         }
         if let Authority::Cannot(why) = authority {
@@ -128,6 +134,10 @@ pub fn signer<'a>(
             Err(("it is not made yet".to_owned(), "run `kmh-pki ensure` first".to_owned()))
         }
         Some(Authority::Cannot(why)) => Err((why, ensure.to_owned())),
+        Some(Authority::Away(_)) => Err((
+            "the store does not hold its key".to_owned(),
+            "name the store that does, or ask it: `kmh-pki ensure --requests FILE`".to_owned(),
+        )),
         Some(Authority::Refused) | None => {
             let refusal = plan.refusals.pop();
             Err(refusal
@@ -137,16 +147,45 @@ pub fn signer<'a>(
     (found, plan.warnings)
 }
 
+/// The certificate of a CA whose signatures are good now, wherever its key is; or why they are not.
+pub fn issuer<'a>(
+    name: &str,
+    wants: &Wants,
+    observed: &'a Observed,
+    now: OffsetDateTime,
+) -> Result<&'a Certificate, String> {
+    let wanted = wants.certificates.get(name).ok_or("there is no such CA")?;
+    let mut plan = Plan::default();
+    match judge_authority(wanted, wants, observed, now, &mut plan) {
+        Authority::Can(certificate) | Authority::Away(certificate) => Ok(certificate),
+        Authority::Planned => Err("it is not made yet".to_owned()),
+        Authority::Cannot(why) => Err(why),
+        Authority::Refused => Err(plan.refusals.pop().map_or_else(|| "it is damaged".to_owned(), |r| r.what)),
+    }
+}
+
 /// Whether a CA can sign.
 enum Authority<'a> {
     /// It will be made.
     Planned,
     /// It can.
     Can(&'a Certificate),
+    /// It could, if its key were here.
+    Away(&'a Certificate),
     /// It cannot; what it signed may be good.
     Cannot(String),
     /// It is damaged, and said so.
     Refused,
+}
+
+impl Authority<'_> {
+    /// Its certificate, if what it signs is good now.
+    fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Can(certificate) | Self::Away(certificate) => Some(certificate),
+            Self::Planned | Self::Cannot(_) | Self::Refused => None,
+        }
+    }
 }
 
 fn judge_authority<'a>(
@@ -242,7 +281,7 @@ fn judge_time<'a>(
     }
     match key {
         Half::There(_) => Authority::Can(certificate),
-        _ => Authority::Cannot("the store does not hold its key".to_owned()),
+        _ => Authority::Away(certificate),
     }
 }
 
@@ -303,12 +342,10 @@ fn judge_leaf(
 
 fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: OffsetDateTime) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    match authority {
-        Authority::Planned => reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default())),
-        Authority::Can(ca) if !is.is_signed_by(ca) => {
-            reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default()));
-        }
-        _ => {}
+    if matches!(authority, Authority::Planned)
+        || authority.certificate().is_some_and(|ca| !is.is_signed_by(ca))
+    {
+        reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default()));
     }
     let subject = |name: &str, organizations: &[String]| {
         let parts = organizations.iter().map(|o| format!("O={o}")).chain([format!("CN={name}")]);
@@ -335,7 +372,7 @@ fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: Of
         reasons.push(Reason::Profile("it claims to be a CA"));
     }
     reasons.extend(is.deviations.iter().copied().map(Reason::Profile));
-    if now < is.not_before && matches!(authority, Authority::Can(_)) {
+    if now < is.not_before && authority.certificate().is_some() {
         // Made while the clock was ahead: until then every machine would refuse it. A CA that has begun says that the
         // clock is right now.
         reasons.push(Reason::Future { on: date(is.not_before) });
@@ -356,7 +393,7 @@ fn ending(
     if left * 3 >= is.not_after - is.not_before {
         return None;
     }
-    if let Authority::Can(ca) = authority
+    if let Some(ca) = authority.certificate()
         && issue::validity(wanted.life, now, Some(ca)).1 < is.not_after + Duration::days(1)
     {
         return None;
@@ -387,11 +424,13 @@ fn judge_key(
     let what = match observed.keys.get(name) {
         Some(Half::There(_)) => return,
         Some(Half::Damaged(why)) => format!("key `{name}` is damaged: {why}"),
-        // These keys are made by the first run. Where a CA is in use, this one was there.
+        // These keys are made by the first run. Where a CA is in use, this one was there: a CA from elsewhere in a new
+        // store has signed nothing yet.
         Some(Half::Absent) | None
             if loss.is_some()
                 && !pending
-                && states.values().any(|state| !matches!(state, Authority::Planned)) =>
+                && states.values().any(|state| !matches!(state, Authority::Planned))
+                && is_in_use(observed) =>
         {
             format!("key `{name}` is missing")
         }
@@ -406,6 +445,13 @@ fn judge_key(
         None => format!("{RESTORE}, or remove `{name}.key` to have a new one made"),
     };
     plan.refusals.push(Refusal { name: format!("{name}.key"), what, hint });
+}
+
+/// Whether the store holds more than CAs.
+fn is_in_use(observed: &Observed) -> bool {
+    observed.pairs.keys().chain(&observed.leftover).any(|name| !name.starts_with("ca/"))
+        || observed.keys.values().any(|key| *key != Half::Absent)
+        || observed.pairs.values().any(|pair| pair.key != Half::Absent)
 }
 
 fn step(wanted: &Wanted, make: Make, reason: Reason) -> Step {

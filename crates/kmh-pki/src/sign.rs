@@ -1,5 +1,7 @@
 //! `kmh-pki sign`: a certificate for a key that stays on its machine.
 
+mod set;
+
 use std::path::{Path, PathBuf};
 
 use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file};
@@ -20,12 +22,15 @@ use crate::{TOOL, make, plan};
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// The request of a machine, PKCS #10 in PEM or DER
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "requests", conflicts_with = "requests")]
     csr: Option<PathBuf>,
     /// Which certificate of the table it becomes; found by subject and names when left out
-    #[arg(long = "as", value_name = "NAME")]
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "requests")]
     name: Option<String>,
-    /// Write the certificate to FILE; without it, `-o text` prints it
+    /// Sign all that `ensure --requests` wrote, with the keys of the store that `--store` names
+    #[arg(long, value_name = "FILE", requires = "to")]
+    requests: Option<PathBuf>,
+    /// Write the certificate, or the signed set, to FILE; without it, `-o text` prints the certificate
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
@@ -46,12 +51,21 @@ EXAMPLES
   Where several certificates have the same subject, say which:
     kmh-pki sign --csr peer.csr --as nodes/cp-1/etcd-peer --store pki \\
       -i cluster.yaml -o text
+
+  When the keys of CAs are elsewhere: ask, sign there, import here:
+    kmh-pki ensure --requests ask.json --store pki -i cluster.yaml -o text
+    kmh-pki sign --requests ask.json --to signed.json --store usb/pki \\
+      -i cluster.yaml
+    kmh-pki import --signed signed.json --store pki -i cluster.yaml -o text
 ";
 
 /// The verb.
 pub fn run(env: &mut Env, common: &Common, args: &Args, store: Option<PathBuf>) -> Exit {
     kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, form| {
-        one(stream, context, form, args, store)
+        match (&args.requests, &args.to) {
+            (Some(requests), Some(to)) => set::run(stream, context, form, (requests, to), store),
+            _ => one(stream, context, form, args, store),
+        }
     })
 }
 
@@ -153,7 +167,7 @@ fn told(wanted: &Wanted, certificate: &Certificate, kept: bool, dry_run: bool) -
     format!("`{}` {done}, until {}", wanted.name, date(certificate.not_after))
 }
 
-fn json(value: &impl Serialize) -> Result<String, Failure> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::wrong("cannot write the answer").because(error))
 }
 

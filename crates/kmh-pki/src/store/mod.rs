@@ -55,6 +55,8 @@ const PENDING: &str = "pending.json";
 const UNFINISHED: &str = ".kmh-new";
 /// The directories of a store.
 const FOLDERS: [&str; 6] = ["ca", "cluster", "keys", "nodes", "requests", "routers"];
+/// The folder of the CAs.
+const CAS: &str = "ca";
 /// What is no longer in use. Nothing in it is read as a part of the store.
 const ARCHIVE: &str = "archive";
 /// The endings of the files of one name.
@@ -218,5 +220,21 @@ fn read_identity(root: &Path) -> Result<Option<Identity>, Failure> {
 /// wrote the store's identity.
 fn foreign(root: &Path) -> Result<Option<String>, Failure> {
     let names = read::list(root).map_err(|error| failed("cannot list", root, error))?;
-    Ok(names.into_iter().find(|name| !NOT_OURS.contains(&name.as_str()) && !name.ends_with(UNFINISHED)))
+    let cas = |name: &str| name == CAS && root.join(CAS).is_dir();
+    let known = |name: &str| NOT_OURS.contains(&name) || name.ends_with(UNFINISHED) || cas(name);
+    let odd = names.into_iter().find(|name| !known(name));
+    if odd.is_some() {
+        return Ok(odd);
+    }
+    // A CA from elsewhere may lie where it belongs before the store is made.
+    let path = root.join(CAS);
+    let names = match read::list(&path) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other.map_err(|error| failed("cannot list", &path, error))?,
+    };
+    let ours = |name: &str| {
+        let ending = name.rsplit('.').next().unwrap_or_default();
+        matches!(ending, "crt" | "key") || name.ends_with(UNFINISHED)
+    };
+    Ok(names.into_iter().find(|name| !ours(name)).map(|name| format!("{CAS}/{name}")))
 }

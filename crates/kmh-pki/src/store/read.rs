@@ -53,9 +53,6 @@ impl Store {
             }
         }
         for name in names.iter().filter_map(|name| name.strip_prefix(REQUESTS)?.strip_prefix('/')) {
-            if !wants.certificates.contains_key(name) {
-                continue;
-            }
             match self.see(&format!("{REQUESTS}/{name}")) {
                 Ok(seen) => {
                     observed.readable.extend(seen.readable.then(|| format!("{}.key", seen.name)));
