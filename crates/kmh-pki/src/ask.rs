@@ -68,7 +68,7 @@ fn one(step: &Step, wanted: &Wanted, observed: &Observed) -> Result<Entry, Failu
         return Ok((asked(request), None));
     }
     let fail = |why: String| Failure::world(format!("cannot ask for `{}`", wanted.name)).because(why);
-    let key = Key::generate().map_err(fail)?;
+    let key = Key::generate(wanted.algorithm).map_err(fail)?;
     let request = issue::request(wanted, &key).map_err(fail)?;
     let entry = asked(&request);
     let made = Made { key: Some(Secret::pem_of(key.pair())), public: Public::waiting(key.public(), request) };

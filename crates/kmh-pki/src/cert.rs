@@ -154,8 +154,8 @@ impl Certificate {
             (!matches!(usage, Some((true, _))), "its key usage is absent or not critical"),
             (self.is_ca != sign, "its key usage does not fit its basic constraints"),
             (
-                !self.is_ca && encipher && self.algorithm.starts_with("ecdsa"),
-                "it claims key encipherment, which ECDSA cannot do",
+                !self.is_ca && encipher && !self.algorithm.starts_with("rsa"),
+                "it claims key encipherment, which a key for signatures cannot do",
             ),
             (self.key_id.is_none(), "it has no subject key identifier"),
             (self.issuer_key_id.is_none(), "it has no authority key identifier"),
@@ -240,6 +240,14 @@ pub(crate) fn address(octets: &[u8]) -> Option<IpAddr> {
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
         .ok()
+}
+
+/// The algorithm of a public key: `SubjectPublicKeyInfo` in DER.
+pub fn algorithm_of(public: &[u8]) -> String {
+    match SubjectPublicKeyInfo::from_der(public) {
+        Ok((_, key)) => algorithm(&key),
+        Err(_) => "unknown".to_owned(),
+    }
 }
 
 /// What kind of key it is.

@@ -225,7 +225,7 @@ impl Request {
                 reason::usages(&usages)
             ));
         }
-        let algorithm = algorithm(wanted);
+        let algorithm = wanted.algorithm.as_str();
         if self.algorithm != algorithm {
             found.push(format!(
                 "its key is {}, and the inventory wants {algorithm} for `{name}`",
@@ -234,11 +234,6 @@ impl Request {
         }
         found
     }
-}
-
-/// The key algorithm that the inventory wants.
-pub fn algorithm(_: &Wanted) -> &'static str {
-    crate::table::P256
 }
 
 /// A subject in one line.

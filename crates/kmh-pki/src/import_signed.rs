@@ -232,6 +232,8 @@ fn judge(
         Ok(ca) => {
             for reason in plan::standing(wanted, is, ca, now) {
                 match reason {
+                    // A machine keeps its key until it makes another one.
+                    Reason::Algorithm { .. } if matches!(waits, Some(Waits::Away(_))) => {}
                     Reason::Expires { .. } => {
                         warning = Some(format!("`{}` is imported and {reason}", wanted.name));
                     }

@@ -330,7 +330,7 @@ fn a_signed_set_is_believed_in_nothing() {
         &[
             "it is for another key than the one that waits",
             "names differ: - 10.10.0.23",
-            "usages differ",
+            "usage differs",
             "6 errors",
         ],
     );

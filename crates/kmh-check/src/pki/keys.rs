@@ -9,8 +9,9 @@ use super::{REISSUE, class_name, expect};
 use crate::documents::Pki;
 use crate::findings::Findings;
 
-/// Algorithms that every program in the cluster takes: those of kubeadm (1.36).
-const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"];
+/// Algorithms that every program in the cluster takes in a certificate: those of kubeadm (1.36), and Ed25519, which
+/// Go's TLS, etcd and strongSwan take too.
+const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"];
 
 /// `pki.serials`: positive, at most 20 octets (RFC 5280, 4.1.2.2), no two of one CA alike.
 pub(crate) fn serials(pki: &Pki<'_>, out: &mut Findings<'_>) {
@@ -47,7 +48,9 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
         if let Some(other) = seen.insert(&facts.public_key, &entry.name) {
             out.critical(&entry.name, format!("it has the same key as `{other}`"), REISSUE);
         }
-        if entry.key.is_none() && expect::row(entry.class).deployed {
+        // Without a reference the key was made on its machine; the path where it lies must be known all the same.
+        let has_place = entry.deploy.iter().any(|place| place.key.is_some());
+        if entry.key.is_none() && expect::row(entry.class).deployed && !has_place {
             let hint = "put its key into the store, or issue it again";
             out.critical(&entry.name, "the store does not hold its key, so no machine can use it", hint);
         }
@@ -70,12 +73,23 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
                 if let Some(other) = seen.get(der.as_slice()) {
                     out.critical(&key.name, format!("it is the same key as that of `{other}`"), REISSUE);
                 }
+                if is_ed25519(&der) {
+                    const WHY: &str =
+                        "take RSA or ECDSA: the API server signs and verifies tokens by no other";
+                    out.critical(&key.name, "its key is `ed25519`, which no token can be signed with", WHY);
+                }
             }
             Some(Err(why)) => out.critical(&key.name, why, REISSUE),
             None if pki.spec.planned => {}
             None => out.critical(&key.name, "it has no public half, so no token can be verified", REISSUE),
         }
     }
+}
+
+/// Whether that `SubjectPublicKeyInfo` is of id-Ed25519 (RFC 8410, section 3).
+fn is_ed25519(der: &[u8]) -> bool {
+    SubjectPublicKeyInfo::from_der(der)
+        .is_ok_and(|(_, key)| key.algorithm.algorithm.to_id_string() == "1.3.101.112")
 }
 
 fn public_key(pem: &str) -> Result<Vec<u8>, String> {

@@ -4,7 +4,6 @@ use time::OffsetDateTime;
 
 use super::{Authority, Make, Plan, Reason, Refusal, Step, reasons, step};
 use crate::cert::Certificate;
-use crate::csr;
 use crate::observed::{Half, Pair};
 use crate::want::Wanted;
 
@@ -52,10 +51,15 @@ pub(super) fn judge(
         Half::There(certificate) if certificate.public != request.public => {
             return refuse("csr", format!("the request of `{name}` is of another key than its certificate"));
         }
-        Half::There(certificate) => reasons(wanted, certificate, authority, now),
+        Half::There(certificate) => {
+            let mut reasons = reasons(wanted, certificate, authority, now);
+            // Another key is not to be had here.
+            reasons.retain(|reason| !matches!(reason, Reason::Algorithm { .. }));
+            reasons
+        }
     };
-    let algorithm = csr::algorithm(wanted);
-    if request.algorithm != algorithm {
+    let algorithm = wanted.algorithm;
+    if request.algorithm != algorithm.as_str() {
         plan.warnings.push(format!(
             "the key of `{name}` is {}, and the inventory wants {algorithm}: it is on its machine, so make a new one there and sign its request",
             request.algorithm

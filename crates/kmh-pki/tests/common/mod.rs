@@ -7,6 +7,7 @@
     reason = "tests; each uses a part"
 )]
 
+pub mod clock;
 pub mod requests;
 
 use std::collections::BTreeMap;
