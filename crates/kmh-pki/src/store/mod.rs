@@ -4,14 +4,19 @@
 //! store.json            format, identity, the cluster that it belongs to
 //! ca/NAME.{crt,key}     cluster, etcd, front-proxy, ipsec
 //! cluster/NAME.{crt,key}, nodes/NODE/NAME.{crt,key}, routers/ROUTER/NAME.{crt,key}
+//! requests/NAME.{key,csr}   keys that wait for their certificate, because the key of their CA is elsewhere
+//! NAME.csr beside NAME.crt  the key is on its machine: there is no NAME.key
 //! keys/NAME.key         service-account, encryption
 //! keys/bgp/SITE.key, keys/psk/TUNNEL.key
-//! pending.json          only while a run writes: the names that it is about to replace
+//! archive/NAME.SERIAL.{crt,key}, archive/NAME.DIGEST.key: what was replaced or retired; nothing is ever deleted
+//! pending.json          only while a run writes: what it is about to change
 //! ```
 //!
 //! Directories are 0700, keys 0600, all else 0644, whatever the umask. The lock is on the directory itself, so there
 //! is no lock file, and a run that only looks leaves no trace.
 
+mod batch;
+mod journal;
 mod read;
 mod write;
 
@@ -23,13 +28,14 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-pub use write::{Made, Public};
+pub use write::{Change, Made, Public};
 
 /// An open, locked store.
 pub struct Store {
     root: PathBuf,
     dir: OwnedFd,
     identity: Identity,
+    unfinished: journal::Unfinished,
 }
 
 /// `store.json`.
@@ -48,7 +54,18 @@ const PENDING: &str = "pending.json";
 /// What every unfinished file ends with.
 const UNFINISHED: &str = ".kmh-new";
 /// The directories of a store.
-const FOLDERS: [&str; 5] = ["ca", "cluster", "keys", "nodes", "routers"];
+const FOLDERS: [&str; 6] = ["ca", "cluster", "keys", "nodes", "requests", "routers"];
+/// The folder of the CAs.
+const CAS: &str = "ca";
+/// What is no longer in use. Nothing in it is read as a part of the store.
+const ARCHIVE: &str = "archive";
+/// The endings of the files of one name.
+const ENDINGS: [&str; 3] = ["key", "crt", "csr"];
+/// The keys and requests that wait until a CA that is elsewhere has signed them.
+pub const REQUESTS: &str = "requests";
+/// What other generations of a CA, of the key of service accounts and of the encryption key have after their name: the
+/// next one, which is trusted and does not sign yet, and the last one, which signs no more and is still trusted.
+pub const GENERATIONS: [&str; 2] = ["next", "old"];
 /// What an empty store may hold, so that it can be a git repository or the root of a file system.
 const NOT_OURS: [&str; 5] = [".git", ".gitignore", ".gitattributes", "README.md", "lost+found"];
 
@@ -86,7 +103,7 @@ impl Store {
         };
         lock(&dir, path, how.dry_run, say)?;
         let store = match read_identity(path)? {
-            Some(identity) => Self { root: path.to_owned(), dir, identity },
+            Some(identity) => Self::of(path, dir, identity),
             None => match Self::begin(path, dir, how)? {
                 Some(store) => store,
                 None => return Ok(None),
@@ -99,7 +116,11 @@ impl Store {
             ))
             .hint("name this cluster's own store: a CA is never shared by two clusters"));
         }
-        Ok(Some(store))
+        store.recover(!how.dry_run).map(Some)
+    }
+
+    fn of(path: &Path, dir: OwnedFd, identity: Identity) -> Self {
+        Self { root: path.to_owned(), dir, identity, unfinished: journal::Unfinished::default() }
     }
 
     /// A directory that is no store yet.
@@ -123,7 +144,7 @@ impl Store {
         crate::secret::random(&mut id).map_err(|error| Failure::world("no random numbers").because(error))?;
         let identity =
             Identity { format: FORMAT, id: crate::secret::hex(&id), cluster: how.cluster.to_owned() };
-        let store = Self { root: path.to_owned(), dir, identity };
+        let store = Self::of(path, dir, identity);
         store.write_identity()?;
         Ok(Some(store))
     }
@@ -199,5 +220,21 @@ fn read_identity(root: &Path) -> Result<Option<Identity>, Failure> {
 /// wrote the store's identity.
 fn foreign(root: &Path) -> Result<Option<String>, Failure> {
     let names = read::list(root).map_err(|error| failed("cannot list", root, error))?;
-    Ok(names.into_iter().find(|name| !NOT_OURS.contains(&name.as_str()) && !name.ends_with(UNFINISHED)))
+    let cas = |name: &str| name == CAS && root.join(CAS).is_dir();
+    let known = |name: &str| NOT_OURS.contains(&name) || name.ends_with(UNFINISHED) || cas(name);
+    let odd = names.into_iter().find(|name| !known(name));
+    if odd.is_some() {
+        return Ok(odd);
+    }
+    // A CA from elsewhere may lie where it belongs before the store is made.
+    let path = root.join(CAS);
+    let names = match read::list(&path) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other.map_err(|error| failed("cannot list", &path, error))?,
+    };
+    let ours = |name: &str| {
+        let ending = name.rsplit('.').next().unwrap_or_default();
+        matches!(ending, "crt" | "key") || name.ends_with(UNFINISHED)
+    };
+    Ok(names.into_iter().find(|name| !ours(name)).map(|name| format!("{CAS}/{name}")))
 }
