@@ -7,8 +7,10 @@
 pub mod cert;
 pub mod document;
 pub mod issue;
+pub mod layout;
 pub mod make;
 pub mod observed;
+pub mod pem;
 pub mod plan;
 pub mod reason;
 pub mod secret;
