@@ -18,7 +18,7 @@ use crate::want::Wants;
 use crate::{cert, document, make, plan, want};
 
 /// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
-const NEEDS: &[Need] = &[Need::Api, Need::Roles];
+pub(crate) const NEEDS: &[Need] = &[Need::Api, Need::Roles];
 
 /// No clock that was ever set shows an earlier time: this program is younger.
 const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
@@ -39,17 +39,10 @@ pub(crate) fn run(
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
     let wants = want::wants(&model);
-    let path = store.ok_or_else(|| {
-        Failure::wrong("no store is named")
-            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
-    })?;
+    let path = named(store)?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
-    if now < EARLIEST {
-        let told = cert::date(now);
-        return Err(Failure::world(format!("the clock of this machine says {told}"))
-            .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"));
-    }
+    refuse_unset_clock(now)?;
     let opening = Opening { cluster: model.name.as_str(), init, dry_run };
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
@@ -82,6 +75,23 @@ pub(crate) fn run(
     let diff = document::diff(&wants, &before, &spec, &plan);
     let changed = !plan.steps.is_empty();
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })
+}
+
+/// The store's path, which is never assumed.
+pub(crate) fn named(store: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    store.ok_or_else(|| {
+        Failure::wrong("no store is named")
+            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
+    })
+}
+
+pub(crate) fn refuse_unset_clock(now: OffsetDateTime) -> Result<(), Failure> {
+    if now >= EARLIEST {
+        return Ok(());
+    }
+    let told = cert::date(now);
+    Err(Failure::world(format!("the clock of this machine says {told}"))
+        .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"))
 }
 
 /// Makes and writes what the plan names; leaves nothing of an interrupted run behind.
@@ -141,7 +151,7 @@ fn warn_of_readable(context: &mut Context<'_>, path: &std::path::Path, keys: &[S
 }
 
 /// The machines that `--limit` chooses.
-fn chosen(model: &Model, context: &Context<'_>) -> Result<BTreeSet<String>, Failure> {
+pub(crate) fn chosen(model: &Model, context: &Context<'_>) -> Result<BTreeSet<String>, Failure> {
     let nodes = model.nodes.values().map(|node| {
         let roles: Vec<&str> = node.roles.iter().map(|role| role_name(*role)).collect();
         (node.name.as_str(), Some(node.site.as_str()), roles)

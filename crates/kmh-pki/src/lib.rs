@@ -7,6 +7,7 @@
 pub mod cert;
 pub mod document;
 mod ensure;
+pub mod export;
 pub mod issue;
 pub mod layout;
 pub mod make;
@@ -53,11 +54,14 @@ struct Cli {
 }
 
 /// What to do.
-#[derive(Subcommand, Clone, Copy, Debug, Default)]
+#[derive(Subcommand, Clone, Debug, Default)]
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
     #[default]
     Ensure,
+    /// Write the PKI as kubeadm or the guides lay it out, or the store as a tar; keys are among it
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(export::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -94,6 +98,10 @@ pub fn run(env: &mut Env) -> Exit {
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
                 ensure::run(stream, context, store, cli.init)
             })
+        }
+        Verb::Export(args) => {
+            let store = env.store(cli.store);
+            export::run(env, &cli.common, &args, store)
         }
     }
 }

@@ -205,7 +205,9 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
         out.extend(u8::try_from(octets.len()).map(|count| 0x80 | count));
         out.extend(octets);
     }
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+    for part in parts {
+        out.extend_from_slice(part);
+    }
     out
 }
 

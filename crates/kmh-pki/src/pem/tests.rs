@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "tests")]
+
 use std::process::Command;
 
 use super::*;
