@@ -113,7 +113,7 @@ fn kubeadm_gets_its_own_names_and_no_key_of_a_ca() {
     assert!(found.contains_key("w-2/var/lib/kubelet/pki/kubelet.key"));
     assert!(found.contains_key("gw/etc/swanctl/private/gw.key"));
     for (path, mode) in &found {
-        let secret = path.ends_with(".key") || path.ends_with(".conf") || path.ends_with(".yaml");
+        let secret = [".key", ".conf", ".yaml"].iter().any(|end| path.ends_with(end));
         let right = if path.ends_with('/') {
             0o700
         } else if secret {
