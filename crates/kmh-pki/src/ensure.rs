@@ -13,7 +13,7 @@ use time::macros::datetime;
 
 use crate::observed::Observed;
 use crate::plan::Plan;
-use crate::store::{Opening, Store};
+use crate::store::{Change, Opening, Store};
 use crate::want::Wants;
 use crate::{cert, document, make, plan, want};
 
@@ -105,8 +105,9 @@ fn execute(
     store.tidy()?;
     if !plan.steps.is_empty() {
         let made = make::make(store, wants, plan, observed, now)?;
-        store.commit(&made)?;
-        make::remember(observed, made);
+        let change = Change::from(made);
+        store.commit(&change)?;
+        make::remember(observed, change.made);
     } else if !observed.pending.is_empty() {
         store.forget_pending()?;
     }
