@@ -8,6 +8,7 @@ pub mod cert;
 pub mod document;
 mod ensure;
 pub mod export;
+pub mod import;
 pub mod issue;
 pub mod layout;
 pub mod make;
@@ -62,6 +63,9 @@ enum Verb {
     /// Write the PKI as kubeadm or the guides lay it out, or the store as a tar; keys are among it
     #[command(after_long_help = export::EXAMPLES)]
     Export(export::Args),
+    /// Make a store of a PKI that kubeadm or a guide made; what is sound stays as it is
+    #[command(after_long_help = import::EXAMPLES)]
+    Import(import::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -102,6 +106,10 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Export(args) => {
             let store = env.store(cli.store);
             export::run(env, &cli.common, &args, store)
+        }
+        Verb::Import(args) => {
+            let store = env.store(cli.store);
+            import::run(env, &cli.common, &args, store, cli.init)
         }
     }
 }
