@@ -8,10 +8,9 @@ use kmh_doc::pki::{Certificate, Key, PkiSpec};
 use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
-use crate::observed::Observed;
+use crate::observed::{Bare, Observed};
 use crate::plan::{Make, Plan, Step};
 use crate::reason::usages;
-use crate::table::P256;
 use crate::want::{Wanted, WantedKey, Wants};
 
 /// The document: what the store holds, and with a dry run's steps what it would hold.
@@ -37,7 +36,7 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
             let found = observed.keys.get(&wanted.name).and_then(|half| half.there());
             match found {
                 None if !steps.contains(wanted.name.as_str()) => None,
-                found => Some(key(wanted, found.and_then(|bare| bare.public.clone()))),
+                found => Some(key(wanted, found)),
             }
         })
         .collect();
@@ -78,7 +77,7 @@ fn planned_entry(wanted: &Wanted) -> Certificate {
         dns_names: wanted.dns_names.iter().cloned().collect(),
         addresses: wanted.addresses.iter().copied().collect(),
         usages: wanted.usages.to_vec(),
-        algorithm: P256.to_owned(),
+        algorithm: wanted.algorithm.as_str().to_owned(),
         not_before: String::new(),
         not_after: String::new(),
         serial: String::new(),
@@ -89,13 +88,13 @@ fn planned_entry(wanted: &Wanted) -> Certificate {
     }
 }
 
-fn key(wanted: &WantedKey, public: Option<String>) -> Key {
+fn key(wanted: &WantedKey, found: Option<&Bare>) -> Key {
     Key {
         name: wanted.name.clone(),
         class: wanted.class,
-        algorithm: wanted.algorithm.to_owned(),
+        algorithm: found.and_then(Bare::algorithm).unwrap_or_else(|| wanted.algorithm.to_owned()),
         secret: reference(&wanted.name),
-        public,
+        public: found.and_then(|bare| bare.public.clone()),
         deploy: wanted.deploy.clone(),
     }
 }

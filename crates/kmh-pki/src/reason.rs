@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use kmh_doc::inventory::Algorithm;
 use kmh_doc::pki::Usage;
 
 /// Why something is made.
@@ -12,7 +13,7 @@ pub enum Reason {
     Missing,
     /// A run was interrupted while it wrote it.
     Interrupted,
-    /// It ends soon: less than a third of its life is left.
+    /// It ends soon: less than a third of its life is left, or than the settings say.
     Expires {
         /// Days left.
         days: i64,
@@ -42,6 +43,13 @@ pub enum Reason {
         is: String,
         /// What it should be.
         wanted: String,
+    },
+    /// Its key is of another algorithm.
+    Algorithm {
+        /// What it is.
+        is: String,
+        /// What it should be.
+        wanted: Algorithm,
     },
     /// Its usages are others.
     Usages {
@@ -75,8 +83,11 @@ impl fmt::Display for Reason {
                 Ok(())
             }
             Self::Subject { is, wanted } => write!(f, "subject differs: `{is}` should be `{wanted}`"),
+            Self::Algorithm { is, wanted } => {
+                write!(f, "key algorithm changed by settings: {is} should be {wanted}")
+            }
             Self::Usages { is, wanted } => {
-                write!(f, "usages differ: {} should be {}", usages(is), usages(wanted))
+                write!(f, "usage differs: {} should be {}", usages(is), usages(wanted))
             }
             Self::Issuer(name) => write!(f, "signed by another CA than {name}"),
             Self::Profile(words) => f.write_str(words),
