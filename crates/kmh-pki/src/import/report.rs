@@ -96,19 +96,21 @@ impl Told<'_> {
             if of.is_empty() {
                 continue;
             }
-            let mut table = Table::new([heading, "SUBJECT", "FINDING"]);
+            out.push_str(heading);
+            out.push('\n');
             for (index, one) in of.iter().enumerate() {
                 let before = index.checked_sub(1).and_then(|at| of.get(at));
-                let again = before.is_some_and(|before| before.file == one.file && !one.file.is_empty());
-                let (file, subject) = if again { ("", "") } else { (&*one.file, &*one.subject) };
-                table.row([file, subject, &one.text]);
+                if before.is_none_or(|before| before.file != one.file) && !one.file.is_empty() {
+                    let subject = if one.subject.is_empty() { "" } else { "  " };
+                    out.extend([&one.file, subject, &one.subject, "\n"]);
+                }
+                out.extend(["  ", &one.text, "\n"]);
                 // What holds for several findings of a file is said once, after the last.
                 let after = of.get(index + 1);
                 if after.is_none_or(|after| after.file != one.file || after.hint != one.hint) {
-                    table.row(["", "", &format!("  {}", one.hint)]);
+                    out.extend(["    hint: ", &one.hint, "\n"]);
                 }
             }
-            out.push_str(&table.to_string());
             out.push('\n');
         }
         out + &self.message(store)

@@ -33,7 +33,7 @@ fn the_user_of_the_current_context_counts() {
     }
     let why = shown("users: [{user: {client-certificate-data: 'secret*'}}]");
     assert_eq!(why, Err("its `client-certificate-data` is no base64".into()));
-    assert_eq!(shown("a: secret\nb: [secret"), Err("it is no YAML: line 2".into()));
+    assert!(shown("a: secret\nb: [secret").unwrap_err().starts_with("it is no YAML: line "));
     assert_eq!(embedded(&[0xff]).err(), Some("it is no text".into()));
 }
 
