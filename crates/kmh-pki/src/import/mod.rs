@@ -14,14 +14,17 @@ use std::path::{Path, PathBuf};
 
 use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream};
 use kmh_model::Model;
+use time::OffsetDateTime;
 
 use self::finding::Level;
 use self::gather::Gathered;
 use self::judge::{ENCRYPTION, Judged, SERVICE_ACCOUNT};
+use self::source::Source;
 use crate::layout::Layout;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
 use crate::store::{Change, Made, Opening, Public, Store};
+use crate::want::Wants;
 use crate::{TOOL, ensure, want};
 
 /// The arguments of `import`.
@@ -80,10 +83,7 @@ fn import(
     }
     let wants = want::wants(&model);
     let sources = args.from.iter().map(|from| read(from, &model)).collect::<Result<Vec<_>, _>>()?;
-    let layout = args.layout.map_or_else(|| view::detect(&sources), Ok)?;
-    let views = view::views(&sources, layout, &model)?;
-    let mut gathered = gather::gather(&views, layout, &wants)?;
-    let judged = judge::judge(&wants, &mut gathered, now);
+    let (layout, gathered, judged) = look(&sources, args.layout, &model, &wants, now)?;
     refuse_useless(&gathered, &judged)?;
     if context.common.strict {
         for one in judged.findings.iter().filter(|one| one.level == Level::Warning) {
@@ -121,8 +121,35 @@ fn import(
     Ok(Answer { text, exit: Exit::Done })
 }
 
+/// Looks through folders that were read. Pure.
+fn look(
+    sources: &[Source],
+    layout: Option<Layout>,
+    model: &Model,
+    wants: &Wants,
+    now: OffsetDateTime,
+) -> Result<(Layout, Gathered, Judged), Failure> {
+    let layout = layout.map_or_else(|| view::detect(sources), Ok)?;
+    let views = view::views(sources, layout, model)?;
+    let mut gathered = gather::gather(&views, layout, wants)?;
+    let judged = judge::judge(wants, &mut gathered, now);
+    Ok((layout, gathered, judged))
+}
+
+/// What an import would take of files in memory, by name, and how many findings it would tell.
+pub fn of_files(
+    files: BTreeMap<String, Vec<u8>>,
+    model: &Model,
+    now: OffsetDateTime,
+) -> Result<(BTreeMap<String, Pair>, usize), Failure> {
+    let files = files.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
+    let source = Source { machine: None, path: PathBuf::new(), files, skipped: Vec::new() };
+    let (_, _, judged) = look(&[source], None, model, &want::wants(model), now)?;
+    Ok((judged.observed.pairs, judged.findings.len()))
+}
+
 /// Reads one folder; what stands before `=` is a machine only where the inventory has it.
-fn read(from: &str, model: &Model) -> Result<source::Source, Failure> {
+fn read(from: &str, model: &Model) -> Result<Source, Failure> {
     let machine = from.split_once('=').filter(|(name, _)| {
         model.nodes.keys().any(|node| node.as_str() == *name) || model.router(name).is_some()
     });
