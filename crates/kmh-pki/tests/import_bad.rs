@@ -74,9 +74,11 @@ fn each_defect_of_a_file_is_found_and_the_rest_is_taken() {
         -CAkey front-proxy-ca.key -set_serial 7 -days 1 -out front-proxy-client.crt 2>&-",
     );
     is(&client, of, "warning: it is not of version 3", false);
-    sh("cp kept.c front-proxy-client.crt; head -c 2000000 /dev/zero >big.crt; ln -s /etc/passwd away.crt");
+    sh("cp kept.c front-proxy-client.crt; head -c 2000000 /dev/zero >big.crt; ln -s /etc/passwd away.crt; \
+        ln -s /elsewhere/apiserver.crt other.crt");
     is(&format!("{pki}/big.crt"), of, "note: it is larger than a mebibyte, and was not read", true);
     is(&format!("{pki}/away.crt"), of, "note: it is a symbolic link that leads out of its folder", true);
+    is(&format!("{pki}/other.crt"), of, "note: it is a symbolic link that leads out of its folder", true);
     sh("cp apiserver.crt stray.crt");
     is(&format!("{pki}/stray.crt"), of, "note: nothing that the inventory asks for has this name", true);
     sh("openssl pkey -in etcd/ca.key -pubout -out sa.pub");
