@@ -25,6 +25,8 @@ pub struct Certificate {
     pub der: Vec<u8>,
     /// Common name.
     pub common_name: String,
+    /// How many parts its subject has.
+    pub attributes: usize,
     /// Organizations, in their order.
     pub organizations: Vec<String>,
     /// DNS names.
@@ -79,9 +81,10 @@ impl Certificate {
         let text =
             |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(ToOwned::to_owned);
         let mut found = Self {
-            pem: pem_of(der),
+            pem: pem_of("CERTIFICATE", der),
             der: der.to_vec(),
             common_name: read.subject().iter_common_name().find_map(text).unwrap_or_default(),
+            attributes: read.subject().iter_attributes().count(),
             organizations: read.subject().iter_organization().filter_map(text).collect(),
             dns_names: BTreeSet::new(),
             addresses: BTreeSet::new(),
@@ -222,11 +225,12 @@ pub fn rfc3339(moment: OffsetDateTime) -> String {
     moment.to_offset(time::UtcOffset::UTC).format(&Rfc3339).unwrap_or_else(|_| date(moment))
 }
 
-fn pem_of(der: &[u8]) -> String {
+/// DER as a PEM file (RFC 7468).
+pub fn pem_of(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let body = base64::engine::general_purpose::STANDARD.encode(der);
     let mut out = String::with_capacity(body.len() + 96);
-    out.push_str("-----BEGIN CERTIFICATE-----\n");
+    out.extend(["-----BEGIN ", label, "-----\n"]);
     let mut rest = body.as_str();
     while !rest.is_empty() {
         let (line, tail) = rest.split_at(rest.len().min(64));
@@ -234,11 +238,12 @@ fn pem_of(der: &[u8]) -> String {
         out.push('\n');
         rest = tail;
     }
-    out.push_str("-----END CERTIFICATE-----\n");
+    out.extend(["-----END ", label, "-----\n"]);
     out
 }
 
-fn address(octets: &[u8]) -> Option<IpAddr> {
+/// The address of a name in a certificate.
+pub(crate) fn address(octets: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(octets)
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
@@ -253,9 +258,11 @@ pub fn algorithm_of(public: &[u8]) -> String {
     }
 }
 
-fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
+/// What kind of key it is.
+pub(crate) fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
     match key.parsed() {
-        Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size()),
+        // Counted in whole octets, which P-521 does not fill.
+        Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size().min(521)),
         Ok(PublicKey::RSA(key)) => format!("rsa-{}", key.key_size()),
         // RFC 8410: id-Ed25519.
         _ if key.algorithm.algorithm.to_id_string() == "1.3.101.112" => "ed25519".to_owned(),

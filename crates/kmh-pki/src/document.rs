@@ -5,25 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use kmh_cli::Diff;
 use kmh_cli::table::Table;
 use kmh_doc::pki::{Certificate, Key, PkiSpec};
+use kmh_doc::step::{self, Action, Why};
 use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
 use crate::observed::{Bare, Observed};
 use crate::plan::{Make, Plan, Step};
-use crate::reason::usages;
+use crate::reason::{Reason, usages};
 use crate::want::{Wanted, WantedKey, Wants};
 
 /// The document: what the store holds, and with a dry run's steps what it would hold.
 ///
 /// A planned entry has neither dates nor serial number, because they follow from the moment at which it is made.
 pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -> PkiSpec {
-    let steps: BTreeSet<&str> = planned.iter().map(|step| step.name.as_str()).collect();
+    let steps: BTreeMap<&str, Make> = planned.iter().map(|step| (step.name.as_str(), step.make)).collect();
     let certificates = wants
         .certificates
         .values()
         .filter_map(|wanted| {
-            if steps.contains(wanted.name.as_str()) {
-                return Some(planned_entry(wanted));
+            if let Some(make) = steps.get(wanted.name.as_str()) {
+                let mut entry = planned_entry(wanted);
+                entry.key = entry.key.filter(|_| *make != Make::Again);
+                return Some(entry);
             }
             let pair = observed.pairs.get(&wanted.name)?;
             Some(entry(wanted, pair.certificate.there()?, pair.key.there().is_some()))
@@ -35,12 +38,31 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
         .filter_map(|wanted| {
             let found = observed.keys.get(&wanted.name).and_then(|half| half.there());
             match found {
-                None if !steps.contains(wanted.name.as_str()) => None,
+                None if !steps.contains_key(wanted.name.as_str()) => None,
                 found => Some(key(wanted, found)),
             }
         })
         .collect();
-    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys }
+    let steps = self::steps(planned, observed);
+    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys, steps }
+}
+
+/// The steps of a plan, for programs. `before` is what the store held.
+pub fn steps(steps: &[Step], before: &Observed) -> Vec<step::Step> {
+    let action = |one: &Step| match one.make {
+        Make::Key => Action::Make,
+        _ if before.pairs.get(&one.name).is_some_and(|pair| pair.certificate.there().is_some()) => {
+            Action::Reissue
+        }
+        _ => Action::Issue,
+    };
+    let why = |reason: &Reason| Why { code: reason.code().to_owned(), message: reason.to_string() };
+    let step = |one: &Step| step::Step {
+        name: one.name.clone(),
+        action: action(one),
+        reasons: one.reasons.iter().map(why).collect(),
+    };
+    steps.iter().map(step).collect()
 }
 
 /// The reference of a secret: its path below the store.
@@ -112,6 +134,11 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         (false, true) => format!("would make {} of {total}", parts.join(" and ")),
         (false, false) => format!("made {} of {total}", parts.join(" and ")),
     };
+    let asked = match plan.asked.len() {
+        0 => String::new(),
+        1 => "; 1 certificate has to be signed by a CA whose key is elsewhere".to_owned(),
+        more => format!("; {more} certificates have to be signed by a CA whose key is elsewhere"),
+    };
     // Nothing of them is in the document; removing them is a person's decision.
     let left = [
         (observed.leftover.len(), "certificate", "of machines that left the inventory"),
@@ -121,7 +148,7 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         let stay = if number == 1 { "stays" } else { "stay" };
         format!("; {} {whose} {stay} in the store", count(number, word))
     });
-    text + &left.collect::<String>()
+    text + &asked + &left.collect::<String>()
 }
 
 fn count(number: usize, word: &str) -> String {
@@ -162,7 +189,9 @@ pub fn text(
     out.push('\n');
     out.push_str(&keys.to_string());
     let done = if dry_run { "WOULD MAKE" } else { "MADE" };
-    for (heading, steps) in [(done, &plan.steps), ("LEFT ALONE (--limit)", &plan.held)] {
+    let tables =
+        [(done, &plan.steps), ("ASKED OF ITS CA", &plan.asked), ("LEFT ALONE (--limit)", &plan.held)];
+    for (heading, steps) in tables {
         if steps.is_empty() {
             continue;
         }

@@ -4,11 +4,14 @@
 //! ([`make`]), writes it in one crash-safe step ([`store`]), and says in `kmh.pki/v1` what there is and where it goes:
 //! certificates as PEM, keys as references. Key material never leaves the store.
 
+pub mod ask;
 pub mod cert;
+pub mod csr;
 pub mod document;
 mod ensure;
 pub mod export;
 pub mod import;
+pub mod import_signed;
 pub mod issue;
 pub mod layout;
 pub mod make;
@@ -16,7 +19,9 @@ pub mod observed;
 pub mod pem;
 pub mod plan;
 pub mod reason;
+pub mod requests;
 pub mod secret;
+pub mod sign;
 pub mod store;
 pub mod table;
 pub mod want;
@@ -26,7 +31,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use kmh_cli::{Common, Env, Exit};
 
-const TOOL: &str = "kmh-pki";
+pub(crate) const TOOL: &str = "kmh-pki";
 
 /// The PKI of the cluster and of the tunnels, in a crash-safe store
 ///
@@ -55,17 +60,19 @@ struct Cli {
 }
 
 /// What to do.
-#[derive(Subcommand, Clone, Debug, Default)]
+#[derive(Subcommand, Clone, Debug)]
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
-    #[default]
-    Ensure,
+    Ensure(ensure::Args),
     /// Write the PKI as kubeadm or the guides lay it out, or the store as a tar; keys are among it
     #[command(after_long_help = export::EXAMPLES)]
     Export(export::Args),
-    /// Make a store of a PKI that kubeadm or a guide made; what is sound stays as it is
+    /// Make a store of a PKI that kubeadm or a guide made, or take in what a CA elsewhere signed
     #[command(after_long_help = import::EXAMPLES)]
     Import(import::Args),
+    /// Sign the request of a machine whose key stays on it
+    #[command(after_long_help = sign::EXAMPLES)]
+    Sign(sign::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -96,11 +103,11 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    match cli.verb.unwrap_or_default() {
-        Verb::Ensure => {
+    match cli.verb.unwrap_or_else(|| Verb::Ensure(ensure::Args::default())) {
+        Verb::Ensure(args) => {
             let store = env.store(cli.store);
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
-                ensure::run(stream, context, store, cli.init)
+                ensure::run(stream, context, store, cli.init, &args)
             })
         }
         Verb::Export(args) => {
@@ -110,6 +117,10 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Import(args) => {
             let store = env.store(cli.store);
             import::run(env, &cli.common, &args, store, cli.init)
+        }
+        Verb::Sign(args) => {
+            let store = env.store(cli.store);
+            sign::run(env, &cli.common, &args, store)
         }
     }
 }

@@ -64,6 +64,25 @@ pub enum Reason {
     Profile(&'static str),
 }
 
+impl Reason {
+    /// Its word for programs: it stays when the sentence changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Interrupted => "interrupted",
+            Self::Expires { .. } => "expires",
+            Self::Future { .. } => "begins-later",
+            Self::Expired { .. } => "expired",
+            Self::Names { .. } => "names-differ",
+            Self::Subject { .. } => "subject-differs",
+            Self::Algorithm { .. } => "key-algorithm",
+            Self::Usages { .. } => "usage-differs",
+            Self::Issuer(_) => "issuer-differs",
+            Self::Profile(_) => "profile",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -131,9 +131,9 @@ fn a_changed_algorithm_is_a_reason_for_leaves_and_a_warning_for_the_rest() {
     let (exit, _, stderr) = at(&place, START, &["--dry-run"], &changed);
     assert_eq!(exit, Exit::Done, "{stderr}");
     for warning in [
-        "warning: CA `ca/etcd` has a key of ecdsa-p256, and the settings say ecdsa-p384: `kmh-pki rotate ca/etcd` makes a new one",
+        "warning: CA `ca/etcd` has a key of ecdsa-p256, and the settings say ecdsa-p384: `kmh-pki rotate etcd` makes a new one",
         "warning: key `keys/service-account` has a key of ecdsa-p256, and the settings say rsa-2048: \
-         `kmh-pki rotate keys/service-account` makes a new one",
+         `kmh-pki rotate service-account` makes a new one",
     ] {
         assert!(stderr.contains(warning), "{stderr}");
     }

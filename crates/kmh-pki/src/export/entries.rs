@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{Entry, kubeconfig};
 use crate::cert::Certificate;
 use crate::layout::{Layout, Spot};
-use crate::observed::Observed;
+use crate::observed::{Half, Observed};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::table::{Life, row};
@@ -49,7 +49,9 @@ pub(super) fn of(
         };
         for machine in machines.into_iter().filter(|machine| chosen(machine)) {
             let signs = wanted.class == Class::IpsecCa || leaders.contains(&machine);
-            let with_key = wanted.life != Life::Authority || (with_ca_keys && signs);
+            // A key that stays on its machine is not here to be exported.
+            let here = ground.observed.pairs.get(&wanted.name).is_some_and(|pair| pair.key != Half::Absent);
+            let with_key = if wanted.life == Life::Authority { with_ca_keys && signs } else { here };
             maker.put(wanted, certificate, machine, with_key)?;
         }
     }
@@ -86,7 +88,11 @@ impl<'a> Maker<'a> {
         let time = start(certificate);
         let public = || Secret::new(certificate.pem.clone().into_bytes());
         let key = |store: &Store| Ok(Secret::pem_of(store.key(&wanted.name)?.pair()));
-        match self.layout.row(wanted.class).spot {
+        let spot = match self.layout.row(wanted.class).spot {
+            Spot::Config(_) | Spot::One(_) if !with_key => Spot::Deployed,
+            spot => spot,
+        };
+        match spot {
             Spot::Pair(path) => {
                 self.add(machine, &format!("{path}.crt"), PUBLIC, public(), time);
                 if with_key {

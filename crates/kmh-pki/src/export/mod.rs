@@ -166,7 +166,8 @@ fn refuse_unfinished(
             observed.keys.get(name).is_some_and(|half| half.there().is_some())
         }
     };
-    let (old, missing): (Vec<_>, Vec<_>) = plan.steps.iter().partition(|step| there(&step.name));
+    let (old, missing): (Vec<_>, Vec<_>) =
+        plan.steps.iter().chain(&plan.asked).partition(|step| there(&step.name));
     if let Some(first) = missing.first() {
         let more = match missing.len() - 1 {
             0 => String::new(),

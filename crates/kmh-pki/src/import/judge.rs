@@ -47,7 +47,7 @@ pub(super) fn judge(wants: &Wants, gathered: &mut Gathered, now: OffsetDateTime)
     let mut observed = observe(gathered);
     let plan = plan::plan(wants, &observed, now, &|_| true);
     refused.clear();
-    for step in &plan.steps {
+    for step in plan.steps.iter().chain(&plan.asked) {
         let reasons = step.reasons.iter().map(|reason| (reason.to_string(), ANEW.to_owned()));
         refused.entry(step.name.clone()).or_default().extend(reasons);
     }
@@ -155,6 +155,7 @@ fn observe(gathered: &Gathered) -> Observed {
     let pair = |one: &Candidate| Pair {
         certificate: Half::There(one.certificate.clone()),
         key: one.key.as_ref().map_or(Half::Absent, |key| Half::There(key.public.clone())),
+        ..Pair::default()
     };
     let mut observed = Observed {
         pairs: gathered.pairs.iter().map(|(name, one)| (name.clone(), pair(one))).collect(),

@@ -25,17 +25,20 @@ use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
 use crate::store::{Change, Made, Opening, Public, Store};
 use crate::want::Wants;
-use crate::{TOOL, ensure, want};
+use crate::{TOOL, ensure, import_signed, want};
 
 /// The arguments of `import`.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// The folder to read, or NODE=DIR for one machine's; may be repeated
-    #[arg(long, value_name = "DIR", required = true)]
+    #[arg(long, value_name = "DIR", required_unless_present = "signed")]
     from: Vec<String>,
     /// Whose names the files have; found by itself when it is left out
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Layout>,
+    /// What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "layout"])]
+    signed: Option<PathBuf>,
 }
 
 pub(crate) const EXAMPLES: &str = "\
@@ -59,7 +62,10 @@ const ENCRYPTION_KEY: usize = 32;
 /// Runs it.
 pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, store: Option<PathBuf>, init: bool) -> Exit {
     kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, format| {
-        import(args, stream, context, format, (store, init))
+        match &args.signed {
+            Some(file) => import_signed::run(stream, context, format, file, store),
+            None => import(args, stream, context, format, (store, init)),
+        }
     })
 }
 
