@@ -14,7 +14,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("kmh-model", &["kmh-doc"]),
     ("kmh-cli", &["kmh-doc"]),
     ("kmh-route", &["kmh-doc", "kmh-calico"]),
-    ("kmh-pki", &SHARED),
+    ("kmh-pki", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-store"]),
     ("kmh-bgpcfg", &NETWORK),
     ("kmh-render", &SHARED),
     ("kmh-store", &["kmh-doc", "kmh-cli"]),

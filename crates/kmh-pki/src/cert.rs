@@ -144,21 +144,26 @@ impl Certificate {
                 _ => {}
             }
         }
+        let third = read.version() == x509_parser::x509::X509Version::V3;
+        let own = read.subject().as_raw() == read.issuer().as_raw();
+        // Before version 3 nothing said what a certificate may do, and everybody takes its own issuer for a CA.
+        self.is_ca |= !third && own;
         let critical = matches!(basic, Some((true, _)));
         let (sign, encipher) =
             usage.map_or((false, false), |(_, u)| (u.key_cert_sign(), u.key_encipherment()));
         let serial = read.raw_serial();
         let checks = [
-            (read.version() != x509_parser::x509::X509Version::V3, "it is not of version 3"),
+            (!third, "it is not of version 3"),
             (!critical, "its basic constraints are absent or not critical"),
             (!matches!(usage, Some((true, _))), "its key usage is absent or not critical"),
-            (self.is_ca != sign, "its key usage does not fit its basic constraints"),
+            (third && self.is_ca != sign, "its key usage does not fit its basic constraints"),
             (
                 !self.is_ca && encipher && !self.algorithm.starts_with("rsa"),
                 "it claims key encipherment, which a key for signatures cannot do",
             ),
-            (self.key_id.is_none(), "it has no subject key identifier"),
-            (self.issuer_key_id.is_none(), "it has no authority key identifier"),
+            // RFC 5280, 4.2.1.1 and 4.2.1.2: a CA needs the one, what another signed needs the other.
+            (self.is_ca && self.key_id.is_none(), "it has no subject key identifier"),
+            (!own && self.issuer_key_id.is_none(), "it has no authority key identifier"),
             (
                 serial.len() > 20 || serial.first().is_none_or(|byte| byte & 0x80 != 0),
                 "its serial number is not positive, or longer than 20 octets",
@@ -179,7 +184,10 @@ impl Certificate {
         let Ok((_, own)) = X509Certificate::from_der(&self.der) else { return false };
         let Ok((_, other)) = X509Certificate::from_der(&authority.der) else { return false };
         own.issuer().as_raw() == other.subject().as_raw()
-            && (self.issuer_key_id.is_none() || self.issuer_key_id == authority.key_id)
+            // An identifier is compared where both have one: a CA of version 1 has none.
+            && (self.issuer_key_id.is_none()
+                || authority.key_id.is_none()
+                || self.issuer_key_id == authority.key_id)
             && own.verify_signature(Some(other.public_key())).is_ok()
     }
 

@@ -49,17 +49,10 @@ pub(crate) fn run(
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
     let wants = want::wants(&model);
-    let path = store.ok_or_else(|| {
-        Failure::wrong("no store is named")
-            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
-    })?;
+    let path = named(store)?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
-    if now < EARLIEST {
-        let told = cert::date(now);
-        return Err(Failure::world(format!("the clock of this machine says {told}"))
-            .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"));
-    }
+    refuse_unset_clock(now)?;
     let opening = Opening { cluster: model.name.as_str(), init, dry_run };
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
@@ -100,6 +93,23 @@ pub(crate) fn run(
     let changed = !plan.steps.is_empty();
     let steps = Some(document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
+}
+
+/// The store's path, which is never assumed.
+pub(crate) fn named(store: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    store.ok_or_else(|| {
+        Failure::wrong("no store is named")
+            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
+    })
+}
+
+pub(crate) fn refuse_unset_clock(now: OffsetDateTime) -> Result<(), Failure> {
+    if now >= EARLIEST {
+        return Ok(());
+    }
+    let told = cert::date(now);
+    Err(Failure::world(format!("the clock of this machine says {told}"))
+        .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"))
 }
 
 /// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests.
@@ -167,7 +177,7 @@ fn warn_of_readable(context: &mut Context<'_>, path: &std::path::Path, keys: &[S
 }
 
 /// The machines that `--limit` chooses.
-fn chosen(model: &Model, context: &Context<'_>) -> Result<BTreeSet<String>, Failure> {
+pub(crate) fn chosen(model: &Model, context: &Context<'_>) -> Result<BTreeSet<String>, Failure> {
     let nodes = model.nodes.values().map(|node| {
         let roles: Vec<&str> = node.roles.iter().map(|role| role_name(*role)).collect();
         (node.name.as_str(), Some(node.site.as_str()), roles)

@@ -9,10 +9,14 @@ pub mod cert;
 pub mod csr;
 pub mod document;
 mod ensure;
+pub mod export;
+pub mod import;
 pub mod import_signed;
 pub mod issue;
+pub mod layout;
 pub mod make;
 pub mod observed;
+pub mod pem;
 pub mod plan;
 pub mod reason;
 pub mod requests;
@@ -25,7 +29,7 @@ pub mod want;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use kmh_cli::{Common, Env, Exit, Format};
+use kmh_cli::{Common, Env, Exit};
 
 pub(crate) const TOOL: &str = "kmh-pki";
 
@@ -60,19 +64,15 @@ struct Cli {
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
     Ensure(ensure::Args),
-    /// Take in what a CA elsewhere signed
-    Import(ImportArgs),
+    /// Write the PKI as kubeadm or the guides lay it out, or the store as a tar; keys are among it
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(export::Args),
+    /// Make a store of a PKI that kubeadm or a guide made, or take in what a CA elsewhere signed
+    #[command(after_long_help = import::EXAMPLES)]
+    Import(import::Args),
     /// Sign the request of a machine whose key stays on it
     #[command(after_long_help = sign::EXAMPLES)]
     Sign(sign::Args),
-}
-
-/// Options of `kmh-pki import`.
-#[derive(clap::Args, Clone, Debug)]
-struct ImportArgs {
-    /// What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki's
-    #[arg(long, value_name = "FILE")]
-    signed: PathBuf,
 }
 
 const EXAMPLES: &str = "\
@@ -110,12 +110,13 @@ pub fn run(env: &mut Env) -> Exit {
                 ensure::run(stream, context, store, cli.init, &args)
             })
         }
+        Verb::Export(args) => {
+            let store = env.store(cli.store);
+            export::run(env, &cli.common, &args, store)
+        }
         Verb::Import(args) => {
             let store = env.store(cli.store);
-            let forms = &[Format::Text, Format::Json];
-            kmh_cli::answer(env, TOOL, &cli.common, forms, |stream, context, form| {
-                import_signed::run(stream, context, form, &args.signed, store)
-            })
+            import::run(env, &cli.common, &args, store, cli.init)
         }
         Verb::Sign(args) => {
             let store = env.store(cli.store);
