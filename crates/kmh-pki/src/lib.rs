@@ -7,11 +7,13 @@
 pub mod cert;
 pub mod document;
 pub mod issue;
+pub mod look;
 pub mod make;
 pub mod observed;
 pub mod plan;
 pub mod reason;
 pub mod secret;
+pub mod status;
 pub mod store;
 pub mod table;
 pub mod want;
@@ -20,7 +22,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use kmh_cli::{Common, Context, Env, Exit, Failure, Outcome, Stream};
+use kmh_cli::{Common, Context, Env, Exit, Failure, Format, Outcome, Stream};
 use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::{Certificate, PkiSpec};
@@ -40,6 +42,9 @@ const NEEDS: &[Need] = &[Need::Api, Need::Roles];
 
 /// No clock that was ever set shows an earlier time: this program is younger.
 const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+
+/// The forms of an answer.
+const TEXT_OR_JSON: &[Format] = &[Format::Text, Format::Json];
 
 /// More keys than this that others may read are warned about together.
 const FEW: usize = 3;
@@ -71,11 +76,14 @@ struct Cli {
 }
 
 /// What to do.
-#[derive(Subcommand, Clone, Copy, Debug, Default)]
+#[derive(Subcommand, Clone, Debug, Default)]
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
     #[default]
     Ensure,
+    /// What ends when, and who uses it; exit code 1 when something is due
+    #[command(after_long_help = status::EXAMPLES)]
+    Status(status::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -90,9 +98,8 @@ EXAMPLES
     kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render |
       kmh-push --store pki --to dir:out
 
-  Which certificates end first:
-    kmh-pki --store pki --only -i cluster.yaml -o json |
-      jq -r '.spec.certificates[] | .not_after + \" \" + .name' | sort
+  What ends within a month:
+    kmh-pki status --within 30d --store pki -i cluster.yaml -o text
 ";
 
 /// The command line, for man pages and completions.
@@ -113,6 +120,12 @@ pub fn run(env: &mut Env) -> Exit {
                 ensure(stream, context, store, cli.init)
             })
         }
+        Verb::Status(args) => {
+            let store = env.store(cli.store);
+            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
+                status::run(&args, stream, context, format, store)
+            })
+        }
     }
 }
 
@@ -128,17 +141,10 @@ fn ensure(
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
     let wants = want::wants(&model);
-    let path = store.ok_or_else(|| {
-        Failure::wrong("no store is named")
-            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
-    })?;
+    let path = named(store)?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
-    if now < EARLIEST {
-        let told = cert::date(now);
-        return Err(Failure::world(format!("the clock of this machine says {told}"))
-            .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"));
-    }
+    refuse_unset_clock(now)?;
     let opening = Opening { cluster: model.name.as_str(), init, dry_run };
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
@@ -171,6 +177,23 @@ fn ensure(
     let diff = document::diff(&wants, &before, &spec, &plan);
     let changed = !plan.steps.is_empty();
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })
+}
+
+/// The store's path, which is never assumed.
+fn named(store: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    store.ok_or_else(|| {
+        Failure::wrong("no store is named")
+            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
+    })
+}
+
+fn refuse_unset_clock(now: OffsetDateTime) -> Result<(), Failure> {
+    if now >= EARLIEST {
+        return Ok(());
+    }
+    let told = cert::date(now);
+    Err(Failure::world(format!("the clock of this machine says {told}"))
+        .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"))
 }
 
 /// Makes and writes what the plan names; leaves nothing of an interrupted run behind.

@@ -1,0 +1,109 @@
+//! What the answers share: the inventory's wants, the store opened only to look, and the public half of everything in
+//! it. No key is opened here, and nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use kmh_cli::{Context, Failure, Stream, file};
+use kmh_model::Model;
+
+use crate::cert::Certificate;
+use crate::observed::Half;
+use crate::store::{Opening, Store};
+use crate::want::{self, Wants};
+
+/// Folders that hold certificates, and how deep: below some lies one folder for each machine.
+const FOLDERS: [(&str, bool); 5] =
+    [("ca", false), ("cluster", false), ("nodes", true), ("routers", true), (USERS, false)];
+
+/// The folder of the certificates that people were given.
+pub const USERS: &str = "users";
+
+/// No certificate is longer.
+const LIMIT: u64 = 1 << 20;
+
+/// What an answer is about.
+pub struct Ground {
+    /// The inventory's meaning.
+    pub model: Model,
+    /// What it wants.
+    pub wants: Wants,
+    /// The machines that `--limit` chooses.
+    pub chosen: BTreeSet<String>,
+    /// The store.
+    pub store: Store,
+}
+
+/// Reads the inventory and opens the store that must be there, to look only or, with `write`, to add to it.
+pub fn ground(
+    stream: &Stream,
+    context: &mut Context<'_>,
+    store: Option<PathBuf>,
+    write: bool,
+) -> Result<Ground, Failure> {
+    let (document, source) = stream.inventory()?;
+    let (model, warnings) =
+        kmh_model::load(&document, crate::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
+    context.warn_all(&source, &warnings);
+    let chosen = crate::chosen(&model, context)?;
+    let wants = want::wants(&model);
+    let path = crate::named(store)?;
+    crate::refuse_unset_clock(context.env.now)?;
+    let how = Opening { cluster: model.name.as_str(), init: false, dry_run: !write };
+    let store = Store::open(&path, how, &mut |message| context.say(message))?;
+    let missing = || Failure::wrong(format!("store `{}` does not exist", path.display()));
+    Ok(Ground { wants, chosen, store: store.ok_or_else(missing)?, model })
+}
+
+/// Every certificate of the store by its name, wanted or not.
+pub fn certificates(root: &Path) -> Result<BTreeMap<String, Half<Certificate>>, Failure> {
+    let mut found = BTreeMap::new();
+    for (folder, deep) in FOLDERS {
+        for name in names(&root.join(folder))? {
+            if !deep {
+                read(root, &format!("{folder}/{name}"), &mut found)?;
+                continue;
+            }
+            let inner = format!("{folder}/{name}");
+            for name in names(&root.join(&inner))? {
+                read(root, &format!("{inner}/{name}"), &mut found)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn read(root: &Path, file: &str, found: &mut BTreeMap<String, Half<Certificate>>) -> Result<(), Failure> {
+    let Some(name) = file.strip_suffix(".crt") else { return Ok(()) };
+    let path = root.join(file);
+    let half = match path.metadata() {
+        Ok(meta) if meta.is_file() && meta.len() <= LIMIT => {
+            Certificate::from_pem(&file::read(&path)?).map_or_else(Half::Damaged, Half::There)
+        }
+        Ok(meta) if meta.is_file() => Half::Damaged("it is larger than a mebibyte"),
+        Ok(_) => Half::Damaged("it is no file"),
+        Err(error) => {
+            return Err(
+                Failure::world(format!("cannot read `{}`", path.display())).because(file::plain(&error))
+            );
+        }
+    };
+    found.insert(name.to_owned(), half);
+    Ok(())
+}
+
+/// The names in a folder, sorted; none when it is no folder.
+pub fn names(path: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::world(format!("cannot list `{}`", path.display())).because(file::plain(&error))
+    };
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
