@@ -2,50 +2,45 @@
 
 use std::collections::BTreeMap;
 
+use kmh_cert::Facts;
+use kmh_cert::among::{same_keys, same_serials};
+use kmh_cert::rules::Topic;
 use kmh_doc::pki::{Class, KeyClass};
 use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
 
+use super::usages::broken_rules;
 use super::{REISSUE, class_name, expect};
 use crate::documents::Pki;
 use crate::findings::Findings;
 
-/// Algorithms that every program in the cluster takes: those of kubeadm (1.36).
-const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"];
-
 /// `pki.serials`: positive, at most 20 octets (RFC 5280, 4.1.2.2), no two of one CA alike.
 pub(crate) fn serials(pki: &Pki<'_>, out: &mut Findings<'_>) {
-    let mut seen: BTreeMap<(&[u8], &[u8]), &str> = BTreeMap::new();
     for (entry, facts) in pki.certificates() {
         out.look();
-        let negative = facts.serial.first().is_none_or(|first| first & 0x80 != 0);
-        if negative || facts.serial.iter().all(|&octet| octet == 0) {
-            out.critical(&entry.name, "its serial number is not positive", REISSUE);
-        }
-        if facts.serial.len() > 20 {
-            out.critical(
-                &entry.name,
-                format!("its serial number has {} octets, 20 are allowed", facts.serial.len()),
-                REISSUE,
-            );
-        }
-        if let Some(other) = seen.insert((&facts.issuer, &facts.serial), &entry.name) {
-            out.critical(&entry.name, format!("`{other}` has the same issuer and serial number"), REISSUE);
+        for complaint in broken_rules(entry, facts, Topic::Serial) {
+            out.critical(&entry.name, complaint, REISSUE);
         }
     }
+    for (name, other) in same_serials(named(pki)) {
+        out.critical(name, format!("`{other}` has the same issuer and serial number"), REISSUE);
+    }
+}
+
+fn named<'p>(pki: &'p Pki<'_>) -> impl Iterator<Item = (&'p str, &'p Facts)> {
+    pki.certificates().map(|(entry, facts)| (entry.name.as_str(), facts))
 }
 
 /// `pki.keys`: no key is used twice, every algorithm is one that all programs take.
 pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
-    let mut seen: BTreeMap<&[u8], &str> = BTreeMap::new();
+    for (name, other) in same_keys(named(pki)) {
+        out.critical(name, format!("it has the same key as `{other}`"), REISSUE);
+    }
+    let seen: BTreeMap<&[u8], &str> =
+        named(pki).map(|(name, facts)| (facts.public_key.as_slice(), name)).collect();
     for (entry, facts) in pki.certificates() {
         out.look();
-        if !ALGORITHMS.contains(&facts.algorithm.as_str()) {
-            let message =
-                format!("its key is `{}`; every program takes {}", facts.algorithm, ALGORITHMS.join(", "));
-            out.critical(&entry.name, message, REISSUE);
-        }
-        if let Some(other) = seen.insert(&facts.public_key, &entry.name) {
-            out.critical(&entry.name, format!("it has the same key as `{other}`"), REISSUE);
+        for complaint in broken_rules(entry, facts, Topic::Algorithm) {
+            out.critical(&entry.name, complaint, REISSUE);
         }
         if entry.key.is_none() && expect::row(entry.class).deployed {
             let hint = "put its key into the store, or issue it again";
