@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use kmh_cli::{Context, Failure, Stream, file};
-use kmh_model::Model;
+use kmh_model::{Model, Need};
+use time::OffsetDateTime;
+use time::macros::datetime;
 
-use crate::cert::Certificate;
+use crate::cert::{Certificate, date};
 use crate::observed::Half;
 use crate::store::{Opening, Store};
 use crate::want::{self, Wants};
@@ -21,6 +23,12 @@ pub const USERS: &str = "users";
 
 /// No certificate is longer.
 const LIMIT: u64 = 1 << 20;
+
+/// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
+pub const NEEDS: &[Need] = &[Need::Api, Need::Roles];
+
+/// No clock that was ever set shows an earlier time: this program is younger.
+const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 /// What an answer is about.
 pub struct Ground {
@@ -43,16 +51,34 @@ pub fn ground(
 ) -> Result<Ground, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) =
-        kmh_model::load(&document, crate::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
+        kmh_model::load(&document, NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
-    let chosen = crate::chosen(&model, context)?;
+    let chosen = crate::ensure::chosen(&model, context)?;
     let wants = want::wants(&model);
-    let path = crate::named(store)?;
-    crate::refuse_unset_clock(context.env.now)?;
+    let path = named(store)?;
+    refuse_unset_clock(context.env.now)?;
     let how = Opening { cluster: model.name.as_str(), init: false, dry_run: !write };
     let store = Store::open(&path, how, &mut |message| context.say(message))?;
     let missing = || Failure::wrong(format!("store `{}` does not exist", path.display()));
     Ok(Ground { wants, chosen, store: store.ok_or_else(missing)?, model })
+}
+
+/// The store's path, which is never assumed.
+pub fn named(store: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    store.ok_or_else(|| {
+        Failure::wrong("no store is named")
+            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
+    })
+}
+
+/// Refuses a clock that was never set.
+pub fn refuse_unset_clock(now: OffsetDateTime) -> Result<(), Failure> {
+    if now >= EARLIEST {
+        return Ok(());
+    }
+    let told = date(now);
+    Err(Failure::world(format!("the clock of this machine says {told}"))
+        .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"))
 }
 
 /// Every certificate of the store by its name, wanted or not.

@@ -61,3 +61,20 @@ pub struct Observed {
     /// Key files that others than their owner may read.
     pub readable: Vec<String>,
 }
+
+impl Observed {
+    /// What the store holds after pairs and keys got other names, and others went to the archive. Names are those
+    /// before it, as in a change of the store.
+    pub fn rename(&mut self, moves: &[(String, String)], retired: &[String]) {
+        let pairs: Vec<_> =
+            moves.iter().filter_map(|(from, to)| Some((to, self.pairs.remove(from)?))).collect();
+        let keys: Vec<_> =
+            moves.iter().filter_map(|(from, to)| Some((to, self.keys.remove(from)?))).collect();
+        for name in retired {
+            self.pairs.remove(name);
+            self.keys.remove(name);
+        }
+        self.pairs.extend(pairs.into_iter().map(|(name, pair)| (name.clone(), pair)));
+        self.keys.extend(keys.into_iter().map(|(name, key)| (name.clone(), key)));
+    }
+}

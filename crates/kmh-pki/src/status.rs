@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
+use kmh_doc::inventory::Pki;
 use kmh_doc::pki::Class;
 use kmh_model::Model;
 use serde::Serialize;
@@ -18,6 +19,7 @@ use time::{Duration, OffsetDateTime};
 use crate::cert::{Certificate, rfc3339};
 use crate::look::{self, USERS};
 use crate::observed::Half;
+use crate::store::GENERATIONS;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
 use uses::{KUBECONFIGS, component};
@@ -222,8 +224,8 @@ fn purpose<'a>(name: &str, wants: &'a Wants) -> (Purpose, Option<&'a Wanted>) {
         return (Purpose::Wanted, Some(wanted));
     }
     // The generations of a CA: `ca/X.next` will sign, `ca/X.old` did.
-    let base = name.strip_suffix(".next").or_else(|| name.strip_suffix(".old"));
-    match base.and_then(|base| wants.certificates.get(base)).filter(|one| one.life == Life::Authority) {
+    let base = name.rsplit_once('.').filter(|(_, generation)| GENERATIONS.contains(generation));
+    match base.and_then(|(base, _)| wants.certificates.get(base)).filter(|one| one.life == Life::Authority) {
         Some(wanted) => (Purpose::Generation, Some(wanted)),
         None if name.split('/').next() == Some(USERS) => (Purpose::Person, None),
         None => (Purpose::Leftover, None),
@@ -251,7 +253,7 @@ fn row(
     let left = certificate.not_after - now;
     let ahead = match (question.within, wanted) {
         (Some(within), _) => within,
-        (None, Some(wanted)) => threshold(wanted, certificate),
+        (None, Some(wanted)) => threshold(wanted, certificate, &model.pki),
         (None, None) => Duration::ZERO,
     };
     let state = match () {
@@ -290,11 +292,12 @@ fn row(
 
 /// How long before its end a certificate is due. A leaf is when `ensure` would make it again. A CA is when what it signs
 /// now would not live its whole life: a third of ten years would cry for three of them.
-fn threshold(wanted: &Wanted, certificate: &Certificate) -> Duration {
+fn threshold(wanted: &Wanted, certificate: &Certificate, pki: &Pki) -> Duration {
     let third: Duration = (certificate.not_after - certificate.not_before) / 3;
+    let days = |days: u32| Duration::days(i64::from(days));
     match wanted.life {
-        Life::Authority => third.min(Life::Leaf.duration()),
-        Life::Leaf => third,
+        Life::Authority => third.min(days(pki.days)),
+        Life::Leaf => pki.renew_days.map_or(third, days),
     }
 }
 

@@ -89,6 +89,10 @@ fn due_is_what_ensure_would_make_again_and_a_ca_that_is_too_short() {
     assert!(due(&report).iter().all(|name| !name.starts_with("ca/")));
     assert_eq!(report["due"], 23);
     assert_eq!(row(&report, "nodes/cp-1/apiserver")["state"], "due");
+    // The inventory may set another threshold.
+    let late = format!("{SMALL}  pki: {{renew_days: 30}}\n");
+    later(&place, 330, &[], &late).exits(0);
+    assert_eq!(due(&json(&later(&place, 340, &[], &late).exits(1))).len(), 23);
     // Nine years and one day: what the CAs sign now ends with them.
     let report = json(&later(&place, 9 * 365 + 1, &[], SMALL).exits(1));
     assert_eq!(due(&report).iter().filter(|name| name.starts_with("ca/")).count(), 4);

@@ -6,12 +6,15 @@
 //! cluster/NAME.{crt,key}, nodes/NODE/NAME.{crt,key}, routers/ROUTER/NAME.{crt,key}
 //! keys/NAME.key         service-account, encryption
 //! keys/bgp/SITE.key, keys/psk/TUNNEL.key
-//! pending.json          only while a run writes: the names that it is about to replace
+//! archive/NAME.SERIAL.{crt,key}, archive/NAME.DIGEST.key: what was replaced or retired; nothing is ever deleted
+//! pending.json          only while a run writes: what it is about to change
 //! ```
 //!
 //! Directories are 0700, keys 0600, all else 0644, whatever the umask. The lock is on the directory itself, so there
 //! is no lock file, and a run that only looks leaves no trace.
 
+mod batch;
+mod journal;
 mod read;
 mod write;
 
@@ -23,13 +26,14 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-pub use write::{Made, Public};
+pub use write::{Change, Made, Public};
 
 /// An open, locked store.
 pub struct Store {
     root: PathBuf,
     dir: OwnedFd,
     identity: Identity,
+    unfinished: journal::Unfinished,
 }
 
 /// `store.json`.
@@ -49,6 +53,13 @@ const PENDING: &str = "pending.json";
 const UNFINISHED: &str = ".kmh-new";
 /// The directories of a store.
 const FOLDERS: [&str; 5] = ["ca", "cluster", "keys", "nodes", "routers"];
+/// What is no longer in use. Nothing in it is read as a part of the store.
+const ARCHIVE: &str = "archive";
+/// The endings of the files of one name.
+const ENDINGS: [&str; 2] = ["key", "crt"];
+/// What other generations of a CA, of the key of service accounts and of the encryption key have after their name: the
+/// next one, which is trusted and does not sign yet, and the last one, which signs no more and is still trusted.
+pub const GENERATIONS: [&str; 2] = ["next", "old"];
 /// What an empty store may hold, so that it can be a git repository or the root of a file system.
 const NOT_OURS: [&str; 5] = [".git", ".gitignore", ".gitattributes", "README.md", "lost+found"];
 
@@ -86,7 +97,7 @@ impl Store {
         };
         lock(&dir, path, how.dry_run, say)?;
         let store = match read_identity(path)? {
-            Some(identity) => Self { root: path.to_owned(), dir, identity },
+            Some(identity) => Self::of(path, dir, identity),
             None => match Self::begin(path, dir, how)? {
                 Some(store) => store,
                 None => return Ok(None),
@@ -99,7 +110,11 @@ impl Store {
             ))
             .hint("name this cluster's own store: a CA is never shared by two clusters"));
         }
-        Ok(Some(store))
+        store.recover(!how.dry_run).map(Some)
+    }
+
+    fn of(path: &Path, dir: OwnedFd, identity: Identity) -> Self {
+        Self { root: path.to_owned(), dir, identity, unfinished: journal::Unfinished::default() }
     }
 
     /// A directory that is no store yet.
@@ -123,7 +138,7 @@ impl Store {
         crate::secret::random(&mut id).map_err(|error| Failure::world("no random numbers").because(error))?;
         let identity =
             Identity { format: FORMAT, id: crate::secret::hex(&id), cluster: how.cluster.to_owned() };
-        let store = Self { root: path.to_owned(), dir, identity };
+        let store = Self::of(path, dir, identity);
         store.write_identity()?;
         Ok(Some(store))
     }

@@ -1,32 +1,25 @@
 //! Reading the store. Private keys are parsed, compared and forgotten at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use kmh_cli::Failure;
+use kmh_doc::pki::KeyClass;
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::{FOLDERS, PENDING, Store, UNFINISHED, failed};
+use super::{ENDINGS, FOLDERS, GENERATIONS, Store, UNFINISHED, failed};
 use crate::cert::Certificate;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::{Key, Secret};
-use crate::table::{RANDOM, TEXT, TEXT_LENGTHS};
+use crate::table::{Life, RANDOM, TEXT, TEXT_LENGTHS};
 use crate::want::Wants;
 
 /// No file of a store is larger.
 const LIMIT: u64 = 1 << 20;
-
-/// `pending.json`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Pending {
-    pub(super) names: BTreeSet<String>,
-}
 
 /// What was read of one name.
 struct Seen {
@@ -38,14 +31,12 @@ struct Seen {
 impl Store {
     /// Looks at everything that is wanted, and at the names of the rest.
     pub fn observe(&self, wants: &Wants) -> Result<Observed, Failure> {
-        let mut observed = Observed { pending: self.pending()?, ..Observed::default() };
+        let mut observed = Observed { pending: self.unfinished.names.clone(), ..Observed::default() };
         let names = self.names()?;
-        let seen: Vec<Result<Seen, Failure>> = wants
-            .certificates
-            .par_iter()
-            .filter(|(name, _)| names.contains(*name))
-            .map(|(name, _)| self.see(name))
-            .collect();
+        let wanted: BTreeMap<String, &str> = wanted_keys(wants).collect();
+        let pairs: BTreeSet<String> = wanted_pairs(wants).collect();
+        let seen: Vec<Result<Seen, Failure>> =
+            pairs.par_iter().filter(|name| names.contains(*name)).map(|name| self.see(name)).collect();
         let mut failures: Option<Failure> = None;
         let mut fail = |failure: Failure| match &mut failures {
             Some(all) => all.notes.extend(failure.notes),
@@ -60,20 +51,23 @@ impl Store {
                 Err(failure) => fail(failure),
             }
         }
-        for wanted in wants.keys.values() {
-            match self.see_key(&wanted.name, wanted.algorithm) {
+        for (name, algorithm) in &wanted {
+            // Of generations only those that are there; of what is wanted, that it is not there is told too.
+            if !wants.keys.contains_key(name) && !names.contains(name) {
+                continue;
+            }
+            match self.see_key(name, algorithm) {
                 Ok((half, readable)) => {
-                    observed.readable.extend(readable.then(|| format!("{}.key", wanted.name)));
-                    observed.keys.insert(wanted.name.clone(), half);
+                    observed.readable.extend(readable.then(|| format!("{name}.key")));
+                    observed.keys.insert(name.clone(), half);
                 }
                 Err(failure) => fail(failure),
             }
         }
         let (keys, certificates): (BTreeSet<_>, BTreeSet<_>) =
             names.into_iter().partition(|name| name.starts_with("keys/"));
-        observed.leftover =
-            certificates.into_iter().filter(|name| !wants.certificates.contains_key(name)).collect();
-        observed.unused = keys.into_iter().filter(|name| !wants.keys.contains_key(name)).collect();
+        observed.leftover = certificates.into_iter().filter(|name| !pairs.contains(name)).collect();
+        observed.unused = keys.into_iter().filter(|name| !wanted.contains_key(name)).collect();
         failures.map_or(Ok(observed), Err)
     }
 
@@ -81,7 +75,7 @@ impl Store {
     pub fn key(&self, name: &str) -> Result<Key, Failure> {
         let path = self.root.join(format!("{name}.key"));
         let gone = || Failure::world(format!("`{}` is gone", path.display()));
-        let bytes = bytes(&path).map_err(|error| failed("cannot read", &path, error))?.ok_or_else(gone)?;
+        let (bytes, _) = self.file(name, "key")?.ok_or_else(gone)?;
         Secret::new(bytes)
             .key_pair()
             .map_err(|why| Failure::world(format!("`{}` is damaged", path.display())).because(why))
@@ -120,34 +114,28 @@ impl Store {
     }
 
     fn file(&self, name: &str, ending: &str) -> Result<Option<(Vec<u8>, u32)>, Failure> {
-        let path = self.root.join(format!("{name}.{ending}"));
+        let Some(path) = self.place(&format!("{name}.{ending}")) else { return Ok(None) };
         bytes_and_mode(&path).map_err(|error| failed("cannot read", &path, error))
     }
 
-    fn pending(&self) -> Result<BTreeSet<String>, Failure> {
-        let path = self.root.join(PENDING);
-        let Some(bytes) = bytes(&path).map_err(|error| failed("cannot read", &path, error))? else {
-            return Ok(BTreeSet::new());
-        };
-        serde_json::from_slice(&bytes).map(|pending: Pending| pending.names).map_err(|error| {
-            Failure::world(format!("`{}` is damaged", path.display())).because(error).hint(
-                "remove it: it only names what a killed run left unfinished, which the next run then shows",
-            )
-        })
-    }
-
     /// The names of all certificates and keys, half ones included.
-    fn names(&self) -> Result<BTreeSet<String>, Failure> {
+    pub fn names(&self) -> Result<BTreeSet<String>, Failure> {
         let mut names = BTreeSet::new();
-        self.walk(&mut |path| {
-            let name = path.strip_suffix(".crt").or_else(|| path.strip_suffix(".key"));
+        let mut add = |path: &str| {
+            let name = ENDINGS.iter().find_map(|ending| path.strip_suffix(ending)?.strip_suffix('.'));
             names.extend(name.map(ToOwned::to_owned));
+        };
+        self.walk(&mut |path| {
+            if !self.unfinished.gone.contains(path) {
+                add(path);
+            }
         })?;
+        self.unfinished.waiting.iter().for_each(|path| add(path));
         Ok(names)
     }
 
     /// Unfinished files that a killed run left.
-    pub(super) fn unfinished(&self) -> Result<Vec<String>, Failure> {
+    pub(super) fn left_unfinished(&self) -> Result<Vec<String>, Failure> {
         let mut found = Vec::new();
         self.walk(&mut |path| found.extend(path.ends_with(UNFINISHED).then(|| path.to_owned())))?;
         let top = list(&self.root).map_err(|error| failed("cannot list", &self.root, error))?;
@@ -178,12 +166,37 @@ impl Store {
     }
 }
 
+/// Names of certificates that are looked for: what is wanted, and the other generations of CAs.
+fn wanted_pairs(wants: &Wants) -> impl Iterator<Item = String> {
+    wants.certificates.values().flat_map(|wanted| {
+        let others = if wanted.life == Life::Authority { &GENERATIONS[..] } else { &[] };
+        others.iter().map(|ending| format!("{}.{ending}", wanted.name)).chain([wanted.name.clone()])
+    })
+}
+
+/// The same of keys without certificate, and what each is.
+fn wanted_keys(wants: &Wants) -> impl Iterator<Item = (String, &'static str)> {
+    wants.keys.values().flat_map(|wanted| {
+        let others = match wanted.class {
+            KeyClass::ServiceAccount | KeyClass::Encryption => &GENERATIONS[..],
+            KeyClass::BgpPassword | KeyClass::TunnelPsk => &[],
+        };
+        let others = others.iter().map(|ending| (format!("{}.{ending}", wanted.name), wanted.algorithm));
+        others.chain([(wanted.name.clone(), wanted.algorithm)])
+    })
+}
+
 /// The bytes of a file, when there is one.
 pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Errno> {
     Ok(bytes_and_mode(path)?.map(|(bytes, _)| bytes))
 }
 
-fn bytes_and_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, Errno> {
+pub(super) fn bytes_and_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, Errno> {
+    bytes_up_to(path, LIMIT)
+}
+
+/// Of a file that may be larger.
+pub(super) fn bytes_up_to(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, Errno> {
     let file =
         match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
@@ -192,9 +205,9 @@ fn bytes_and_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, Errno> {
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     let meta = file.metadata().map_err(errno)?;
     // One octet more than the size: a vector that grows leaves copies of a key behind.
-    let size = usize::try_from(meta.len().min(LIMIT)).unwrap_or(0);
+    let size = usize::try_from(meta.len().min(limit)).unwrap_or(0);
     let mut bytes = Vec::with_capacity(size + 1);
-    (&file).take(LIMIT).read_to_end(&mut bytes).map_err(errno)?;
+    (&file).take(limit).read_to_end(&mut bytes).map_err(errno)?;
     Ok(Some((bytes, meta.permissions().mode())))
 }
 

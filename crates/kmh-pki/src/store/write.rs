@@ -1,24 +1,23 @@
 //! Writing the store: many files at once, and a kill at any moment does no harm.
 //!
 //! `kmh_cli::file::write` syncs each file and its directory. For the six thousand files of a thousand nodes that takes
-//! minutes, so here all are written under unfinished names first, then the file system is synced once, then they are
-//! renamed: keys before certificates, with a sync between, so that no certificate ever stands without its key.
-//! Before the first rename the journal names what is about to change; the last step removes it.
+//! minutes, so here all are written under unfinished names first, and what they replace gets a second name in the
+//! archive; then the file system is synced once and the journal is written, which says what comes next; then files are
+//! renamed, keys before certificates, with a sync between, so that no certificate ever stands without its key; then
+//! what was moved or retired goes from its old name; the last step removes the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
 use kmh_cli::Failure;
-use rustix::fd::AsFd;
-use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
 
-use super::read::Pending;
-use super::{IDENTITY, PENDING, Store, UNFINISHED, failed};
+use super::batch::Batch;
+use super::journal::{Gone, Journal};
+use super::{ARCHIVE, ENDINGS, IDENTITY, PENDING, Store, failed, read};
 use crate::cert::Certificate;
 use crate::observed::{Bare, Half, Pair, PublicKey};
-use crate::secret::Secret;
+use crate::secret::{Secret, hex};
 
 /// Something that was made and is to be written.
 pub struct Made {
@@ -50,32 +49,150 @@ impl Public {
     }
 }
 
+/// What one write changes, all of it or nothing. Names are those before it: in one change `ca/x` may go to `ca/x.old`
+/// and `ca/x.next` to `ca/x`. What is replaced or retired stays in the archive.
+#[derive(Default)]
+pub struct Change {
+    /// What is new, by name.
+    pub made: BTreeMap<String, Made>,
+    /// Pairs and keys that get another name: from, to.
+    pub moves: Vec<(String, String)>,
+    /// Pairs and keys that go to the archive.
+    pub retired: Vec<String>,
+}
+
+impl From<BTreeMap<String, Made>> for Change {
+    fn from(made: BTreeMap<String, Made>) -> Self {
+        Self { made, ..Self::default() }
+    }
+}
+
+/// Where the content of a file comes from.
+enum Source<'a> {
+    Octets(&'a [u8], u32),
+    /// Another file of the store.
+    File(String),
+}
+
+/// A change, file by file.
+#[derive(Default)]
+struct Files<'a> {
+    /// What gets a name.
+    put: BTreeMap<String, Source<'a>>,
+    /// What loses its name, if nothing is put there.
+    vacated: BTreeSet<String>,
+}
+
+impl<'a> Files<'a> {
+    fn put(&mut self, file: String, source: Source<'a>) -> Result<(), Failure> {
+        let message = format!("`{file}` would be written twice at once");
+        self.put.insert(file, source).map_or(Ok(()), |_| Err(Failure::world(message)))
+    }
+}
+
 impl Store {
-    /// Writes what was made: all of it, or after a kill the next run goes on.
-    pub fn commit(&self, made: &BTreeMap<String, Made>) -> Result<(), Failure> {
+    /// Writes a change: all of it, or after a kill the next run goes on.
+    pub fn commit(&self, change: &Change) -> Result<(), Failure> {
+        let files = self.files_of(change)?;
         let mut batch = Batch::new(self);
-        let mut keys = Vec::new();
-        let mut certificates = Vec::new();
-        for (name, made) in made {
-            if let Some(secret) = &made.key {
-                keys.push(batch.stage(&format!("{name}.key"), secret.octets(), 0o600)?);
-            }
-            if let Some(certificate) = made.public.certificate() {
-                certificates.push(batch.stage(&format!("{name}.crt"), certificate.pem.as_bytes(), 0o644)?);
+        for (file, source) in &files.put {
+            match source {
+                Source::Octets(octets, mode) => batch.stage(file, octets, *mode)?,
+                Source::File(from) => batch.stage_link(from, file)?,
             }
         }
-        let names: BTreeSet<String> = made.keys().cloned().collect();
-        let journal = batch.stage(PENDING, &json(&Pending { names })?, 0o644)?;
-        for files in [vec![journal], keys, certificates] {
-            batch.finish(&files)?;
+        // What is moved is kept under its new name.
+        let moved: BTreeMap<&str, &str> = files
+            .put
+            .iter()
+            .filter_map(|(to, source)| match source {
+                Source::File(from) => Some((from.as_str(), to.as_str())),
+                Source::Octets(..) => None,
+            })
+            .collect();
+        let mut gone = Vec::new();
+        for file in files.put.keys().chain(files.vacated.iter().filter(|file| !files.put.contains_key(*file)))
+        {
+            let kept = match moved.get(file.as_str()) {
+                Some(to) => (*to).to_owned(),
+                None if self.is_there(file) => batch.archive(file, &self.archive_names(file)?)?,
+                None => continue,
+            };
+            if !files.put.contains_key(file) {
+                gone.push(Gone { file: file.clone(), kept });
+            }
+        }
+        let (certificates, keys) = files.put.into_keys().partition(|file| has_ending(file, "crt"));
+        let made = change.made.keys().chain(change.moves.iter().map(|(_, to)| to));
+        let journal = Journal { names: made.cloned().collect(), files: vec![keys, certificates], gone };
+        batch.stage_json(PENDING, &journal)?;
+        batch.finish(&[PENDING.to_owned()])?;
+        batch.hold();
+        for group in &journal.files {
+            batch.finish(group)?;
         }
         batch.keep()?;
-        self.remove(PENDING)
+        self.let_go(&journal.gone)?;
+        self.remove_journal()
+    }
+
+    fn files_of<'a>(&self, change: &'a Change) -> Result<Files<'a>, Failure> {
+        let mut files = Files::default();
+        for (name, made) in &change.made {
+            if let Some(secret) = &made.key {
+                files.put(format!("{name}.key"), Source::Octets(secret.octets(), 0o600))?;
+            }
+            if let Some(certificate) = made.public.certificate() {
+                files.put(format!("{name}.crt"), Source::Octets(certificate.pem.as_bytes(), 0o644))?;
+            }
+        }
+        for (from, to) in &change.moves {
+            for (from, ending) in self.files_at(from)? {
+                files.put(format!("{to}.{ending}"), Source::File(from.clone()))?;
+                files.vacated.insert(from);
+            }
+            // Nothing of what stood there stays beside what comes, and no half of another pair.
+            files.vacated.extend(self.present(to).map(|(file, _)| file));
+        }
+        for name in &change.retired {
+            files.vacated.extend(self.files_at(name)?.into_iter().map(|(file, _)| file));
+        }
+        Ok(files)
+    }
+
+    /// The files of a name that must have one, with their endings.
+    fn files_at(&self, name: &str) -> Result<Vec<(String, &'static str)>, Failure> {
+        let found: Vec<_> = self.present(name).collect();
+        if found.is_empty() {
+            return Err(Failure::world(format!("`{}` is not there", self.root.join(name).display())));
+        }
+        Ok(found)
+    }
+
+    fn present(&self, name: &str) -> impl Iterator<Item = (String, &'static str)> {
+        let files = ENDINGS.map(|ending| (format!("{name}.{ending}"), ending));
+        files.into_iter().filter(|(file, _)| self.is_there(file))
+    }
+
+    /// Where a file goes in the archive: by the serial number of its certificate, or, where it has none or another
+    /// file has that name, by its own digest.
+    fn archive_names(&self, file: &str) -> Result<[String; 2], Failure> {
+        let (name, ending) = split(file);
+        let read = |file: &str| {
+            let path = self.root.join(file);
+            read::bytes(&path).map_err(|error| failed("cannot read", &path, error))
+        };
+        let own = read(file)?.map(Secret::new);
+        let digest = hex(&Sha256::digest(own.as_ref().map_or(&[][..], Secret::octets)));
+        let digest = format!("{ARCHIVE}/{name}.{}.{ending}", &digest[..8]);
+        let certificate = read(&format!("{name}.crt"))?.and_then(|bytes| Certificate::from_pem(&bytes).ok());
+        let first = certificate.map(|found| format!("{ARCHIVE}/{name}.{}.{ending}", found.serial));
+        Ok([first.unwrap_or_else(|| digest.clone()), digest])
     }
 
     /// Removes what a killed run left. Its names need no journal any more: the plan found them whole or made them.
     pub fn tidy(&self) -> Result<(), Failure> {
-        for path in self.unfinished()? {
+        for path in self.left_unfinished()? {
             self.remove(&path)?;
         }
         Ok(())
@@ -88,140 +205,42 @@ impl Store {
 
     pub(super) fn write_identity(&self) -> Result<(), Failure> {
         let mut batch = Batch::new(self);
-        let staged = batch.stage(IDENTITY, &json(&self.identity)?, 0o644)?;
-        batch.finish(&[staged])?;
+        batch.stage_json(IDENTITY, &self.identity)?;
+        batch.finish(&[IDENTITY.to_owned()])?;
         batch.keep()
     }
 
-    fn remove(&self, relative: &str) -> Result<(), Failure> {
-        let path = self.root.join(relative);
-        match rustix::fs::unlink(&path) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(failed("cannot remove", &path, error)),
-        }
-    }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
-    let mut bytes =
-        serde_json::to_vec(value).map_err(|error| Failure::world("cannot write JSON").because(error))?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-/// A file under its unfinished name, and where it belongs.
-struct Staged {
-    unfinished: PathBuf,
-    path: PathBuf,
-}
-
-/// Files that are written together. Dropped before its end, it takes back what it can.
-struct Batch<'a> {
-    store: &'a Store,
-    files: Vec<PathBuf>,
-    folders: Vec<PathBuf>,
-}
-
-impl<'a> Batch<'a> {
-    fn new(store: &'a Store) -> Self {
-        Self { store, files: Vec::new(), folders: Vec::new() }
-    }
-
-    /// Writes a file under its unfinished name, with its final mode from the first moment.
-    fn stage(&mut self, relative: &str, bytes: &[u8], mode: u32) -> Result<Staged, Failure> {
-        let path = self.store.root.join(relative);
-        let (folder, name) = match relative.rsplit_once('/') {
-            Some((folder, name)) => (self.folder(folder)?, name),
-            None => (self.store.root.clone(), relative),
-        };
-        let unfinished = folder.join(format!(".{name}{UNFINISHED}"));
-        let fail = |error| failed("cannot write", &path, error);
-        // Under the lock nobody else writes here: a file of that name is what a killed run left.
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = || rustix::fs::open(&unfinished, flags, Mode::from_raw_mode(mode & 0o700));
-        let file = match open() {
-            Err(Errno::EXIST) => {
-                rustix::fs::unlink(&unfinished).map_err(fail)?;
-                open()
-            }
-            other => other,
-        }
-        .map_err(fail)?;
-        self.files.push(unfinished.clone());
-        self.give(&file, &path)?;
-        // The umask may have taken bits away.
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(fail)?;
-        std::fs::File::from(file)
-            .write_all(bytes)
-            .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        Ok(Staged { unfinished, path })
-    }
-
-    /// The folder of that name below the store, made when it is missing.
-    fn folder(&mut self, relative: &str) -> Result<PathBuf, Failure> {
-        let mut path = self.store.root.clone();
-        for part in relative.split('/') {
-            path.push(part);
-            match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
-                Ok(()) => {
-                    self.folders.push(path.clone());
-                    let fail = |error| failed("cannot protect", &path, error);
-                    self.give(&super::open_dir(&path).map_err(fail)?, &path)?;
-                    rustix::fs::chmod(&path, Mode::from_raw_mode(0o700)).map_err(fail)?;
-                }
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(failed("cannot make directory", &path, error)),
+    /// Finishes what a killed run began, where that may be written: a store that is read-only now is read as if it were
+    /// finished.
+    pub(super) fn recover(mut self, write: bool) -> Result<Self, Failure> {
+        let journal = self.journal()?;
+        if write {
+            match self.complete(&journal) {
+                Err(failure) if !self.is_read_only() => return Err(failure),
+                _ => {}
             }
         }
-        Ok(path)
+        let journal = if write { self.journal()? } else { journal };
+        self.unfinished = self.unfinished_write(&journal);
+        Ok(self)
     }
 
-    /// Gives what root makes in somebody's store to whom the store belongs: `sudo` once must not lock its owner out.
-    fn give(&self, made: &impl AsFd, path: &Path) -> Result<(), Failure> {
-        let fail = |error| failed("cannot write", path, error);
-        let owner = |stat: Stat| (stat.st_uid, stat.st_gid);
-        let (uid, gid) = owner(rustix::fs::fstat(&self.store.dir).map_err(fail)?);
-        if uid == owner(rustix::fs::fstat(made).map_err(fail)?).0 {
-            return Ok(());
-        }
-        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-        match rustix::fs::fchown(made, Some(uid), Some(gid)) {
-            // Only root may; for others the file stays theirs.
-            Ok(()) | Err(Errno::PERM) => Ok(()),
-            Err(error) => Err(fail(error)),
-        }
-    }
-
-    /// Makes sure that everything written so far is on the disk, then gives these files their names.
-    fn finish(&mut self, files: &[Staged]) -> Result<(), Failure> {
-        self.sync()?;
-        for file in files {
-            rustix::fs::rename(&file.unfinished, &file.path)
-                .map_err(|error| failed("cannot write", &file.path, error))?;
-        }
-        Ok(())
-    }
-
-    fn sync(&self) -> Result<(), Failure> {
-        rustix::fs::syncfs(&self.store.dir)
-            .map_err(|error| failed("cannot sync store", &self.store.root, error))
-    }
-
-    /// All is done: nothing is taken back. The last names must be on the disk before the journal goes.
-    fn keep(mut self) -> Result<(), Failure> {
-        self.files.clear();
-        self.folders.clear();
-        self.sync()
+    /// Whether nothing can be written, by whatever means.
+    fn is_read_only(&self) -> bool {
+        let access = rustix::fs::access(&self.root, rustix::fs::Access::WRITE_OK);
+        matches!(access, Err(Errno::ROFS | Errno::ACCESS))
     }
 }
 
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        for file in self.files.drain(..) {
-            let _ = rustix::fs::unlink(file);
-        }
-        for folder in self.folders.drain(..).rev() {
-            let _ = rustix::fs::rmdir(folder);
-        }
-    }
+fn has_ending(file: &str, ending: &str) -> bool {
+    split(file).1 == ending
+}
+
+/// Name and ending of a file: `ca/x.old.key` is the key of `ca/x.old`.
+fn split(file: &str) -> (&str, &str) {
+    let ending = ENDINGS.iter().find_map(|ending| {
+        let name = file.strip_suffix(ending)?.strip_suffix('.')?;
+        Some((name, &file[name.len() + 1..]))
+    });
+    ending.unwrap_or((file, ""))
 }

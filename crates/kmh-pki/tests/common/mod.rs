@@ -126,19 +126,17 @@ impl Place {
         found
     }
 
-    /// The store's files by their path in it.
+    /// The store's files by their path in it, the archive left out.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let store = self.store();
-        self.snapshot()
-            .into_iter()
-            .filter(|(path, _)| path.is_file())
-            .filter_map(|(path, (_, _, bytes))| {
-                Some((path.strip_prefix(&store).ok()?.to_str()?.to_owned(), bytes))
-            })
-            .collect()
+        self.everything().into_iter().filter(|(path, _)| !path.starts_with("archive/")).collect()
     }
 
-    /// How many files of the store have such a name. Files may come and go while it counts.
+    /// The store's files by their path in it.
+    pub fn everything(&self) -> BTreeMap<String, Vec<u8>> {
+        files(&self.store())
+    }
+
+    /// How many files of the store have such a name, the archive left out. Files may come and go while it counts.
     pub fn count(&self, which: impl Fn(&str) -> bool) -> usize {
         let mut folders = vec![self.store()];
         let mut count = 0;
@@ -146,7 +144,8 @@ impl Place {
             let Ok(entries) = std::fs::read_dir(folder) else { continue };
             for entry in entries.flatten() {
                 match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    Ok(kind) if kind.is_dir() && entry.file_name() != "archive" => folders.push(entry.path()),
+                    Ok(kind) if kind.is_dir() => {}
                     Ok(_) => count += usize::from(which(&entry.file_name().to_string_lossy())),
                     Err(_) => {}
                 }
@@ -159,6 +158,24 @@ impl Place {
     pub fn authorities(&self) -> BTreeMap<String, Vec<u8>> {
         self.files().into_iter().filter(|(path, _)| path.starts_with("ca/")).collect()
     }
+}
+
+/// The files below a folder by their path in it.
+pub fn files(store: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![store.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.is_file() {
+                let name = path.strip_prefix(store).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
 }
 
 impl Ran {

@@ -1,0 +1,197 @@
+//! Files that are written together: under unfinished names first, synced once, then renamed.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use kmh_cli::Failure;
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use super::journal::unfinished;
+use super::{Store, failed, read};
+
+/// Files that are written together. Dropped before its end, it takes back what it can.
+pub(super) struct Batch<'a> {
+    store: &'a Store,
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        Self { store, files: Vec::new(), folders: Vec::new() }
+    }
+
+    /// Writes a file under its unfinished name, with its final mode from the first moment.
+    pub(super) fn stage(&mut self, relative: &str, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+        self.make_folder_of(relative)?;
+        let path = self.store.root.join(relative);
+        let unfinished = self.store.root.join(unfinished(relative));
+        self.write(&unfinished, bytes, mode, &path)
+    }
+
+    /// The same of a value, as JSON.
+    pub(super) fn stage_json(
+        &mut self,
+        relative: &str,
+        value: &impl serde::Serialize,
+    ) -> Result<(), Failure> {
+        let mut bytes =
+            serde_json::to_vec(value).map_err(|error| Failure::world("cannot write JSON").because(error))?;
+        bytes.push(b'\n');
+        self.stage(relative, &bytes, 0o644)
+    }
+
+    /// Gives a file of the store an unfinished name beside its own: that of the place where it goes. A symbolic link
+    /// (to a key on a stick) goes as such.
+    pub(super) fn stage_link(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        self.make_folder_of(to)?;
+        let unfinished = self.store.root.join(unfinished(to));
+        match rustix::fs::unlink(&unfinished) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(failed("cannot write", &self.store.root.join(to), error)),
+        }
+        self.link(from, &unfinished, AtFlags::empty())
+    }
+
+    /// Puts a second name of a file into the archive, under the first of these names that is free or holds the same;
+    /// says which.
+    pub(super) fn archive(&mut self, from: &str, names: &[String; 2]) -> Result<String, Failure> {
+        for name in names {
+            if self.store.is_there(name) {
+                if self.store.same(from, name)? {
+                    return Ok(name.clone());
+                }
+                continue;
+            }
+            self.make_folder_of(name)?;
+            let path = self.store.root.join(name);
+            self.link(from, &path, AtFlags::SYMLINK_FOLLOW)?;
+            return Ok(name.clone());
+        }
+        let [_, name] = names;
+        Err(Failure::world(format!("cannot write `{}`", self.store.root.join(name).display()))
+            .because("something else stands there")
+            .hint("move it out of the store"))
+    }
+
+    fn link(&mut self, from: &str, to: &Path, how: AtFlags) -> Result<(), Failure> {
+        let path = self.store.root.join(from);
+        match rustix::fs::linkat(CWD, &path, CWD, to, how) {
+            Ok(()) => {
+                self.files.push(to.to_owned());
+                Ok(())
+            }
+            // A file system without hard links, or a file on another one.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::XDEV) => {
+                let read =
+                    read::bytes_and_mode(&path).map_err(|error| failed("cannot read", &path, error))?;
+                let Some((bytes, mode)) = read else {
+                    return Err(Failure::world(format!("`{}` is gone", path.display())));
+                };
+                self.write(to, &Zeroizing::new(bytes), mode & 0o777, to)
+            }
+            Err(error) => Err(failed("cannot write", to, error)),
+        }
+    }
+
+    fn write(&mut self, at: &Path, bytes: &[u8], mode: u32, shown: &Path) -> Result<(), Failure> {
+        let fail = |error| failed("cannot write", shown, error);
+        // Under the lock nobody else writes here: a file of that name is what a killed run left.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || rustix::fs::open(at, flags, Mode::from_raw_mode(mode & 0o700));
+        let file = match open() {
+            Err(Errno::EXIST) => {
+                rustix::fs::unlink(at).map_err(fail)?;
+                open()
+            }
+            other => other,
+        }
+        .map_err(fail)?;
+        self.files.push(at.to_owned());
+        self.give(&file, shown)?;
+        // The umask may have taken bits away.
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(fail)?;
+        std::fs::File::from(file)
+            .write_all(bytes)
+            .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+    }
+
+    /// The folder of a file below the store, made when it is missing.
+    fn make_folder_of(&mut self, relative: &str) -> Result<(), Failure> {
+        let Some((folder, _)) = relative.rsplit_once('/') else { return Ok(()) };
+        let mut path = self.store.root.clone();
+        for part in folder.split('/') {
+            path.push(part);
+            match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
+                Ok(()) => {
+                    self.folders.push(path.clone());
+                    let fail = |error| failed("cannot protect", &path, error);
+                    self.give(&super::open_dir(&path).map_err(fail)?, &path)?;
+                    rustix::fs::chmod(&path, Mode::from_raw_mode(0o700)).map_err(fail)?;
+                }
+                Err(Errno::EXIST) => {}
+                // Without leave to write, the kernel may say so before it says that the folder is there.
+                Err(Errno::ROFS | Errno::ACCESS) if is_dir(&path) => {}
+                Err(error) => return Err(failed("cannot make directory", &path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what root makes in somebody's store to whom the store belongs: `sudo` once must not lock its owner out.
+    fn give(&self, made: &impl AsFd, path: &Path) -> Result<(), Failure> {
+        let fail = |error| failed("cannot write", path, error);
+        let owner = |stat: Stat| (stat.st_uid, stat.st_gid);
+        let (uid, gid) = owner(rustix::fs::fstat(&self.store.dir).map_err(fail)?);
+        if uid == owner(rustix::fs::fstat(made).map_err(fail)?).0 {
+            return Ok(());
+        }
+        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+        match rustix::fs::fchown(made, Some(uid), Some(gid)) {
+            // Only root may; for others the file stays theirs.
+            Ok(()) | Err(Errno::PERM) => Ok(()),
+            Err(error) => Err(fail(error)),
+        }
+    }
+
+    /// Makes sure that everything written so far is on the disk, then gives these files their names.
+    pub(super) fn finish(&mut self, files: &[String]) -> Result<(), Failure> {
+        self.store.sync()?;
+        for file in files {
+            let path = self.store.root.join(file);
+            rustix::fs::rename(self.store.root.join(unfinished(file)), &path)
+                .map_err(|error| failed("cannot write", &path, error))?;
+        }
+        Ok(())
+    }
+
+    /// From now on nothing is taken back: the journal stands, and the next run would go on.
+    pub(super) fn hold(&mut self) {
+        self.files.clear();
+        self.folders.clear();
+    }
+
+    /// All is done. The last names must be on the disk before the journal goes.
+    pub(super) fn keep(mut self) -> Result<(), Failure> {
+        self.hold();
+        self.store.sync()
+    }
+}
+
+fn is_dir(path: &Path) -> bool {
+    rustix::fs::stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for file in self.files.drain(..) {
+            let _ = rustix::fs::unlink(file);
+        }
+        for folder in self.folders.drain(..).rev() {
+            let _ = rustix::fs::rmdir(folder);
+        }
+    }
+}
