@@ -220,7 +220,9 @@ impl Facts {
                 for name in &names.general_names {
                     match name {
                         GeneralName::DNSName(name) => self.dns_names.push((*name).to_owned()),
-                        GeneralName::IPAddress(octets) => self.addresses.push(address(octets)?),
+                        GeneralName::IPAddress(octets) => {
+                            self.addresses.push(address(octets).ok_or(Unreadable::Address(octets.len()))?);
+                        }
                         _ => self.other_names += 1,
                     }
                 }
@@ -323,17 +325,26 @@ fn in_form(time: ASN1Time) -> bool {
     time.is_generalizedtime() == (time.to_datetime().year() >= 2050)
 }
 
-fn address(octets: &[u8]) -> Result<IpAddr, Unreadable> {
+/// The address of a name in a certificate; none when it has a length that no family has.
+pub fn address(octets: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(octets)
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
-        .map_err(|_| Unreadable::Address(octets.len()))
+        .ok()
 }
 
-fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
+/// The algorithm of a public key, `SubjectPublicKeyInfo` in DER, in the words of the documents.
+pub fn algorithm_of(public: &[u8]) -> String {
+    SubjectPublicKeyInfo::from_der(public).map_or_else(|_| "unknown".to_owned(), |(_, key)| algorithm(&key))
+}
+
+/// The algorithm of a public key in the words of the documents.
+pub fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
     match key.parsed() {
-        Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size()),
+        // Counted in whole octets, which P-521 does not fill.
+        Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size().min(521)),
         Ok(PublicKey::RSA(rsa)) => format!("rsa-{}", rsa.key_size()),
+        // RFC 8410: id-Ed25519.
         _ if key.algorithm.algorithm.to_id_string() == "1.3.101.112" => "ed25519".to_owned(),
         _ => format!("oid {}", key.algorithm.algorithm.to_id_string()),
     }
