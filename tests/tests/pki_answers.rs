@@ -8,7 +8,8 @@ use serde_json::Value;
 
 /// The value of a key in a rendered kubeconfig, which is plain YAML.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(": "))
+    let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(": "))?;
+    Some(value.trim_matches('"'))
 }
 
 #[test]
@@ -38,14 +39,8 @@ fn status_knows_every_kubeconfig_of_the_bundle_and_what_it_points_to() {
             }
             for key in ["certificate-authority", "client-certificate"] {
                 let path = value(&text, key).unwrap_or_else(|| panic!("{key} in {}", file["path"]));
-                rendered.insert(
-                    [&machine["name"], &file["path"]]
-                        .map(|v| v.as_str().unwrap().to_owned())
-                        .to_vec()
-                        .into_iter()
-                        .chain([path.to_owned()])
-                        .collect::<Vec<_>>(),
-                );
+                let three = [machine["name"].as_str().unwrap(), file["path"].as_str().unwrap(), path];
+                rendered.insert(three.map(str::to_owned).to_vec());
             }
         }
     }

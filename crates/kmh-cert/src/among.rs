@@ -17,6 +17,11 @@ pub fn same_keys<'a>(all: impl IntoIterator<Item = (&'a str, &'a Facts)>) -> Twi
     twins(all.into_iter().map(|(name, facts)| (name, &facts.public_key)))
 }
 
+/// Certificates with one subject: of two CAs, what the one signed passes for the other's wherever names are compared.
+pub fn same_subjects<'a>(all: impl IntoIterator<Item = (&'a str, &'a Facts)>) -> Twins<'a> {
+    twins(all.into_iter().map(|(name, facts)| (name, &facts.subject)))
+}
+
 fn twins<'a, K: Ord>(all: impl Iterator<Item = (&'a str, K)>) -> Twins<'a> {
     let mut seen = BTreeMap::new();
     all.filter_map(|(name, key)| Some((name, seen.insert(key, name)?))).collect()

@@ -333,6 +333,20 @@ pub fn address(octets: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
+/// A public key from its PEM text: `SubjectPublicKeyInfo` in DER.
+pub fn public_key(pem: &str) -> Result<Vec<u8>, String> {
+    let (_, block) =
+        parse_x509_pem(pem.as_bytes()).map_err(|e| format!("its public half cannot be read: {e}"))?;
+    if block.label != "PUBLIC KEY" {
+        return Err(format!("its public half is a `{}`", block.label));
+    }
+    match SubjectPublicKeyInfo::from_der(&block.contents) {
+        Ok(([], _)) => Ok(block.contents),
+        Ok(_) => Err("something follows its public half".to_owned()),
+        Err(e) => Err(format!("its public half cannot be read: {e}")),
+    }
+}
+
 /// The algorithm of a public key, `SubjectPublicKeyInfo` in DER, in the words of the documents.
 pub fn algorithm_of(public: &[u8]) -> String {
     SubjectPublicKeyInfo::from_der(public).map_or_else(|_| "unknown".to_owned(), |(_, key)| algorithm(&key))

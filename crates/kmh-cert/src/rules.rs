@@ -209,6 +209,9 @@ fn allowed(facts: &Facts) -> u16 {
 mod tests {
     use std::collections::BTreeSet;
 
+    use rcgen::{CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+    use time::macros::datetime;
+
     use super::*;
 
     #[test]
@@ -217,5 +220,32 @@ mod tests {
         assert_eq!(ids.len(), RULES.len());
         assert!(ids.iter().all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
         assert!(RULES.iter().all(|rule| !rule.source.is_empty() && !rule.says.is_empty()));
+    }
+
+    fn rules_of(change: impl FnOnce(&mut CertificateParams)) -> Vec<&'static str> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.not_before = datetime!(2026-01-01 00:00 UTC);
+        params.not_after = datetime!(2027-01-01 00:00 UTC);
+        change(&mut params);
+        let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        let facts = Facts::from_der(der).unwrap();
+        broken(&facts, Role::Leaf).map(|one| one.rule.id).collect()
+    }
+
+    #[test]
+    fn what_openssl_does_not_make_is_found_too() {
+        assert_eq!(rules_of(|_| {}), [""; 0]);
+        assert_eq!(rules_of(|p| p.not_after = datetime!(2025-01-01 00:00 UTC)), ["dates-order"]);
+        assert_eq!(rules_of(|p| p.not_after = p.not_before), ["dates-order"]);
+        let named = |length: usize| {
+            move |p: &mut CertificateParams| p.distinguished_name.push(DnType::CommonName, "ä".repeat(length))
+        };
+        assert_eq!(rules_of(named(64)), [""; 0]);
+        assert_eq!(rules_of(named(65)), ["common-name-length"]);
+        // UTCTime through 2049, GeneralizedTime after: what the library writes is so on both sides.
+        assert_eq!(rules_of(|p| p.not_after = datetime!(2049-12-31 23:59:59 UTC)), [""; 0]);
+        assert_eq!(rules_of(|p| p.not_after = datetime!(2050-01-01 00:00 UTC)), [""; 0]);
     }
 }

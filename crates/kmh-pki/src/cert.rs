@@ -65,7 +65,8 @@ impl Certificate {
         Facts::from_der(der.to_vec()).map(Self::of).map_err(|why| why.short())
     }
 
-    fn of(facts: Facts) -> Self {
+    /// From what was read of it.
+    pub fn of(facts: Facts) -> Self {
         let role = if facts.is_ca() { Role::Authority } else { Role::Leaf };
         // Of keys and signatures the settings speak, not the profile.
         let broken = broken(&facts, role).filter(|one| one.rule.topic != Topic::Algorithm);

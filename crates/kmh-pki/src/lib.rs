@@ -17,6 +17,7 @@ pub mod secret;
 pub mod status;
 pub mod store;
 pub mod table;
+pub mod verify;
 pub mod want;
 
 use std::path::PathBuf;
@@ -64,6 +65,9 @@ enum Verb {
     /// What ends when, and who uses it; exit code 1 when something is due
     #[command(after_long_help = status::EXAMPLES)]
     Status(status::Args),
+    /// The whole store against the inventory and RFC 5280; exit code 1 when something is wrong
+    #[command(after_long_help = verify::EXAMPLES)]
+    Verify,
 }
 
 const EXAMPLES: &str = "\
@@ -104,6 +108,12 @@ pub fn run(env: &mut Env) -> Exit {
             let store = env.store(cli.store);
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
                 status::run(&args, stream, context, format, store)
+            })
+        }
+        Verb::Verify => {
+            let store = env.store(cli.store);
+            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
+                verify::run(stream, context, format, store)
             })
         }
     }

@@ -9,10 +9,9 @@ use kmh_model::{Model, Need};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::cert::{Certificate, date};
-use crate::observed::Half;
-use crate::store::{Opening, Store};
-use crate::want::{self, Wants};
+use crate::cert::date;
+use crate::store::{GENERATIONS, Opening, Store};
+use crate::want::{self, Wanted, Wants};
 
 /// Folders that hold certificates, and how deep: below some lies one folder for each machine.
 const FOLDERS: [(&str, bool); 5] =
@@ -81,8 +80,17 @@ pub fn refuse_unset_clock(now: OffsetDateTime) -> Result<(), Failure> {
         .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"))
 }
 
-/// Every certificate of the store by its name, wanted or not.
-pub fn certificates(root: &Path) -> Result<BTreeMap<String, Half<Certificate>>, Failure> {
+/// Whether a question that is limited to machines is about a certificate: it is for one, or goes there.
+pub fn asked(wanted: Option<&Wanted>, limit: Option<&BTreeSet<String>>) -> bool {
+    let Some(limit) = limit else { return true };
+    wanted.is_some_and(|wanted| match &wanted.machine {
+        Some(machine) => limit.contains(machine),
+        None => wanted.deploy.iter().any(|place| limit.contains(&place.machine)),
+    })
+}
+
+/// Every file of a certificate in the store by its name, wanted or not: its octets, or why they are not read.
+pub fn certificates(root: &Path) -> Result<BTreeMap<String, Result<Vec<u8>, &'static str>>, Failure> {
     let mut found = BTreeMap::new();
     for (folder, deep) in FOLDERS {
         for name in names(&root.join(folder))? {
@@ -99,23 +107,31 @@ pub fn certificates(root: &Path) -> Result<BTreeMap<String, Half<Certificate>>, 
     Ok(found)
 }
 
-fn read(root: &Path, file: &str, found: &mut BTreeMap<String, Half<Certificate>>) -> Result<(), Failure> {
+fn read(
+    root: &Path,
+    file: &str,
+    found: &mut BTreeMap<String, Result<Vec<u8>, &'static str>>,
+) -> Result<(), Failure> {
     let Some(name) = file.strip_suffix(".crt") else { return Ok(()) };
     let path = root.join(file);
-    let half = match path.metadata() {
-        Ok(meta) if meta.is_file() && meta.len() <= LIMIT => {
-            Certificate::from_pem(&file::read(&path)?).map_or_else(Half::Damaged, Half::There)
-        }
-        Ok(meta) if meta.is_file() => Half::Damaged("it is larger than a mebibyte"),
-        Ok(_) => Half::Damaged("it is no file"),
+    let octets = match path.metadata() {
+        Ok(meta) if meta.is_file() && meta.len() <= LIMIT => Ok(file::read(&path)?),
+        Ok(meta) if meta.is_file() => Err("it is larger than a mebibyte"),
+        Ok(_) => Err("it is no file"),
+        // A symbolic link that leads nowhere.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("it leads nowhere"),
         Err(error) => {
-            return Err(
-                Failure::world(format!("cannot read `{}`", path.display())).because(file::plain(&error))
-            );
+            let message = format!("cannot read `{}`", path.display());
+            return Err(Failure::world(message).because(file::plain(&error)));
         }
     };
-    found.insert(name.to_owned(), half);
+    found.insert(name.to_owned(), octets);
     Ok(())
+}
+
+/// A name's own part and its generation: `ca/cluster.next` is another generation of `ca/cluster`.
+pub fn generation(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once('.').filter(|(_, generation)| GENERATIONS.contains(generation))
 }
 
 /// The names in a folder, sorted; none when it is no folder.

@@ -17,9 +17,8 @@ use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::{Certificate, rfc3339};
-use crate::look::{self, USERS};
+use crate::look::{self, USERS, asked};
 use crate::observed::Half;
-use crate::store::GENERATIONS;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
 use uses::{KUBECONFIGS, component};
@@ -157,7 +156,13 @@ pub fn run(
     store: Option<PathBuf>,
 ) -> Result<Answer, Failure> {
     let ground = look::ground(stream, context, store, false)?;
-    let found = look::certificates(ground.store.root())?;
+    let found = look::certificates(ground.store.root())?.into_iter().map(|(name, octets)| {
+        (
+            name,
+            octets.and_then(|octets| Certificate::from_pem(&octets)).map_or_else(Half::Damaged, Half::There),
+        )
+    });
+    let found = found.collect();
     let limit = (!context.common.limit.is_empty()).then_some(&ground.chosen);
     let question = Question { now: context.env.now, within: args.within, limit };
     let mut report = report(&ground.model, &ground.wants, &found, &question);
@@ -224,21 +229,12 @@ fn purpose<'a>(name: &str, wants: &'a Wants) -> (Purpose, Option<&'a Wanted>) {
         return (Purpose::Wanted, Some(wanted));
     }
     // The generations of a CA: `ca/X.next` will sign, `ca/X.old` did.
-    let base = name.rsplit_once('.').filter(|(_, generation)| GENERATIONS.contains(generation));
+    let base = look::generation(name);
     match base.and_then(|(base, _)| wants.certificates.get(base)).filter(|one| one.life == Life::Authority) {
         Some(wanted) => (Purpose::Generation, Some(wanted)),
         None if name.split('/').next() == Some(USERS) => (Purpose::Person, None),
         None => (Purpose::Leftover, None),
     }
-}
-
-/// Whether the question is about it.
-fn asked(wanted: Option<&Wanted>, limit: Option<&BTreeSet<String>>) -> bool {
-    let Some(limit) = limit else { return true };
-    wanted.is_some_and(|wanted| match &wanted.machine {
-        Some(machine) => limit.contains(machine),
-        None => wanted.deploy.iter().any(|place| limit.contains(&place.machine)),
-    })
 }
 
 fn row(

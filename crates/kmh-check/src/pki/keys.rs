@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use kmh_cert::Facts;
 use kmh_cert::among::{same_keys, same_serials};
+use kmh_cert::facts::public_key;
 use kmh_cert::rules::Topic;
 use kmh_doc::pki::{Class, KeyClass};
-use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
 
 use super::usages::broken_rules;
 use super::{REISSUE, class_name, expect};
@@ -70,19 +70,6 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
             None if pki.spec.planned => {}
             None => out.critical(&key.name, "it has no public half, so no token can be verified", REISSUE),
         }
-    }
-}
-
-fn public_key(pem: &str) -> Result<Vec<u8>, String> {
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
-        .map_err(|e| format!("its public half cannot be read: {e}"))?;
-    if block.label != "PUBLIC KEY" {
-        return Err(format!("its public half is a `{}`", block.label));
-    }
-    match SubjectPublicKeyInfo::from_der(&block.contents) {
-        Ok(([], _)) => Ok(block.contents),
-        Ok(_) => Err("something follows its public half".to_owned()),
-        Err(e) => Err(format!("its public half cannot be read: {e}")),
     }
 }
 
