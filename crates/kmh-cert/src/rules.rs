@@ -161,7 +161,7 @@ pub const RULES: &[Rule] = &[
     rule("leaf-signature", Constraints, Leaf, Must, "its key usage does not permit digital signatures, which TLS needs", "RFC 8446, 4.4.2.2", |f| lacks(f, DIGITAL_SIGNATURE)),
     rule("leaf-cert-sign", Constraints, Leaf, Must, "its key usage permits signing certificates", "RFC 5280, 4.2.1.3", |f| has(f, KEY_CERT_SIGN)),
     // keyEncipherment has no meaning for a key of an elliptic curve; RSA may have it.
-    rule("leaf-key-usage-more", Constraints, Leaf, Must, "its key usage permits more than its key can be used for", "RFC 8813, 3; RFC 8410, 5", |f| !has(f, KEY_CERT_SIGN) && has(f, !allowed(f))),
+    rule("leaf-key-usage-more", Constraints, Leaf, Must, "its key usage permits more than its key can be used for", "RFC 8813, 3; RFC 9295, 3", |f| !has(f, KEY_CERT_SIGN) && has(f, !allowed(f))),
     rule("leaf-subject-key-id", Constraints, Leaf, Should, "it has no subject key identifier", "RFC 5280, 4.2.1.2", |f| f.subject_key_id.is_none()),
 
     more(rule("key-algorithm", Algorithm, Any, Must, "not every program takes its key", "kubeadm 1.36", |f| !ALGORITHMS.contains(&f.algorithm.as_str())), |f| format!(", `{}`: all take {}", f.algorithm, ALGORITHMS.join(", "))),

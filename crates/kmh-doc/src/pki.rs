@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::step::Step;
+
 /// The PKI as the store has it, or, when `planned`, as `ensure` would make it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,9 @@ pub struct PkiSpec {
     pub certificates: Vec<Certificate>,
     /// Keys without a certificate, sorted by name.
     pub keys: Vec<Key>,
+    /// What `ensure` would do, and why; only when planned, because what was done is no state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
 }
 
 /// A certificate and its key.

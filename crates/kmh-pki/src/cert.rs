@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-pub use kmh_cert::facts::{day as date, rfc3339};
+pub use kmh_cert::facts::{algorithm_of, day as date, rfc3339};
 use kmh_cert::facts::{hex, is_signed};
 use kmh_cert::rules::{Topic, broken};
 use kmh_cert::{Facts, Role};

@@ -67,7 +67,8 @@ pub(crate) fn run(
     let text = document::text(&spec, &shown, &plan, &message, (now, dry_run));
     let diff = document::diff(&wants, &before, &spec, &plan);
     let changed = !plan.steps.is_empty();
-    Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })
+    let steps = Some(document::steps(&plan.steps, &before));
+    Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
 }
 
 /// Makes and writes what the plan names; leaves nothing of an interrupted run behind.

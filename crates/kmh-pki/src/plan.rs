@@ -179,7 +179,15 @@ fn judge_authority<'a>(
             if !certificate.is_ca {
                 return refuse(format!("{name}.crt"), format!("`{name}` is no certificate of a CA"), RESTORE);
             }
-            judge_time(name, certificate, key, now, plan)
+            if certificate.algorithm != wanted.algorithm.as_str() {
+                plan.warnings.push(other_algorithm(
+                    "CA",
+                    name,
+                    &certificate.algorithm,
+                    wanted.algorithm.as_str(),
+                ));
+            }
+            judge_time(name, certificate, key, (now, wants.leaf), plan)
         }
     }
 }
@@ -188,7 +196,7 @@ fn judge_time<'a>(
     name: &str,
     certificate: &'a Certificate,
     key: &Half<Vec<u8>>,
-    now: OffsetDateTime,
+    (now, leaf): (OffsetDateTime, Duration),
     plan: &mut Plan,
 ) -> Authority<'a> {
     let end = date(certificate.not_after);
@@ -205,13 +213,21 @@ fn judge_time<'a>(
             date(now)
         ));
     }
-    if certificate.not_after - now < Life::Leaf.duration() {
+    if certificate.not_after - now < leaf {
         plan.warnings.push(format!("CA `{name}` expires on {end}: what it signs now ends with it"));
     }
     match key {
         Half::There(_) => Authority::Can(certificate),
         _ => Authority::Cannot("the store does not hold its key".to_owned()),
     }
+}
+
+/// `ensure` never replaces what everything else hangs on.
+fn other_algorithm(what: &str, name: &str, is: &str, wanted: &str) -> String {
+    let short = name.rsplit('/').next().unwrap_or(name);
+    format!(
+        "{what} `{name}` has a key of {is}, and the settings say {wanted}: `kmh-pki rotate {short}` makes a new one"
+    )
 }
 
 /// How many certificates the store holds that a CA of that name must have signed.
@@ -302,6 +318,9 @@ pub fn differences(wanted: &Wanted, is: &Certificate) -> Vec<Reason> {
             wanted: subject(&wanted.common_name, &wanted.organizations),
         });
     }
+    if is.algorithm != wanted.algorithm.as_str() {
+        reasons.push(Reason::Algorithm { is: is.algorithm.clone(), wanted: wanted.algorithm });
+    }
     let (have, want) = (is.names(), wanted.names());
     if have != want {
         reasons.push(Reason::Names {
@@ -325,13 +344,18 @@ fn ending(
     now: OffsetDateTime,
 ) -> Option<Reason> {
     let left = is.not_after - now;
-    if left * 3 >= is.not_after - is.not_before {
+    let soon = match wanted.renew {
+        Some(renew) => left < renew,
+        None => left * 3 < is.not_after - is.not_before,
+    };
+    if !soon {
         return None;
     }
-    if let Authority::Can(ca) = authority
-        && issue::validity(wanted.life, now, Some(ca)).1 < is.not_after + Duration::days(1)
-    {
-        return None;
+    if let Authority::Can(ca) = authority {
+        let end = issue::validity(wanted.lasts, now, Some(ca)).1;
+        if end == ca.not_after && end < is.not_after + Duration::days(1) {
+            return None;
+        }
     }
     let on = date(is.not_after);
     Some(if left.is_positive() {
@@ -357,7 +381,12 @@ fn judge_key(
         KeyClass::BgpPassword | KeyClass::TunnelPsk => None,
     };
     let what = match observed.keys.get(name) {
-        Some(Half::There(_)) => return,
+        Some(Half::There(bare)) => {
+            if let Some(is) = bare.algorithm().filter(|is| is != wanted.algorithm) {
+                plan.warnings.push(other_algorithm("key", name, &is, wanted.algorithm));
+            }
+            return;
+        }
         Some(Half::Damaged(why)) => format!("key `{name}` is damaged: {why}"),
         // These keys are made by the first run. Where a CA is in use, this one was there.
         Some(Half::Absent) | None

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
-use kmh_doc::inventory::Pki;
 use kmh_doc::pki::Class;
 use kmh_model::Model;
 use serde::Serialize;
@@ -164,7 +163,7 @@ pub fn run(
     });
     let found = found.collect();
     let limit = (!context.common.limit.is_empty()).then_some(&ground.chosen);
-    let question = Question { now: context.env.now, within: args.within, limit };
+    let question = Question { now: context.env.now, leaf: ground.wants.leaf, within: args.within, limit };
     let mut report = report(&ground.model, &ground.wants, &found, &question);
     ground.store.id().clone_into(&mut report.store);
     let text = match format {
@@ -180,6 +179,8 @@ pub fn run(
 pub struct Question<'a> {
     /// The time.
     pub now: OffsetDateTime,
+    /// How long what a CA signs now is to live.
+    pub leaf: Duration,
     /// Due is what ends within this time.
     pub within: Option<Duration>,
     /// The machines that are asked about; none: all, and what belongs to no machine.
@@ -249,7 +250,7 @@ fn row(
     let left = certificate.not_after - now;
     let ahead = match (question.within, wanted) {
         (Some(within), _) => within,
-        (None, Some(wanted)) => threshold(wanted, certificate, &model.pki),
+        (None, Some(wanted)) => threshold(wanted, certificate, question.leaf),
         (None, None) => Duration::ZERO,
     };
     let state = match () {
@@ -288,12 +289,11 @@ fn row(
 
 /// How long before its end a certificate is due. A leaf is when `ensure` would make it again. A CA is when what it signs
 /// now would not live its whole life: a third of ten years would cry for three of them.
-fn threshold(wanted: &Wanted, certificate: &Certificate, pki: &Pki) -> Duration {
+fn threshold(wanted: &Wanted, certificate: &Certificate, leaf: Duration) -> Duration {
     let third: Duration = (certificate.not_after - certificate.not_before) / 3;
-    let days = |days: u32| Duration::days(i64::from(days));
     match wanted.life {
-        Life::Authority => third.min(days(pki.days)),
-        Life::Leaf => pki.renew_days.map_or(third, days),
+        Life::Authority => third.min(leaf),
+        Life::Leaf => wanted.renew.unwrap_or(third),
     }
 }
 

@@ -34,7 +34,7 @@ EXAMPLES
 ";
 
 /// The names of all findings besides `rule.…` (`kmh_cert::rules::RULES`) and `chain.…` (`kmh_cert::chain::COMPLAINTS`).
-pub const IDS: [&str; 24] = [
+pub const IDS: [&str; 25] = [
     "among.key",
     "among.serial",
     "among.subject",
@@ -54,6 +54,7 @@ pub const IDS: [&str; 24] = [
     "key.missing",
     "key.other",
     "store.pending",
+    "wanted.algorithm",
     "wanted.missing",
     "wanted.names",
     "wanted.nothing",

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use kmh_doc::inventory::{RouterKind, TunnelAuth};
+use kmh_doc::inventory::{Algorithm, RouterKind, TunnelAuth};
 use kmh_doc::pki::{Class, Deploy, KeyClass, Usage};
 use kmh_model::{Model, Node, Router, ike_identity};
+use time::Duration;
 
 use crate::table::{self, CommonName, Each, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
 
@@ -30,8 +31,14 @@ pub struct Wanted {
     pub addresses: BTreeSet<IpAddr>,
     /// Usages, sorted.
     pub usages: &'static [Usage],
-    /// How long it lives.
+    /// The algorithm of its key.
+    pub algorithm: Algorithm,
+    /// Whether it is a CA's or a leaf's life.
     pub life: Life,
+    /// How long it lives.
+    pub lasts: Duration,
+    /// How much of its life is left when it is made again; a third when none.
+    pub renew: Option<Duration>,
     /// Where it goes, sorted.
     pub deploy: Vec<Deploy>,
 }
@@ -56,6 +63,8 @@ pub struct Wants {
     pub certificates: BTreeMap<String, Wanted>,
     /// Keys without certificate, by name.
     pub keys: BTreeMap<String, WantedKey>,
+    /// How long a leaf lives.
+    pub leaf: Duration,
 }
 
 /// The machine that a certificate is for.
@@ -108,7 +117,11 @@ pub fn wants(model: &Model) -> Wants {
         }
     }
     let keys = KEYS.iter().flat_map(|row| wanted_keys(model, row));
-    Wants { certificates, keys: keys.map(|wanted| (wanted.name.clone(), wanted)).collect() }
+    Wants {
+        certificates,
+        keys: keys.map(|wanted| (wanted.name.clone(), wanted)).collect(),
+        leaf: Life::Leaf.duration(&model.pki),
+    }
 }
 
 fn machines(model: &Model, per: Per) -> Vec<Machine<'_>> {
@@ -138,7 +151,10 @@ fn wanted(model: &Model, row: &Row, machine: Machine<'_>) -> Wanted {
         dns_names,
         addresses,
         usages: row.usages,
+        algorithm: model.pki.algorithm_of(row.class.into()),
         life: row.life,
+        lasts: row.life.duration(&model.pki),
+        renew: model.pki.renew_days.map(|days| Duration::days(i64::from(days))),
         deploy: deploy(model, row.places, machine),
     }
 }
@@ -161,7 +177,7 @@ fn wanted_keys(model: &Model, row: &KeyRow) -> Vec<WantedKey> {
         .map(|each| WantedKey {
             name: row.name.replace("{}", &each),
             class: row.class,
-            algorithm: row.algorithm,
+            algorithm: row.material.algorithm(&model.pki),
             deploy: deploy.clone(),
         })
         .collect()

@@ -10,12 +10,12 @@ use kmh_cli::{Env, Exit};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
-/// The program that many days from now.
+/// The program that many days from now, and an hour: a test that takes a second must not come to another day.
 fn later(place: &Place, days: i64, args: &[&str], inventory: &str) -> Ran {
     let store = place.store().display().to_string();
     let all = [&["kmh-pki", "status", "--store", &store], args].concat();
     let (mut env, captured) = Env::fake(all, inventory);
-    env.now = OffsetDateTime::now_utc() + Duration::days(days);
+    env.now = OffsetDateTime::now_utc() + Duration::days(days) + Duration::HOUR;
     let exit = kmh_pki::run(&mut env);
     Ran { code: exit as i32, stdout: captured.stdout_text(), stderr: captured.stderr_text() }
 }
@@ -97,7 +97,7 @@ fn due_is_what_ensure_would_make_again_and_a_ca_that_is_too_short() {
     let report = json(&later(&place, 9 * 365 + 1, &[], SMALL).exits(1));
     assert_eq!(due(&report).iter().filter(|name| name.starts_with("ca/")).count(), 4);
     assert_eq!(row(&report, "nodes/cp-1/apiserver")["state"], "expired");
-    assert_eq!(row(&report, "nodes/cp-1/apiserver")["days_left"], -2921);
+    assert_eq!(row(&report, "nodes/cp-1/apiserver")["days_left"], -2922);
     // A clock that is behind: nothing has begun.
     let report = json(&later(&place, -30, &[], SMALL).exits(1));
     assert_eq!(row(&report, "ca/etcd")["state"], "future");

@@ -148,6 +148,7 @@ subjectAltName=email:a@example.net""#, Takes),
     ("wanted.nothing", "nodes/gone/kube-proxy", "cp -a nodes/w-1 nodes/gone", NotAsked),
     ("wanted.names", "nodes/w-1/kubelet-serving", "L=nodes/w-1/kubelet-serving SUBJ=/O=system:nodes/CN=system:node:w-1; leaf \"$(with 's/clientAuth/serverAuth/; $a subjectAltName=DNS:w-1,IP:10.10.0.99')\"", NotAsked),
     ("wanted.subject", LEAF, "SUBJ=/O=system:masters/CN=system:kube-proxy; leaf \"$GOOD\"", NotAsked),
+    ("wanted.algorithm", LEAF, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out $L.key; leaf \"$GOOD\"", NotAsked),
     ("wanted.usages", LEAF, "leaf \"$(with s/clientAuth/clientAuth,serverAuth/)\"", NotAsked),
     ("store.pending", LEAF, "echo '{\"names\":[\"'$L'\"]}' >pending.json; chmod 644 pending.json", NotAsked),
 

@@ -27,6 +27,7 @@ pub(crate) fn refused(check: &CheckSpec, dry_run: bool) -> Outcome<PushSpec> {
         changed: false,
         exit: Exit::No,
         diff: vec![],
+        steps: None,
     }
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn outcome(done: Vec<Done>, dry_run: bool) -> Outcome<PushSpec> {
         text: format!("{text}{message}\n"),
         message,
         diff,
+        steps: None,
         spec,
     }
 }

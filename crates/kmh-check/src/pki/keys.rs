@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kmh_cert::Facts;
 use kmh_cert::among::{same_keys, same_serials};
-use kmh_cert::facts::public_key;
+use kmh_cert::facts::{algorithm_of, public_key};
 use kmh_cert::rules::Topic;
 use kmh_doc::pki::{Class, KeyClass};
 
@@ -64,6 +64,11 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
             Some(Ok(der)) => {
                 if let Some(other) = seen.get(der.as_slice()) {
                     out.critical(&key.name, format!("it is the same key as that of `{other}`"), REISSUE);
+                }
+                if algorithm_of(&der) == "ed25519" {
+                    const WHY: &str =
+                        "take RSA or ECDSA: the API server signs and verifies tokens by no other";
+                    out.critical(&key.name, "its key is `ed25519`, which no token can be signed with", WHY);
                 }
             }
             Some(Err(why)) => out.critical(&key.name, why, REISSUE),

@@ -178,7 +178,7 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
         password("a"),
         password("b"),
     ];
-    (PkiSpec { store: "store-1".to_owned(), planned: false, certificates, keys }, authorities)
+    (PkiSpec { store: "store-1".to_owned(), planned: false, certificates, keys, steps: vec![] }, authorities)
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -79,11 +79,12 @@ pub fn outcome<T>(spec: T, from: Vec<Kind>) -> Outcome<T> {
         message: "made it".into(),
         text: "a table".into(),
         diff: vec![],
+        steps: None,
     }
 }
 
 pub fn pki(store: &str) -> PkiSpec {
-    PkiSpec { store: store.into(), planned: false, certificates: vec![], keys: vec![] }
+    PkiSpec { store: store.into(), planned: false, certificates: vec![], keys: vec![], steps: vec![] }
 }
 
 pub fn report(ok: bool) -> Outcome<CheckSpec> {

@@ -105,12 +105,14 @@ impl One<'_> {
         }
         if let Some(wanted) = self.wanted {
             for reason in differences(wanted, &Certificate::of(self.facts.clone())) {
-                let id = match reason {
-                    Reason::Subject { .. } => "wanted.subject",
-                    Reason::Names { .. } => "wanted.names",
-                    _ => "wanted.usages",
+                let (id, state) = match reason {
+                    Reason::Subject { .. } => ("wanted.subject", State::Critical),
+                    Reason::Names { .. } => ("wanted.names", State::Critical),
+                    Reason::Usages { .. } => ("wanted.usages", State::Critical),
+                    // Another key does no harm until it is exchanged.
+                    _ => ("wanted.algorithm", State::Warning),
                 };
-                notes.push(note(id, State::Critical, reason.to_string()));
+                notes.push(note(id, state, reason.to_string()));
             }
         }
         notes.extend(self.chain(all));
