@@ -20,7 +20,7 @@ use crate::observed::Observed;
 use crate::secret::Secret;
 use crate::store::{Opening, Store};
 use crate::want::{self, Wants};
-use crate::{TOOL, ensure, plan};
+use crate::{TOOL, ensure, look, plan};
 
 /// A file of an export.
 pub struct Entry {
@@ -88,13 +88,13 @@ fn export(
     store: Option<PathBuf>,
 ) -> Result<Answer, Failure> {
     let (document, source) = stream.inventory()?;
-    let (model, warnings) = kmh_model::load(&document, ensure::NEEDS)
+    let (model, warnings) = kmh_model::load(&document, look::NEEDS)
         .map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let chosen = ensure::chosen(&model, context)?;
-    let path = ensure::named(store)?;
+    let path = look::named(store)?;
     let now = context.env.now;
-    ensure::refuse_unset_clock(now)?;
+    look::refuse_unset_clock(now)?;
     let pipe = args.to.as_os_str() == "-";
     if pipe {
         refuse_pipe(args, context)?;

@@ -25,7 +25,7 @@ use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
 use crate::store::{Change, Made, Opening, Public, Store};
 use crate::want::Wants;
-use crate::{TOOL, ensure, import_signed, want};
+use crate::{TOOL, import_signed, look, want};
 
 /// The arguments of `import`.
 #[derive(clap::Args, Clone, Debug)]
@@ -77,12 +77,12 @@ fn import(
     (store, init): (Option<PathBuf>, bool),
 ) -> Result<Answer, Failure> {
     let (document, source) = stream.inventory()?;
-    let (model, warnings) = kmh_model::load(&document, ensure::NEEDS)
+    let (model, warnings) = kmh_model::load(&document, look::NEEDS)
         .map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
-    let path = ensure::named(store)?;
+    let path = look::named(store)?;
     let (now, dry_run) = (context.env.now, context.common.dry_run);
-    ensure::refuse_unset_clock(now)?;
+    look::refuse_unset_clock(now)?;
     if !context.common.limit.is_empty() {
         return Err(Failure::wrong("`import` takes a whole PKI, and knows no `--limit`")
             .hint("name the folders that it shall read with `--from`"));
