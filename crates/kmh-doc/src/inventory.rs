@@ -6,6 +6,7 @@
 mod bgp;
 mod calico;
 mod node;
+mod pki;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ pub use bgp::{
 };
 pub use calico::{ApiGroup, Calico};
 pub use node::{Arch, Become, Node, Role, Ssh, Taint, TaintEffect};
+pub use pki::{Algorithm, BareKey, KeyOf, Pki};
 
 /// The whole inventory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +37,9 @@ pub struct Inventory {
     /// What Calico is told beyond what follows from the ranges.
     #[serde(default, skip_serializing_if = "is_default")]
     pub calico: Calico,
+    /// What certificates and keys are made of, and how long they live.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pki: Pki,
     /// The tunnels between routers. Needed as soon as there are two routers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Tunnels>,

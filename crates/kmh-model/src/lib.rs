@@ -16,6 +16,7 @@ mod names;
 mod needs;
 mod nodes;
 mod outside;
+mod pki;
 mod ports;
 mod ranges;
 mod report;
@@ -60,6 +61,7 @@ pub fn load(document: &Tree, needs: &[Need]) -> Result<(Model, Problems), Proble
     lines::check(&inventory, &mut report);
     bgp::check(&inventory, needs, &mut report);
     calico::check(&inventory, &mut report);
+    pki::check(&inventory, &mut report);
     nodes::check(&inventory, needs, &mut report);
     tunnel_check::check(&inventory, &mut report);
     ports::check(&inventory, &mut report);

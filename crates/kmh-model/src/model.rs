@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use kmh_doc::inventory::{
-    Api, Arch, Bgp, BgpDaemon, Calico, Cipher, Component, Lan, Role, RouterKind, Ssh, Taint, TunnelAuth,
+    Api, Arch, Bgp, BgpDaemon, Calico, Cipher, Component, Lan, Pki, Role, RouterKind, Ssh, Taint, TunnelAuth,
     Uplink, Versions,
 };
 use kmh_doc::newtypes::{HostName, Interface, LabelKey, LabelValue};
@@ -37,6 +37,8 @@ pub struct Model {
     pub bgp: Bgp,
     /// Choices about Calico.
     pub calico: Calico,
+    /// Choices about certificates and keys.
+    pub pki: Pki,
     /// How the ends of tunnels prove who they are.
     pub tunnel_auth: TunnelAuth,
     /// How tunnels are encrypted.

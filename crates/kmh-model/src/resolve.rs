@@ -87,6 +87,7 @@ pub(crate) fn model(inventory: &Inventory) -> Model {
         node_asn: cluster.node_asn,
         bgp: inventory.bgp.clone(),
         calico: inventory.calico.clone(),
+        pki: inventory.pki.clone(),
         tunnel_auth: inventory.tunnels.as_ref().map(|tunnels| tunnels.auth).unwrap_or_default(),
         cipher: inventory.tunnels.as_ref().map(|tunnels| tunnels.cipher).unwrap_or_default(),
         tunnel_ranges,

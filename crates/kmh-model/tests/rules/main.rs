@@ -4,6 +4,7 @@
 mod families;
 mod layouts;
 mod lines;
+mod pki;
 mod settings;
 mod traps;
 
