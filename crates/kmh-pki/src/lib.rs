@@ -4,6 +4,7 @@
 //! ([`make`]), writes it in one crash-safe step ([`store`]), and says in `kmh.pki/v1` what there is and where it goes:
 //! certificates as PEM, keys as references. Key material never leaves the store.
 
+pub mod access;
 pub mod cert;
 pub mod document;
 mod ensure;
@@ -46,6 +47,8 @@ struct Cli {
     /// Make the store when it is missing or empty; harmless when it is there
     #[arg(long, global = true)]
     init: bool,
+    #[command(flatten)]
+    access: access::Access,
     #[command(flatten)]
     common: Common,
 }
@@ -90,7 +93,7 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Ensure => {
             let store = env.store(cli.store);
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
-                ensure::run(stream, context, store, cli.init)
+                ensure::run(stream, context, store, cli.init, &cli.access)
             })
         }
     }
