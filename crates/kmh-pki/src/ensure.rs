@@ -10,6 +10,7 @@ use kmh_doc::pki::{Certificate, PkiSpec};
 use kmh_model::Model;
 use time::OffsetDateTime;
 
+use crate::access::At;
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::requests::RequestSet;
@@ -32,8 +33,7 @@ pub(crate) struct Args {
 pub(crate) fn run(
     stream: &Stream,
     context: &mut Context<'_>,
-    store: Option<PathBuf>,
-    init: bool,
+    at: &At,
     args: &Args,
 ) -> Result<Outcome<PkiSpec>, Failure> {
     let (document, source) = stream.inventory()?;
@@ -42,14 +42,14 @@ pub(crate) fn run(
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
     let wants = want::wants(&model);
-    let path = look::named(store)?;
+    let path = at.named()?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
     look::refuse_unset_clock(now)?;
-    let opening = Opening { cluster: model.name.as_str(), init, dry_run };
+    let recipients = at.access.recipients()?;
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
-    let store = Store::open(&path, opening, &mut |message| context.say(message))?;
+    let mut store = at.open(model.name.as_str(), dry_run, recipients.as_ref(), context)?;
     let mut observed = match &store {
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
@@ -58,11 +58,24 @@ pub(crate) fn run(
     if args.requests.is_none() {
         ask::refuse(&mut plan, &wants);
     }
-    report(context, &path, &plan, &observed)?;
+    if !at.access.repair {
+        warn_of_readable(context, path, &observed.readable);
+    }
+    report(context, path, &plan, &observed)?;
+    let sealing = match &store {
+        Some(store) => store.sealing(recipients.as_ref())?,
+        None => None,
+    };
+    let mended = if at.access.repair { observed.readable.clone() } else { Vec::new() };
 
     let before = observed.clone();
-    let (id, planned) = match &store {
+    let (id, planned) = match &mut store {
         Some(store) if !dry_run => {
+            store.protect(&mended)?;
+            if let Some(sealing) = &sealing {
+                store.tidy()?;
+                store.seal(sealing)?;
+            }
             let set = args.requests.as_ref().map(|_| RequestSet::of(model.name.as_str(), store.id()));
             let set = execute(store, &wants, &plan, &mut observed, now, set)?;
             if let (Some(path), Some(set)) = (&args.requests, set) {
@@ -74,7 +87,8 @@ pub(crate) fn run(
         None => ("", &plan.steps[..]),
     };
     let spec = document::spec(id, &wants, &observed, planned);
-    let message = document::message(&spec, &plan, &observed, dry_run);
+    let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended, dry_run };
+    let message = keys.message() + &document::message(&spec, &plan, &observed, dry_run);
     let all = context.common.limit.is_empty();
     let shown = |one: &Certificate| match &one.machine {
         _ if all => true,
@@ -82,8 +96,9 @@ pub(crate) fn run(
         None => one.deploy.iter().any(|place| chosen.contains(&place.machine)),
     };
     let text = document::text(&spec, &shown, &plan, &message, (now, dry_run));
-    let diff = document::diff(&wants, &before, &spec, &plan);
-    let changed = !plan.steps.is_empty();
+    let mut diff = document::diff(&wants, &before, &spec, &plan);
+    diff.extend(keys.diff());
+    let changed = !plan.steps.is_empty() || sealing.is_some() || !mended.is_empty();
     let steps = Some(document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
 }
@@ -122,7 +137,6 @@ fn report(
     plan: &Plan,
     observed: &Observed,
 ) -> Result<(), Failure> {
-    warn_of_readable(context, path, &observed.readable);
     for warning in &plan.warnings {
         context.warn(warning);
     }

@@ -87,13 +87,12 @@ pub fn run(
     context: &mut Context<'_>,
     form: Format,
     path: &Path,
-    store: Option<PathBuf>,
+    at: &At,
 ) -> Result<Answer, Failure> {
     let (wants, cluster) = wants(stream, context)?;
     let now = clock(context)?;
     context.refuse_if_strict()?;
-    let opening = Opening { cluster: &cluster, init: false, dry_run: context.common.dry_run };
-    let (store, observed) = open(store, opening, &wants, context)?;
+    let (store, observed) = open(at, &cluster, context.common.dry_run, &wants, context)?;
     refuse_pending(&observed, &[])?;
     let mut keys: BTreeMap<&[u8], &str> = BTreeMap::new();
     for (name, wanted) in &wants.certificates {

@@ -4,6 +4,7 @@
 //! ([`make`]), writes it in one crash-safe step ([`store`]), and says in `kmh.pki/v1` what there is and where it goes:
 //! certificates as PEM, keys as references. Key material never leaves the store.
 
+pub mod access;
 pub mod ask;
 pub mod cert;
 pub mod csr;
@@ -34,6 +35,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use kmh_cli::{Common, Env, Exit, Format};
 
+use crate::access::{Access, At};
+
 pub(crate) const TOOL: &str = "kmh-pki";
 
 /// The forms of an answer.
@@ -61,6 +64,8 @@ struct Cli {
     /// Make the store when it is missing or empty; harmless when it is there
     #[arg(long, global = true)]
     init: bool,
+    #[command(flatten)]
+    access: Access,
     #[command(flatten)]
     common: Common,
 }
@@ -114,36 +119,24 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
+    let at = At::new(env.store(cli.store), cli.init, cli.access);
+    let at = &at;
     match cli.verb.unwrap_or_else(|| Verb::Ensure(ensure::Args::default())) {
         Verb::Ensure(args) => {
-            let store = env.store(cli.store);
-            kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
-                ensure::run(stream, context, store, cli.init, &args)
-            })
-        }
-        Verb::Export(args) => {
-            let store = env.store(cli.store);
-            export::run(env, &cli.common, &args, store)
-        }
-        Verb::Import(args) => {
-            let store = env.store(cli.store);
-            import::run(env, &cli.common, &args, store, cli.init)
-        }
-        Verb::Sign(args) => {
-            let store = env.store(cli.store);
-            sign::run(env, &cli.common, &args, store)
+            kmh_cli::filter(env, TOOL, &cli.common, |stream, context| ensure::run(stream, context, at, &args))
         }
         Verb::Status(args) => {
-            let store = env.store(cli.store);
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
-                status::run(&args, stream, context, format, store)
+                status::run(&args, stream, context, format, at)
             })
         }
         Verb::Verify => {
-            let store = env.store(cli.store);
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
-                verify::run(stream, context, format, store)
+                verify::run(stream, context, format, at)
             })
         }
+        Verb::Sign(args) => sign::run(env, &cli.common, &args, at),
+        Verb::Import(args) => import::run(env, &cli.common, &args, at),
+        Verb::Export(args) => export::run(env, &cli.common, &args, at),
     }
 }

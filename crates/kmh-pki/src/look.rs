@@ -2,15 +2,16 @@
 //! it. No key is opened here, and nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kmh_cli::{Context, Failure, Stream, file};
 use kmh_model::{Model, Need};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
+use crate::access::At;
 use crate::cert::date;
-use crate::store::{GENERATIONS, Opening, Store};
+use crate::store::{GENERATIONS, Store};
 use crate::want::{self, Wanted, Wants};
 
 /// Folders that hold certificates, and how deep: below some lies one folder for each machine.
@@ -45,7 +46,7 @@ pub struct Ground {
 pub fn ground(
     stream: &Stream,
     context: &mut Context<'_>,
-    store: Option<PathBuf>,
+    at: &At,
     write: bool,
 ) -> Result<Ground, Failure> {
     let (document, source) = stream.inventory()?;
@@ -54,20 +55,10 @@ pub fn ground(
     context.warn_all(&source, &warnings);
     let chosen = crate::ensure::chosen(&model, context)?;
     let wants = want::wants(&model);
-    let path = named(store)?;
+    at.named()?;
     refuse_unset_clock(context.env.now)?;
-    let how = Opening { cluster: model.name.as_str(), init: false, dry_run: !write };
-    let store = Store::open(&path, how, &mut |message| context.say(message))?;
-    let missing = || Failure::wrong(format!("store `{}` does not exist", path.display()));
-    Ok(Ground { wants, chosen, store: store.ok_or_else(missing)?, model })
-}
-
-/// The store's path, which is never assumed.
-pub fn named(store: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    store.ok_or_else(|| {
-        Failure::wrong("no store is named")
-            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
-    })
+    let store = at.open_there(model.name.as_str(), !write, context)?;
+    Ok(Ground { wants, chosen, store, model })
 }
 
 /// Refuses a clock that was never set.

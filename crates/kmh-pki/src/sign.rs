@@ -60,11 +60,11 @@ EXAMPLES
 ";
 
 /// The verb.
-pub fn run(env: &mut Env, common: &Common, args: &Args, store: Option<PathBuf>) -> Exit {
+pub fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
     kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, form| {
         match (&args.requests, &args.to) {
-            (Some(requests), Some(to)) => set::run(stream, context, form, (requests, to), store),
-            _ => one(stream, context, form, args, store),
+            (Some(requests), Some(to)) => set::run(stream, context, form, (requests, to), at),
+            _ => one(stream, context, form, args, at),
         }
     })
 }
@@ -90,7 +90,7 @@ fn one(
     context: &mut Context<'_>,
     form: Format,
     args: &Args,
-    store: Option<PathBuf>,
+    at: &At,
 ) -> Result<Answer, Failure> {
     let (wants, cluster) = wants(stream, context)?;
     let path = args.csr.as_deref().unwrap_or(Path::new(""));
@@ -99,9 +99,8 @@ fn one(
     })?;
     let wanted = find(&request, args.name.as_deref(), &wants, path)?;
     let now = clock(context)?;
-    let opening = Opening { cluster: &cluster, init: false, dry_run: context.common.dry_run };
     context.refuse_if_strict()?;
-    let (store, observed) = open(store, opening, &wants, context)?;
+    let (store, observed) = open(at, &cluster, context.common.dry_run, &wants, context)?;
     refuse_pending(&observed, &[&wanted.name])?;
     refuse_known_key(&request, wanted, &observed)?;
     let (issuer, ca) = signer(wanted, &wants, &observed, now, context)?;
@@ -189,15 +188,13 @@ pub(crate) fn clock(context: &Context<'_>) -> Result<OffsetDateTime, Failure> {
 
 /// The store that is named, and what it holds.
 pub(crate) fn open(
-    store: Option<PathBuf>,
-    opening: Opening<'_>,
+    at: &At,
+    cluster: &str,
+    dry_run: bool,
     wants: &Wants,
     context: &mut Context<'_>,
 ) -> Result<(Store, Observed), Failure> {
-    let path = store
-        .ok_or_else(|| Failure::wrong("no store is named").hint("name it with `--store DIR` or KMH_STORE"))?;
-    let store = Store::open(&path, opening, &mut |message| context.say(message))?
-        .ok_or_else(|| Failure::wrong(format!("store `{}` does not exist", path.display())))?;
+    let store = at.open_there(cluster, dry_run, context)?;
     let observed = store.observe(wants)?;
     Ok((store, observed))
 }

@@ -152,9 +152,9 @@ pub fn run(
     stream: &Stream,
     context: &mut Context<'_>,
     format: Format,
-    store: Option<PathBuf>,
+    at: &At,
 ) -> Result<Answer, Failure> {
-    let ground = look::ground(stream, context, store, false)?;
+    let ground = look::ground(stream, context, at, false)?;
     let found = look::certificates(ground.store.root())?.into_iter().map(|(name, octets)| {
         (
             name,

@@ -117,9 +117,9 @@ pub fn run(
     stream: &Stream,
     context: &mut Context<'_>,
     format: Format,
-    store: Option<PathBuf>,
+    at: &At,
 ) -> Result<Answer, Failure> {
-    let ground = look::ground(stream, context, store, false)?;
+    let ground = look::ground(stream, context, at, false)?;
     let report = report(&ground, context)?;
     let text = match format {
         Format::Json => serde_json::to_string(&report)

@@ -72,6 +72,13 @@ pub(crate) struct Apply {
     /// `ARCH/NAME`
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) artifacts: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        help = "Opens an encrypted store: an age identity [env: KMH_IDENTITY]"
+    )]
+    pub(crate) store_identity: Option<PathBuf>,
     /// With `--to ssh`: put this folder before every path, `{machine}` in it being the machine's name; units are then
     /// not touched
     #[arg(long, value_name = "DIR", global = true)]

@@ -162,7 +162,7 @@ impl<'a> Maker<'a> {
             self.add(machine, &path.replace(".key", ".pub"), PUBLIC, public, 0);
         }
         if keys.get(ENCRYPTION).is_some_and(|half| half.there().is_some()) {
-            let content = encryption(&store.secret(ENCRYPTION)?);
+            let content = encryption(&store.secret_of(ENCRYPTION)?);
             self.add(machine, self.layout.encryption(), PRIVATE, content, 0);
         }
         Ok(())

@@ -74,9 +74,9 @@ EXAMPLES
 ";
 
 /// Runs it.
-pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, store: Option<PathBuf>) -> Exit {
+pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
     kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, format| {
-        export(args, stream, context, format, store)
+        export(args, stream, context, format, at)
     })
 }
 
@@ -85,14 +85,14 @@ fn export(
     stream: &Stream,
     context: &mut Context<'_>,
     format: Format,
-    store: Option<PathBuf>,
+    at: &At,
 ) -> Result<Answer, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) = kmh_model::load(&document, look::NEEDS)
         .map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let chosen = ensure::chosen(&model, context)?;
-    let path = look::named(store)?;
+    let path = at.named()?;
     let now = context.env.now;
     look::refuse_unset_clock(now)?;
     let pipe = args.to.as_os_str() == "-";
@@ -101,13 +101,11 @@ fn export(
     }
     let wants = want::wants(&model);
     // Looking only: nothing is made, not even a store.
-    let opening = Opening { cluster: model.name.as_str(), init: false, dry_run: true };
-    let store = Store::open(&path, opening, &mut |message| context.say(message))?
-        .ok_or_else(|| Failure::wrong(format!("store `{}` does not exist", path.display())))?;
+    let store = at.open_there(model.name.as_str(), true, context)?;
     let observed = store.observe(&wants)?;
     let chosen = |machine: &str| chosen.contains(machine);
     let plan = plan::plan(&wants, &observed, now, &chosen);
-    refuse_unfinished(context, &path, &plan, &wants, &observed)?;
+    refuse_unfinished(context, path, &plan, &wants, &observed)?;
     context.refuse_if_strict()?;
 
     let mut entries = match args.layout {

@@ -60,11 +60,11 @@ EXAMPLES
 const ENCRYPTION_KEY: usize = 32;
 
 /// Runs it.
-pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, store: Option<PathBuf>, init: bool) -> Exit {
+pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
     kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, format| {
         match &args.signed {
-            Some(file) => import_signed::run(stream, context, format, file, store),
-            None => import(args, stream, context, format, (store, init)),
+            Some(file) => import_signed::run(stream, context, format, file, at),
+            None => import(args, stream, context, format, at),
         }
     })
 }
@@ -74,13 +74,13 @@ fn import(
     stream: &Stream,
     context: &mut Context<'_>,
     format: Format,
-    (store, init): (Option<PathBuf>, bool),
+    at: &At,
 ) -> Result<Answer, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) = kmh_model::load(&document, look::NEEDS)
         .map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
-    let path = look::named(store)?;
+    let path = at.named()?;
     let (now, dry_run) = (context.env.now, context.common.dry_run);
     look::refuse_unset_clock(now)?;
     if !context.common.limit.is_empty() {
@@ -98,8 +98,8 @@ fn import(
     }
     context.refuse_if_strict()?;
 
-    let opening = Opening { cluster: model.name.as_str(), init, dry_run };
-    let store = Store::open(&path, opening, &mut |message| context.say(message))?;
+    let recipients = at.access.recipients()?;
+    let store = at.open(model.name.as_str(), dry_run, recipients.as_ref(), context)?;
     let there = match &store {
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
@@ -237,7 +237,7 @@ fn made(
     let bare = |key| Made { key: Some(key), public: Public::Bare(Bare::default()) };
     match (gathered.encryption, held(ENCRYPTION), store) {
         (Some(one), Some(_), Some(store)) => {
-            if store.secret(ENCRYPTION)?.octets() != one.found.key.octets() {
+            if store.secret_of(ENCRYPTION)?.octets() != one.found.key.octets() {
                 differs(ENCRYPTION);
             }
         }

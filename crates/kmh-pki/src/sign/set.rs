@@ -33,7 +33,7 @@ pub(super) fn run(
     context: &mut Context<'_>,
     form: Format,
     (path, to): (&Path, &Path),
-    store: Option<PathBuf>,
+    at: &At,
 ) -> Result<Answer, Failure> {
     let (wants, cluster) = wants(stream, context)?;
     let set = RequestSet::from_json(&file::read(path)?)
@@ -47,8 +47,7 @@ pub(super) fn run(
     }
     let now = clock(context)?;
     context.refuse_if_strict()?;
-    let opening = Opening { cluster: &cluster, init: false, dry_run: true };
-    let (store, observed) = open(store, opening, &wants, context)?;
+    let (store, observed) = open(at, &cluster, true, &wants, context)?;
     let judged = judge(&set, &wants, path)?;
 
     let mut authorities = BTreeMap::new();

@@ -1,0 +1,100 @@
+//! What the command line says of the keys of a store: to whom they are encrypted, and who opens them.
+
+use std::path::{Path, PathBuf};
+
+use kmh_age::{Keyring, Recipients};
+use kmh_cli::{Context, Env, Failure};
+
+use crate::store::{Opening, Store};
+
+/// Options of every verb that reads or writes keys.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Access {
+    // By hand and not by clap: the environment of a run is `Env`.
+    #[arg(
+        long,
+        alias = "store-identity",
+        value_name = "FILE",
+        global = true,
+        help = "Opens an encrypted store: an age identity [env: KMH_IDENTITY]"
+    )]
+    identity: Option<PathBuf>,
+    /// Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be
+    #[arg(long, value_name = "AGE1", global = true)]
+    recipient: Vec<String>,
+    /// The same, from a file: one recipient a line
+    #[arg(long, value_name = "FILE", global = true)]
+    recipients: Option<PathBuf>,
+    /// Mend the modes of keys that others may read
+    #[arg(long, global = true)]
+    pub repair: bool,
+}
+
+impl Access {
+    /// What opens the store.
+    pub fn keyring(&self, env: &Env) -> Keyring {
+        Keyring::new(env.identity(self.identity.clone()))
+    }
+
+    /// The recipients that were named; none: the store keeps its own.
+    pub fn recipients(&self) -> Result<Option<Recipients>, Failure> {
+        if self.recipient.is_empty() && self.recipients.is_none() {
+            return Ok(None);
+        }
+        let mut texts = self.recipient.clone();
+        if let Some(path) = &self.recipients {
+            texts.extend(Recipients::texts_of(path)?);
+        }
+        Recipients::parse(texts.iter().map(String::as_str)).map(Some)
+    }
+}
+
+/// The store that the command line names, and how it is opened.
+#[derive(Clone, Debug)]
+pub struct At {
+    path: Option<PathBuf>,
+    /// Whether a missing or empty one may be made.
+    pub init: bool,
+    /// Its keys.
+    pub access: Access,
+}
+
+impl At {
+    /// Of a command line: the path, or none where neither `--store` nor KMH_STORE names one.
+    pub fn new(path: Option<PathBuf>, init: bool, access: Access) -> Self {
+        Self { path, init, access }
+    }
+
+    /// The store's path, which is never assumed.
+    pub fn named(&self) -> Result<&Path, Failure> {
+        self.path.as_deref().ok_or_else(|| {
+            Failure::wrong("no store is named")
+                .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
+        })
+    }
+
+    /// Opens it; none: a dry run that would make it.
+    pub fn open(
+        &self,
+        cluster: &str,
+        dry_run: bool,
+        recipients: Option<&Recipients>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Store>, Failure> {
+        let how = Opening { cluster, init: self.init, dry_run };
+        let store = Store::open_for(self.named()?, how, recipients, &mut |message| context.say(message))?;
+        Ok(store.map(|store| store.unlock(self.access.keyring(context.env))))
+    }
+
+    /// Opens it where it must be there already.
+    pub fn open_there(
+        &self,
+        cluster: &str,
+        dry_run: bool,
+        context: &mut Context<'_>,
+    ) -> Result<Store, Failure> {
+        let there = Self { init: false, ..self.clone() };
+        let missing = || Failure::wrong(format!("store `{}` does not exist", self.named().map_or_else(|_| String::new(), |path| path.display().to_string())));
+        there.open(cluster, dry_run, None, context)?.ok_or_else(missing)
+    }
+}
