@@ -124,7 +124,7 @@ const PROBES: [Probe; 11] = [
 ];
 
 /// Programs: name, its Debian package, what for. In the order in which they are shown.
-const PROGRAMS: [(&str, &str, Need); 19] = [
+const PROGRAMS: [(&str, &str, Need); 20] = [
     ("ip", "iproute2", Need::Up),
     ("tc", "iproute2", Need::Up),
     ("nsenter", "util-linux", Need::Up),
@@ -143,6 +143,7 @@ const PROGRAMS: [(&str, &str, Need); 19] = [
     (qemu::PROGRAM, "qemu-system-x86", Need::Vm),
     ("modprobe", "kmod", Need::Vm),
     ("tcpdump", "tcpdump", Need::More),
+    ("conntrack", "conntrack", Need::More),
     ("debootstrap", "debootstrap", Need::More),
 ];
 

@@ -10,6 +10,7 @@ use super::names::{How, wanted};
 use super::{Lab, daemons, json, restore};
 use crate::args::{self, Carrier};
 use crate::build::{Places, add};
+use crate::machine::{Place, inside, output};
 use crate::plan::dial;
 use crate::resolver;
 use crate::services::{Act, IPSEC};
@@ -53,6 +54,7 @@ pub(crate) fn run(
     lab.state.half = false;
     lab.state.write(&lab.name)?;
     resolver::moved(&lab.name, &moved)?;
+    forgotten(&lab, name)?;
     // A line that is cut or slow is so with every address.
     restore(&lab.name, &lab.state, &lab.memory)?;
     told(&lab, name, context)?;
@@ -72,6 +74,19 @@ pub(crate) fn run(
 
 fn public(lab: &Lab, name: &str) -> Vec<IpAddr> {
     lab.state.wires.lines.get(name).map(|line| line.public.clone()).unwrap_or_default()
+}
+
+/// A box that translates forgets its connections when it dials: those that began outside would keep the old address for as
+/// long as somebody sends (the kernel itself forgets masqueraded ones only).
+fn forgotten(lab: &Lab, name: &str) -> Result<(), Failure> {
+    let Some(line) = lab.state.wires.lines.get(name) else { return Ok(()) };
+    if line.far.space == line.near.space {
+        return Ok(());
+    }
+    let place = Place::named(&lab.name, &lab.state, &line.far.space)?;
+    output(inside(&lab.name, &place, ["conntrack", "-F"]), &[])
+        .map(drop)
+        .map_err(|failure| failure.hint("conntrack is in the Debian package conntrack"))
 }
 
 /// pfSense notices that its own line has another address, and writes strongSwan's configuration anew (`rc.newwanip`). Others
