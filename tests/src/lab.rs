@@ -111,6 +111,12 @@ impl Lab {
         self.tool(&format!("kmh-lab --lab {} {line}", self.name));
     }
 
+    /// A line in `sh` as the admin types it at the operator's place, with the lab's keys and this folder's documents.
+    pub fn operator(&self, line: &str) -> Ran {
+        let quoted = line.replace('\'', "'\\''");
+        self.documents.sandbox.sh(&format!("kmh-lab --lab {} exec operator -- sh -c '{quoted}'", self.name))
+    }
+
     /// A command that runs in a machine, a router, or another namespace of the lab.
     fn command<'a>(&self, space: &str, words: impl IntoIterator<Item = &'a str>) -> Command {
         let place = Place::named(&self.name, &self.state, space);

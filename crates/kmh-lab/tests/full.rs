@@ -271,6 +271,72 @@ fn a_router_with_systemd_is_deployed_to_as_a_real_one() {
     assert_eq!(traces(&name), Vec::<String>::new());
 }
 
+/// Programs of the node's architecture come from the operator's folder and run; one of this machine's never gets there.
+/// They are the node's own `true` and `uname`, under the names of those that it should have.
+fn programs_are_sent(lab: &Lab, pid: u32, machine: &Machine, kernel: &str) {
+    let theirs = |path: &str| std::fs::read(format!("/proc/{pid}/root/{path}")).unwrap();
+    let (yes, name) = (theirs("usr/bin/true"), theirs("usr/bin/uname"));
+    let put = |place: &str, bytes: &[u8]| {
+        let path = lab.world.path().join("programs").join(place);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let lacking = lab.world.sh("kmh-push fetch -i stream.json --artifacts programs --limit pi-1").exits(0);
+    let addresses: Vec<&str> = lacking.stdout.lines().collect();
+    assert!(addresses.len() > 3, "{addresses:?}");
+    for address in addresses {
+        let place = address.strip_prefix("https://").unwrap();
+        if place.ends_with(".tar.gz") {
+            put("../pack/bin/containerd", &yes);
+            put("../pack/bin/containerd-shim-runc-v2", &name);
+            put(place, b"");
+            lab.world.sh(&format!("tar -C pack -czf programs/{place} bin")).exits(0);
+        } else {
+            put(place, if place.contains("runc") { &name } else { &yes });
+        }
+    }
+    // They end at once, which is all that these units may ask of them.
+    let units = ["kubelet.service", "kube-proxy.service", "containerd.service"];
+    for unit in units {
+        let text = "[Service]\nType=oneshot\nRemainAfterExit=yes\nRestart=no\n";
+        let folder = format!("/proc/{pid}/root/etc/systemd/system/{unit}.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(format!("{folder}/90-test.conf"), text).unwrap();
+    }
+    lab.ask(pid, &["systemctl", "daemon-reload"]);
+
+    // One for this machine's processor among them: nothing of the others arrives either.
+    let arch = machine.arch.unwrap().as_str();
+    let own = binfmt::native().unwrap().as_str();
+    let sums = || lab.ask(pid, &["sh", "-c", "cd /usr/local; sha256sum bin/kube* bin/containerd* sbin/runc"]);
+    let before = sums();
+    let proxy = machine.artifacts.iter().find(|one| one.name == "kube-proxy").unwrap();
+    let place = proxy.url.strip_prefix("https://").unwrap();
+    put(place, &std::fs::read("/usr/bin/true").unwrap());
+    let refused = lab.push("10.20.0.21", "pi-1", "--artifacts programs").exits(2);
+    refused.says(&format!("`programs/{place}` is a program for {own}, and must be a program for {arch}"));
+    assert_eq!(sums(), before);
+
+    put(place, &yes);
+    let report = Lab::report(&lab.push("10.20.0.21", "pi-1", "--artifacts programs").exits(0), "pi-1");
+    let written = report["written"].as_array().unwrap();
+    let paths: BTreeSet<&str> = written.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    let all: BTreeSet<&str> = machine.artifacts.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(paths, all, "{report}");
+    let restarted: BTreeSet<&str> =
+        report["units"].as_array().unwrap().iter().map(|unit| unit["name"].as_str().unwrap()).collect();
+    assert_eq!(restarted, BTreeSet::from(units), "{report}");
+    for program in ["sbin/runc", "bin/containerd-shim-runc-v2"] {
+        assert_eq!(lab.ask(pid, &[&format!("/usr/local/{program}"), "-m"]).trim(), kernel);
+    }
+    for unit in units {
+        let state = lab.ask(pid, &["systemctl", "show", "--property=SubState", "--value", unit]);
+        assert_eq!(state.trim(), "exited", "{unit}");
+    }
+    let again = lab.push("10.20.0.21", "pi-1", "--artifacts programs").exits(0);
+    assert_eq!(Lab::report(&again, "pi-1")["outcome"], "unchanged");
+}
+
 #[test]
 fn a_node_of_another_architecture_runs_and_refuses_programs_of_this_one() {
     let _alone = EMULATOR.lock().unwrap_or_else(PoisonError::into_inner);
@@ -308,6 +374,7 @@ fn a_node_of_another_architecture_runs_and_refuses_programs_of_this_one() {
     assert!(all_are(&states, "enabled"), "{states:?}");
     assert_eq!(failed_units(&lab.name, booted.pid).unwrap(), Vec::<String>::new());
     assert_eq!(lab.ask(booted.pid, &["systemctl", "is-active", "kubelet.service"]).trim(), "active");
+    programs_are_sent(&lab, booted.pid, &machine, kernel);
 
     drop(lab);
     assert_eq!(traces(&name), Vec::<String>::new());

@@ -7,7 +7,7 @@ use std::sync::{Mutex, mpsc};
 
 use kmh_cli::args::Format;
 use kmh_cli::failure::Note;
-use kmh_cli::{Context, Exit, Failure, Outcome, Stream};
+use kmh_cli::{Answer, Context, Exit, Failure, Outcome, Stream};
 use kmh_doc::Kind;
 use kmh_doc::bundle::{BundleSpec, MachineKind};
 use kmh_doc::check::CheckSpec;
@@ -15,9 +15,11 @@ use kmh_doc::inventory::Inventory;
 use kmh_doc::push::{self, PushSpec};
 
 use crate::args::{Apply, To};
+use crate::body::Sources;
 use crate::deploy::{Done, Mode, deploy};
 use crate::dir::{self, DirTarget};
 use crate::generation::of_another_generation;
+use crate::programs::{self, Programs};
 use crate::report;
 use crate::ssh::{KnownHosts, Setup, SshTarget};
 use crate::target::{Target, Trouble};
@@ -79,6 +81,10 @@ pub(crate) fn apply(
         }
     }
     let root = root(options, to, &mut notes);
+    let programs = match &options.artifacts {
+        Some(folder) => programs::take(folder, &mut machines, &mut notes, &mut |what| ctx.progress(what)),
+        None => Programs::default(),
+    };
     let secrets = if planned {
         Secrets::default()
     } else {
@@ -102,16 +108,11 @@ pub(crate) fn apply(
         dry_run: ctx.common.dry_run,
         diff: ctx.common.dry_run || ctx.common.verbose > 0 || ctx.common.output == Some(Format::Ansible),
     };
-    for machine in machines.iter().filter(|machine| !machine.artifacts.is_empty()) {
-        ctx.detail(&format!(
-            "{}: {} programs are listed in the bundle; kmh-push does not install them",
-            machine.name,
-            machine.artifacts.len()
-        ));
-    }
+    say_of_programs(options.artifacts.is_some(), &machines, &programs, ctx);
+    let from = Sources { secrets: &secrets, programs: &programs };
     let mut done = Vec::new();
     for wave in waves(&machines, operator.as_deref()) {
-        done.extend(run_wave(&wave, &secrets, &place, options.jobs, mode, ctx));
+        done.extend(run_wave(&wave, from, &place, options.jobs, mode, ctx));
     }
     done.sort_by(|a, b| a.report.name.cmp(&b.report.name));
     say_what_was_left(&done, &machines, &place, mode.dry_run, ctx);
@@ -191,6 +192,38 @@ fn setup(options: &Apply, ctx: &Context<'_>) -> Result<Setup, Failure> {
     Ok(Setup { known, known_name, identity: options.identity.clone(), agent: var("SSH_AUTH_SOCK"), home })
 }
 
+/// Which programs are sent, or that none is.
+fn say_of_programs(given: bool, machines: &[Wanted], programs: &Programs, ctx: &mut Context<'_>) {
+    for (title, file, size) in programs.all() {
+        ctx.detail(&format!("{title}: {file}, {}", programs::megabytes(size)));
+    }
+    for machine in machines.iter().filter(|machine| !given && !machine.artifacts.is_empty()) {
+        ctx.detail(&format!(
+            "{}: {} programs are listed in the bundle, and left alone without `--artifacts`",
+            machine.name,
+            machine.artifacts.len()
+        ));
+    }
+}
+
+/// The addresses of programs that the folder lacks.
+pub(crate) fn fetch(options: &Apply, stream: &Stream, ctx: &mut Context<'_>) -> Result<Answer, Failure> {
+    let bundle = stream.need::<BundleSpec>()?;
+    let mut notes = Vec::new();
+    let mut machines = wanted::machines(bundle.spec, &mut notes);
+    let all = machines.iter().map(|one| (one.name.as_str(), one.site.as_deref(), one.roles.clone()));
+    if let Err(failure) = ctx.check_limit(all) {
+        notes.extend(failure.notes);
+    }
+    if !notes.is_empty() {
+        return Err(Failure { exit: Exit::Wrong, notes });
+    }
+    machines.retain(|machine| ctx.chosen(&machine.name, machine.site.as_deref(), &machine.roles));
+    let lacking = programs::lacking(options.artifacts.as_deref(), &machines);
+    let text = lacking.iter().flat_map(|url| [url.as_str(), "\n"]).collect();
+    Ok(Answer { text, exit: Exit::Done })
+}
+
 /// Machines in the order in which they are pushed: nodes and far routers together, then the cluster's manifests, which
 /// need the API, then the routers that the admins' own way leads through. Who they are is in the inventory; when it is
 /// not in the stream, every router comes last.
@@ -208,10 +241,16 @@ fn waves<'a>(machines: &'a [Wanted], operator: Option<&str>) -> [Vec<&'a Wanted>
     waves
 }
 
+/// What a thread tells of a machine.
+enum Word<'a> {
+    Sends(&'a str, u64, u64),
+    Done(Done),
+}
+
 /// Works on some machines at a time. A machine that fails, or whose thread dies, is a line in the report.
 fn run_wave(
     wave: &[&Wanted],
-    secrets: &Secrets,
+    from: Sources<'_>,
     place: &Place,
     jobs: u16,
     mode: Mode,
@@ -225,20 +264,30 @@ fn run_wave(
             let (queue, sender) = (&queue, sender.clone());
             scope.spawn(move || {
                 while let Some(machine) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
-                    let one = || with_target(machine, place, |target| deploy(machine, secrets, target, mode));
+                    let tell = |sent, of| drop(sender.send(Word::Sends(&machine.name, sent, of)));
+                    let one =
+                        || with_target(machine, place, |target| deploy(machine, from, target, mode, &tell));
                     let done = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {
                         Done::failed(machine, Trouble::failed("kmh-push itself failed; this is a defect"))
                     });
-                    if sender.send(done).is_err() {
+                    if sender.send(Word::Done(done)).is_err() {
                         break;
                     }
                 }
             });
         }
         drop(sender);
-        for done in receiver {
-            report::progress(&done, ctx);
-            all.push(done);
+        for word in receiver {
+            match word {
+                Word::Done(done) => {
+                    report::progress(&done, ctx);
+                    all.push(done);
+                }
+                Word::Sends(machine, sent, of) => {
+                    let (sent, of) = (programs::megabytes(sent), programs::megabytes(of));
+                    ctx.progress(&format!("{machine}: {sent} of {of} sent"));
+                }
+            }
         }
     });
     all

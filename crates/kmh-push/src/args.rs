@@ -19,6 +19,10 @@ EXAMPLES
     kmh-push -i stream.json --store pki --to ssh --limit attic-1,pi-1
     kmh-push -i stream.json --store pki --to ssh
 
+  With programs; `fetch` lists the addresses of those that the folder lacks:
+    kmh-push fetch -i stream.json --artifacts programs | wget -x -P programs -i -
+    kmh-push -i stream.json --store pki --to ssh --artifacts programs
+
   Into a folder of the machines, to compare; units are not touched:
     kmh-push -i stream.json --store pki --to ssh --root /root/preview/{machine}
 
@@ -47,6 +51,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Make the machines hold what the bundle says (the default)
     Apply,
+    /// List the addresses of programs that `--artifacts` lacks, one a line, or of all; nothing is downloaded
+    Fetch,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -62,6 +68,10 @@ pub(crate) struct Apply {
         help = "The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]"
     )]
     pub(crate) store: Option<PathBuf>,
+    /// Install the bundle's programs too, from this folder: downloads as upstream names them, archives unopened, or
+    /// `ARCH/NAME`
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) artifacts: Option<PathBuf>,
     /// With `--to ssh`: put this folder before every path, `{machine}` in it being the machine's name; units are then
     /// not touched
     #[arg(long, value_name = "DIR", global = true)]

@@ -4,12 +4,13 @@ use kmh_cli::Diff;
 use kmh_doc::push::{FileReport, MachineReport, Outcome, UnitReport};
 
 use crate::arch;
+use crate::body::{Body, Sources};
 use crate::diff::{Before, diff};
 use crate::plan::{Found, Plan, Seen, plan};
+use crate::programs::Program;
 use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble};
-use kmh_store::content::{Content, Sum, assemble};
-use kmh_store::store::Secrets;
-use kmh_store::wanted::Wanted;
+use kmh_store::content::{Sum, hex};
+use kmh_store::wanted::{Wanted, WantedFile};
 
 /// What is wanted of every machine.
 #[derive(Clone, Copy)]
@@ -57,10 +58,16 @@ fn blank(machine: &Wanted) -> MachineReport {
 }
 
 /// Looks, plans, and, unless it is a dry run, does.
-pub(crate) fn deploy(machine: &Wanted, secrets: &Secrets, target: &mut dyn Target, mode: Mode) -> Done {
-    let contents: Vec<Option<Content>> = machine.files.iter().map(|file| assemble(file, secrets)).collect();
-    let sums: Vec<Option<Sum>> =
-        contents.iter().map(|content| content.as_ref().map(|content| content.sum)).collect();
+/// `tell` hears how much of what is sent is on its way.
+pub(crate) fn deploy(
+    machine: &Wanted,
+    from: Sources<'_>,
+    target: &mut dyn Target,
+    mode: Mode,
+    tell: &dyn Fn(u64, u64),
+) -> Done {
+    let bodies = Body::all(machine, from);
+    let sums: Vec<Option<Sum>> = bodies.iter().map(|body| body.as_ref().map(Body::sum)).collect();
     let seen = match target.observe(machine) {
         Ok(seen) => seen,
         Err(trouble) => return Done::failed(machine, trouble),
@@ -80,7 +87,7 @@ pub(crate) fn deploy(machine: &Wanted, secrets: &Secrets, target: &mut dyn Targe
     done.report.unchanged = plan.unchanged;
     done.units_left = !target.rules().units && !plan.steps.is_empty();
     if mode.diff && !plan.writes.is_empty() {
-        match show(machine, target, &plan, &seen) {
+        match show(machine, &bodies, target, &plan, &seen) {
             Ok(diff) => done.diff = diff,
             Err(trouble) => {
                 done.fail(trouble);
@@ -95,7 +102,7 @@ pub(crate) fn deploy(machine: &Wanted, secrets: &Secrets, target: &mut dyn Targe
         done.report.units = plan.steps.iter().map(|step| unit(step, None)).collect();
         return done;
     }
-    if let Err(trouble) = carry_out(machine, &contents, &seen, &plan, target, &mut done.report) {
+    if let Err(trouble) = carry_out(machine, &bodies, &seen, &plan, target, tell, &mut done.report) {
         done.fail(trouble);
     } else if changes {
         done.report.outcome = Outcome::Changed;
@@ -116,23 +123,24 @@ fn refused(machine: &Wanted, message: String) -> Trouble {
 /// Writes, reads back, acts on units; the report says how far it came.
 fn carry_out(
     machine: &Wanted,
-    contents: &[Option<Content>],
+    bodies: &[Option<Body>],
     seen: &Seen,
     plan: &Plan,
     target: &mut dyn Target,
+    tell: &dyn Fn(u64, u64),
     report: &mut MachineReport,
 ) -> Result<(), Trouble> {
     let act = target.rules().units;
     if !plan.writes.is_empty() || seen.leftovers > 0 {
         let mut items = Vec::with_capacity(plan.writes.len());
         for (index, _) in &plan.writes {
-            let (Some(file), Some(Some(content))) = (machine.files.get(*index), contents.get(*index)) else {
+            let (Some(file), Some(Some(body))) = (machine.files.get(*index), bodies.get(*index)) else {
                 return Err(Trouble::failed("a secret of it is only planned"));
             };
-            items.push(Item { file, content });
+            items.push(Item { file, body });
         }
         let steps = if act { plan.steps.as_slice() } else { &[] };
-        let set = Set { items, owners: plan.owners, steps, folders: machine.folders() };
+        let set = Set { items, owners: plan.owners, steps, folders: machine.folders(), tell };
         let written = target.write(&set);
         report.written = reports(machine, plan, |path| written.paths.contains(path));
         if let Some(trouble) = written.trouble {
@@ -143,7 +151,7 @@ fn carry_out(
             let path = &item.file.path;
             let right = match written.after.get(path) {
                 Some(Found::File { sum, mode, owner }) => {
-                    *sum == item.content.sum
+                    *sum == item.body.sum()
                         && *mode == item.file.mode
                         && (!plan.owners || owner.as_ref().is_none_or(|owner| *owner == item.file.owner))
                 }
@@ -189,21 +197,38 @@ fn unit(step: &crate::plan::Step, ok: Option<bool>) -> UnitReport {
 
 /// The changes, for people: of files with secrets only the new text with their names, and what the machine has only
 /// where it can hold none.
-fn show(machine: &Wanted, target: &mut dyn Target, plan: &Plan, seen: &Seen) -> Result<Vec<Diff>, Trouble> {
-    let files: Vec<_> = plan.writes.iter().filter_map(|(index, _)| machine.files.get(*index)).collect();
+fn show(
+    machine: &Wanted,
+    bodies: &[Option<Body>],
+    target: &mut dyn Target,
+    plan: &Plan,
+    seen: &Seen,
+) -> Result<Vec<Diff>, Trouble> {
+    let program = |index: usize| match bodies.get(index) {
+        Some(Some(Body::Program(program))) => Some(program),
+        _ => None,
+    };
+    let files: Vec<_> = plan
+        .writes
+        .iter()
+        .filter_map(|(index, _)| Some((machine.files.get(*index)?, program(*index))))
+        .collect();
     let there = |path: &str| match seen.files.get(path) {
         Some(Found::File { mode, .. }) => Some(*mode),
         _ => None,
     };
     let paths: Vec<&str> = files
         .iter()
-        .filter(|file| !file.is_secret() && there(&file.path).is_some())
-        .map(|file| file.path.as_str())
+        .filter(|(file, program)| program.is_none() && !file.is_secret() && there(&file.path).is_some())
+        .map(|(file, _)| file.path.as_str())
         .collect();
     let fetched = if paths.is_empty() { std::collections::BTreeMap::new() } else { target.fetch(&paths)? };
     Ok(files
         .into_iter()
-        .map(|file| {
+        .map(|(file, program)| {
+            if let Some(program) = program {
+                return programs(&machine.name, file, program, seen);
+            }
             let before = match (there(&file.path), fetched.get(&file.path)) {
                 (None, _) => Before::Missing,
                 (Some(mode), Some(bytes)) if bytes.len() < SHOWN => {
@@ -214,4 +239,15 @@ fn show(machine: &Wanted, target: &mut dyn Target, plan: &Plan, seen: &Seen) -> 
             diff(&machine.name, file, &before)
         })
         .collect())
+}
+
+/// Of programs it is said which they are; their octets are nothing for people.
+fn programs(machine: &str, file: &WantedFile, program: &Program, seen: &Seen) -> Diff {
+    let before = match seen.files.get(&file.path) {
+        Some(Found::File { sum, .. }) if *sum == program.sum => program.line(),
+        Some(Found::File { sum, .. }) => format!("<another one, sha256 {}>\n", hex(sum)),
+        _ => String::new(),
+    };
+    let header = format!("{machine}:{}", file.path);
+    Diff { before, after: program.line(), before_header: header.clone(), after_header: header }
 }

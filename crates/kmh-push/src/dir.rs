@@ -8,7 +8,9 @@ use kmh_cli::Failure;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use crate::body::Body;
 use crate::plan::{Found, Owners, Rules, Seen, Step};
+use crate::programs::Program;
 use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble, Written, nonce};
 use kmh_store::folder::{AT_ONCE, Entry, Folder, errno};
 use kmh_store::store::explain;
@@ -58,6 +60,11 @@ impl DirTarget {
 
     fn trouble(&self, path: &str, why: impl std::fmt::Display) -> Trouble {
         Trouble::failed(format!("`{}/{}{path}`: {why}", self.path.display(), self.machine))
+    }
+
+    /// A program that cannot be read from its folder, or written to this one.
+    fn lost(&self, program: &Program, why: &dyn std::fmt::Display) -> Trouble {
+        self.trouble("", format!("`{}` was not written whole: {why}", program.shown()))
     }
 
     /// The machine's folder, when it is there.
@@ -141,8 +148,21 @@ impl DirTarget {
                 let temporary = format!("{TEMPORARY}{nonce}.{number}");
                 let error = |error| self.trouble(&item.file.path, error);
                 let mut file = folder.create(&temporary, item.file.mode).map_err(error)?;
-                staged.push((folder, temporary, item));
-                file.write_all(&item.content.bytes).map_err(|why| error(errno(&why)))?;
+                staged.push((folder, temporary.clone(), item));
+                match item.body {
+                    Body::Content(content) => {
+                        file.write_all(&content.bytes).map_err(|why| error(errno(&why)))?;
+                    }
+                    Body::Program(program) => {
+                        let mut octets = program.open().map_err(|why| self.lost(program, &why))?;
+                        std::io::copy(&mut octets, &mut file).map_err(|why| self.lost(program, &why))?;
+                        // It may have become another one since it was judged.
+                        match self.look(folder, &temporary)? {
+                            Found::File { sum, .. } if sum == program.sum => {}
+                            _ => return Err(self.lost(program, &"it is not what it was")),
+                        }
+                    }
+                }
                 if !AT_ONCE {
                     file.sync_all().map_err(|why| error(errno(&why)))?;
                 }

@@ -7,16 +7,19 @@
 mod apply;
 mod arch;
 mod args;
+mod body;
 mod deploy;
 mod diff;
 mod dir;
 mod generation;
 mod plan;
+mod programs;
 mod report;
 mod ssh;
 mod target;
 
 use clap::CommandFactory as _;
+use kmh_cli::args::Format;
 use kmh_cli::{Env, Exit};
 
 /// Runs the program.
@@ -26,6 +29,11 @@ pub fn run(env: &mut Env) -> Exit {
         Err(exit) => return exit,
     };
     match cli.verb.unwrap_or(args::Verb::Apply) {
+        args::Verb::Fetch => {
+            kmh_cli::answer(env, "kmh-push", &cli.common, &[Format::Text], |stream, ctx, _| {
+                apply::fetch(&cli.apply, stream, ctx)
+            })
+        }
         args::Verb::Apply => {
             kmh_cli::filter(env, "kmh-push", &cli.common, |stream, ctx| apply::apply(&cli.apply, stream, ctx))
         }

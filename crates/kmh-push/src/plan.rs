@@ -82,7 +82,7 @@ pub(crate) struct Plan {
 }
 
 /// Folders whose files are read by systemd itself.
-const UNIT_FOLDERS: [&str; 4] =
+pub(crate) const UNIT_FOLDERS: [&str; 4] =
     ["/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/", "/run/systemd/system/"];
 
 /// States of a unit file that need no `systemctl enable`; systemctl(1), `is-enabled`.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::body::Body;
 use crate::plan::{Found, Rules, Seen, Step};
-use kmh_store::content::Content;
 use kmh_store::wanted::{Wanted, WantedFile};
 
 /// Why a target failed.
@@ -38,7 +38,7 @@ impl Trouble {
 /// A file to write.
 pub(crate) struct Item<'a> {
     pub(crate) file: &'a WantedFile,
-    pub(crate) content: &'a Content,
+    pub(crate) body: &'a Body,
 }
 
 /// Everything that is written on a machine in one go: all of it is proven before any of it is put in place.
@@ -50,6 +50,8 @@ pub(crate) struct Set<'a> {
     pub(crate) steps: &'a [Step],
     /// Every folder of the machine's files: where leftovers of killed pushes can be.
     pub(crate) folders: BTreeSet<&'a str>,
+    /// Hears how many octets of how many are on their way.
+    pub(crate) tell: &'a dyn Fn(u64, u64),
 }
 
 /// What became of a set.

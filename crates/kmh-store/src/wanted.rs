@@ -72,9 +72,10 @@ impl Wanted {
         self.ssh.host.as_ref().map(kmh_doc::HostName::as_str).or(self.address.as_deref())
     }
 
-    /// The folders of its files, sorted, each once.
+    /// The folders of its files and programs, sorted, each once.
     pub fn folders(&self) -> BTreeSet<&str> {
-        self.files.iter().map(|file| folder(&file.path)).collect()
+        let programs = self.artifacts.iter().map(|artifact| artifact.path.as_str());
+        self.files.iter().map(|file| file.path.as_str()).chain(programs).map(folder).collect()
     }
 }
 
@@ -114,6 +115,16 @@ fn one(machine: Machine, at: &str, notes: &mut Vec<Note>) -> Wanted {
             notes.push(note(format!("`{name}` has `{}` twice", file.path), &at, None));
         }
         files.push(one_file(&name, file, &at, notes));
+    }
+    for (index, artifact) in machine.artifacts.iter().enumerate() {
+        let at = format!("{at}.artifacts[{index}]");
+        let path = kmh_cli::text::printable(&artifact.path);
+        if let Some(why) = bad_path(&artifact.path) {
+            notes.push(note(format!("path `{path}` of a program of `{name}` {why}"), &at, None));
+        }
+        if seen.insert(artifact.path.clone(), index).is_some() {
+            notes.push(note(format!("`{name}` has `{path}` twice, once as a program"), &at, None));
+        }
     }
     for path in seen.keys() {
         let mut above = folder(path);

@@ -12,7 +12,8 @@ use crate::sandbox::{Sandbox, documents};
 
 /// The documents of one inventory, and the store that belongs to them.
 pub struct Documents {
-    pub(super) sandbox: Sandbox,
+    /// Its folder: `cluster.yaml`, the store `pki`, and the documents.
+    pub sandbox: Sandbox,
     /// `kmh.inventory/v1`.
     pub inventory: Inventory,
     /// `kmh.network/v1`.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use kmh_doc::inventory::Become;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{BlockDirections, ErrorCode};
-use zeroize::Zeroizing;
 
+use super::feed::{CHUNK, Feed};
 use super::session::{Login, words};
 use crate::target::Trouble;
 
@@ -29,6 +29,9 @@ const JOURNAL: usize = 5;
 
 /// How long the socket is waited for at a time.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// After so many octets it is told how many were sent.
+const STEP: u64 = 1 << 20;
 
 /// So often the socket may be ready for nothing, one time after the other.
 const ROUNDS: u32 = 1 << 20;
@@ -70,26 +73,28 @@ struct Said {
     err: Vec<u8>,
 }
 
-/// Runs the script with a request; `idle` is how long it may say nothing.
-pub(crate) fn run(
-    login: &Login,
-    r#become: Option<Become>,
-    nonce: &str,
-    request: &[u8],
-    idle: Duration,
-) -> Output {
+/// What stands before a request: the script, and what its command reads to find its end.
+pub(super) fn head(nonce: &str) -> String {
     let script: String = SCRIPT
         .lines()
         .filter(|line| !line.starts_with('#'))
         .flat_map(|line| [line.trim_start(), "\n"])
         .collect();
-    let head = format!("{} {nonce}\n{script}", script.len());
-    // One buffer of the right size from the start: a grown one leaves secrets behind.
-    let mut payload = Zeroizing::new(Vec::with_capacity(head.len() + request.len()));
-    payload.extend_from_slice(head.as_bytes());
-    payload.extend_from_slice(request);
+    format!("{} {nonce}\n{script}", script.len())
+}
+
+/// Runs the script with a request, which begins with its [`head`]; `idle` is how long it may say nothing, and `tell`
+/// hears how much was sent.
+pub(super) fn run(
+    login: &Login,
+    r#become: Option<Become>,
+    nonce: &str,
+    request: &mut Feed<'_>,
+    idle: Duration,
+    tell: &dyn Fn(u64, u64),
+) -> Output {
     let mut said = Said::default();
-    let ended = converse(login, command(r#become), &payload, idle, &mut said);
+    let ended = converse(login, command(r#become), request, idle, tell, &mut said);
     judge(&said, nonce, ended.err())
 }
 
@@ -98,8 +103,9 @@ pub(crate) fn run(
 fn converse(
     login: &Login,
     command: &str,
-    payload: &[u8],
+    request: &mut Feed<'_>,
     idle: Duration,
+    tell: &dyn Fn(u64, u64),
     said: &mut Said,
 ) -> Result<(), String> {
     let session = &login.session;
@@ -109,25 +115,34 @@ fn converse(
         session.channel_session().map_err(|error| words(&error, "the opening of a channel", idle))?;
     channel.exec(command).map_err(|error| words(&error, "the start of the command", idle))?;
     session.set_blocking(false);
-    let mut sent = 0;
     let mut ended = false;
     let mut unsent = None;
     let (mut silent, mut idle_rounds) = (0, 0);
-    let mut buffer = vec![0; 1 << 15];
+    let mut buffer = vec![0; CHUNK];
+    let mut told = 0;
     let result = loop {
         let mut moved = false;
-        if sent < payload.len() {
-            let chunk = &payload[sent..payload.len().min(sent + buffer.len())];
+        let chunk = match request.chunk() {
+            Ok(chunk) => chunk,
+            // Without the rest, the script puts nothing in place.
+            Err(error) => break Err(format!("a program cannot be read here any more: {error}")),
+        };
+        if !chunk.is_empty() {
             match channel.write(chunk) {
                 Ok(n) => {
                     moved |= n > 0;
-                    sent += n;
+                    request.consume(n);
+                    if request.sent - told >= STEP {
+                        told = request.sent;
+                        tell(told, request.size);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // Its script has stopped, as on a full disk: what it said last is still to be read.
                 Err(error) => {
                     unsent = Some(plain(&error));
-                    (sent, ended) = (payload.len(), true);
+                    ended = true;
+                    request.stop();
                 }
             }
         } else if !ended {

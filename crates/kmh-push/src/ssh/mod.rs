@@ -1,6 +1,7 @@
 //! SSH targets: the same few things as for a folder, each as one remote command.
 
 mod exec;
+mod feed;
 mod known_hosts;
 mod session;
 
@@ -9,21 +10,26 @@ use std::time::Duration;
 
 use kmh_doc::bundle::MachineKind;
 use kmh_doc::push::UnitStep;
-use zeroize::Zeroizing;
 
 pub(crate) use known_hosts::KnownHosts;
 pub(crate) use session::Setup;
 
+use crate::body::Body;
 use crate::plan::{Found, Owners, Rules, Seen, Step};
 use crate::target::{Acted, SHOWN, Set, Target, Trouble, Written, nonce};
+use feed::{Feed, Piece};
 use kmh_store::content::{hex, unhex};
 use kmh_store::wanted::{Wanted, WantedFile, octal};
 use session::{Address, Login};
 
 /// How long a machine may say nothing while it looks and writes.
 const IDLE: Duration = Duration::from_secs(60);
+/// The same while it adds up programs: half a gigabyte, from the card of a Raspberry Pi.
+const READING: Duration = Duration::from_secs(180);
 /// The same while units start: systemd's own limit is 90 s each.
 const STARTING: Duration = Duration::from_secs(300);
+/// So many octets a slow card writes and adds up in a second, while nothing is said.
+const SLOW: u64 = 2 << 20;
 
 /// A machine behind SSH.
 pub(crate) struct SshTarget<'a> {
@@ -52,7 +58,11 @@ impl<'a> SshTarget<'a> {
         session::login(self.setup, &address)
     }
 
-    fn run(&mut self, request: &[u8], idle: Duration) -> exec::Output {
+    fn run(&mut self, request: &str, idle: Duration) -> exec::Output {
+        self.send(&[Piece::Bytes(request.as_bytes())], idle, &|_, _| {})
+    }
+
+    fn send(&mut self, request: &[Piece<'_>], idle: Duration, tell: &dyn Fn(u64, u64)) -> exec::Output {
         let trouble = |trouble| exec::Output { lines: vec![], trouble: Some(trouble) };
         let nonce = match nonce() {
             Ok(nonce) => nonce,
@@ -65,7 +75,11 @@ impl<'a> SshTarget<'a> {
             }
         }
         let Some(login) = &self.login else { return trouble(Trouble::failed("no login")) };
-        let output = exec::run(login, self.machine.ssh.r#become, &nonce, request, idle);
+        let head = exec::head(&nonce);
+        let mut pieces = vec![Piece::Bytes(head.as_bytes())];
+        pieces.extend(request);
+        let mut feed = Feed::new(&pieces);
+        let output = exec::run(login, self.machine.ssh.r#become, &nonce, &mut feed, idle, tell);
         if output.trouble.is_some() {
             // After a failure nothing is known of the connection's state.
             self.login = None;
@@ -192,7 +206,7 @@ impl Target for SshTarget<'_> {
             line(&mut request, &["path", &file.path]);
         }
         request.push_str("go observe\n");
-        let output = self.run(request.as_bytes(), IDLE);
+        let output = self.run(&request, if machine.artifacts.is_empty() { IDLE } else { READING });
         match output.trouble {
             Some(trouble) => Err(trouble),
             None => Ok(seen(&output.lines, &units)),
@@ -206,7 +220,7 @@ impl Target for SshTarget<'_> {
         }
         line(&mut request, &["limit", &SHOWN.to_string()]);
         request.push_str("go fetch\n");
-        let output = self.run(request.as_bytes(), IDLE);
+        let output = self.run(&request, IDLE);
         if let Some(trouble) = output.trouble {
             return Err(trouble);
         }
@@ -238,26 +252,23 @@ impl Target for SshTarget<'_> {
             line(&mut head, &["path", &item.file.path]);
         }
         head.push_str("go write\n");
-        let tail = "commit\n";
-        let frame = |file: &WantedFile, size: usize, sum: &str| {
+        let frame = |file: &WantedFile, size: u64, sum: &str| {
             let owner = if set.owners { file.owner.as_str() } else { "-" };
             format!("file {} {:04o} {owner} {size} {sum}\n", file.path, file.mode)
         };
-        let frames: Vec<String> = set
-            .items
-            .iter()
-            .map(|item| frame(item.file, item.content.bytes.len(), &hex(&item.content.sum)))
-            .collect();
-        let size: usize =
-            frames.iter().zip(&set.items).map(|(frame, item)| frame.len() + item.content.bytes.len()).sum();
-        let mut request = Zeroizing::new(Vec::with_capacity(head.len() + size + tail.len()));
-        request.extend_from_slice(head.as_bytes());
+        let frames: Vec<String> =
+            set.items.iter().map(|item| frame(item.file, item.body.size(), &hex(&item.body.sum()))).collect();
+        let mut request = vec![Piece::Bytes(head.as_bytes())];
         for (frame, item) in frames.iter().zip(&set.items) {
-            request.extend_from_slice(frame.as_bytes());
-            request.extend_from_slice(&item.content.bytes);
+            request.push(Piece::Bytes(frame.as_bytes()));
+            request.push(match item.body {
+                Body::Content(content) => Piece::Bytes(&content.bytes),
+                Body::Program(program) => Piece::Program(program),
+            });
         }
-        request.extend_from_slice(tail.as_bytes());
-        let output = self.run(&request, IDLE);
+        request.push(Piece::Bytes(b"commit\n"));
+        let size: u64 = set.items.iter().map(|item| item.body.size()).sum();
+        let output = self.send(&request, IDLE + Duration::from_secs(size / SLOW), set.tell);
         let paths =
             output.lines.iter().filter_map(|line| line.strip_prefix("written ")).map(str::to_owned).collect();
         Written { paths, after: files(&output.lines), trouble: output.trouble }
@@ -267,7 +278,7 @@ impl Target for SshTarget<'_> {
         let mut request = self.request([]);
         todo(&mut request, steps);
         request.push_str("go act\n");
-        let output = self.run(request.as_bytes(), STARTING);
+        let output = self.run(&request, STARTING);
         let results = output
             .lines
             .iter()

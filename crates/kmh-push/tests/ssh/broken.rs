@@ -1,4 +1,5 @@
-//! What a broken connection, shell or disk is called, and what it leaves.
+//! What a broken connection, shell or disk is called, and what it leaves. Each sshd here is one that breaks: its commands
+//! are wrapped, cut off after some octets, or write on a disk that is full.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,8 +1,11 @@
-//! Pushes to real sshds on loopback ports.
+//! Pushes to real sshds on loopback ports: those that need an sshd, a shell, a disk or a systemctl that no host has, or a
+//! bundle that kmh-render never makes. What hosts do is tested on hosts: `tests/tests/deploy.rs` pushes to the machines of
+//! a lab from its operator's place, `crates/kmh-lab/tests/full.rs` to systems with systemd and of another architecture.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
 mod broken;
 mod files;
+mod programs;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;

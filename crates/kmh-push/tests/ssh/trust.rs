@@ -1,4 +1,5 @@
-//! Who is trusted, and with which key: OpenSSH's own client is asked for its opinion.
+//! Who is trusted, and with which key: OpenSSH's own client is asked for its opinion. The sshds have several host keys, a
+//! certificate, or let nobody become root.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

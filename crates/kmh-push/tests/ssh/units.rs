@@ -1,5 +1,6 @@
-//! Units: a real sshd, a login as root, and a systemctl that writes down what it is asked. The machine is a mount
-//! namespace, so these tests need root.
+//! Units: a real sshd, a login as root, and a systemctl that writes down what it is asked, and fails or is slow when it
+//! should; what systemd makes of the same is in kmh-lab's `full.rs`. The machine is a mount namespace, so these tests need
+//! root.
 
 use crate::support::Machine as _;
 use crate::support::sshd::{Options, Sshd};

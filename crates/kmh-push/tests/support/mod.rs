@@ -1,5 +1,5 @@
 //! A folder of its own with a store, bundles and kmh-push.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
 pub(crate) use kmh_tests::sandbox::{chmod, is_root};
 pub(crate) use kmh_tests::sshd;
@@ -212,4 +212,25 @@ impl Machine for sshd::Sshd {
         node["ssh"] = self.ssh();
         node
     }
+}
+
+/// `e_machine` of the architectures that kmh knows, by their name in the inventory.
+const MACHINES: [(&str, u8); 2] = [("amd64", 62), ("arm64", 183)];
+
+/// The architecture of this machine, and one that it is not.
+pub(crate) fn architectures() -> (&'static str, &'static str) {
+    if std::env::consts::ARCH == "aarch64" { ("arm64", "amd64") } else { ("amd64", "arm64") }
+}
+
+/// A real program, marked as one for that architecture.
+pub(crate) fn program(arch: &str) -> Vec<u8> {
+    let mut bytes = std::fs::read("/bin/true").unwrap();
+    bytes[18] = MACHINES.iter().find(|(name, _)| *name == arch).unwrap().1;
+    bytes
+}
+
+/// A program of a bundle.
+pub(crate) fn artifact(path: &str, arch: &str, url: &str) -> Value {
+    let name = path.rsplit('/').next().unwrap();
+    json!({"name": name, "version": "1.2", "arch": arch, "url": url, "path": path})
 }
