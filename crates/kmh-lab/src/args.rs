@@ -105,6 +105,12 @@ pub(crate) enum Verb {
     /// Make pfSense's tunnels in the machine that stands in for one
     #[command(hide = true)]
     StandIn,
+    /// The kernel forgets the connections of the namespace that it runs in
+    #[command(hide = true)]
+    Forget,
+    /// One file for each tunnel out of swanctl's
+    #[command(hide = true)]
+    Split,
     /// The first process of a guest
     #[command(hide = true)]
     VmInit,
@@ -125,7 +131,7 @@ pub(crate) struct Up {
         help = "The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]"
     )]
     pub(crate) store: Option<PathBuf>,
-    /// How tunnels are carried [default: esp where the kernel can, else plain]
+    /// How tunnels are carried [default: esp where the kernel can, else userspace where that can, else plain]
     #[arg(long, value_name = "HOW")]
     pub(crate) tunnels: Option<Carrier>,
     /// A service with `externalTrafficPolicy: Local`: its address, and the nodes that have a pod of it
@@ -156,8 +162,17 @@ pub(crate) struct Up {
 pub enum Carrier {
     /// By the kernel's ESP and XFRM interfaces, with strongSwan.
     Esp,
+    /// By strongSwan's own ESP (kernel-libipsec), a charon for each tunnel.
+    Userspace,
     /// By a link that encrypts nothing.
     Plain,
+}
+
+impl Carrier {
+    /// Whether tunnels are IPsec.
+    pub(crate) fn encrypts(self) -> bool {
+        self != Self::Plain
+    }
 }
 
 #[derive(Args, Clone, Debug)]

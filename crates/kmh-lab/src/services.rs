@@ -31,7 +31,12 @@ const ROWS: [Row; 12] = [
         stop: "",
     },
     Row { unit: "kmh-netns-*.service", start: OWN_START, reload: OWN_RELOAD, stop: "" },
-    Row { unit: "kmh-tunnels.service", start: OWN_START, reload: OWN_RELOAD, stop: "" },
+    Row {
+        unit: "kmh-tunnels.service",
+        start: "if userspace; then charons; tunnels; fit; else sed -n 's/^ExecStart=//p' \"/etc/systemd/system/$unit\" | sh -e; fi",
+        reload: "if userspace; then charons; tunnels; fit; else sed -n 's/^ExecReload=//p' \"/etc/systemd/system/$unit\" | sh -e; fi",
+        stop: "",
+    },
     Row { unit: "kmh-nftables.service", start: OWN_START, reload: OWN_RELOAD, stop: "" },
     Row {
         unit: "kmh-lab-rules.service",
@@ -41,19 +46,24 @@ const ROWS: [Row; 12] = [
     },
     Row {
         unit: "strongswan.service",
-        start: "keep charon /usr/sbin/charon-systemd; until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt",
-        reload: "swanctl --load-all --noprompt",
-        stop: "end charon",
+        start: "if userspace; then charons; tunnels; fit; load; else keep charon /usr/sbin/charon-systemd; \
+                until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt; fi",
+        reload: "if userspace; then charons; tunnels; fit; load; else swanctl --load-all --noprompt; fi",
+        stop: "end_charons; end charon",
     },
     Row {
         unit: IPSEC,
         // What pfSense keeps alive it looks after every now and then.
-        start: "/run/kmh-lab/kmh-lab stand-in; keep charon /usr/sbin/charon-systemd; \
-                until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt; \
-                keep keepalive sh -c 'while sleep 10; do while read -r child; do swanctl --list-sas --child $child | \
-                grep -q INSTALLED || swanctl --initiate --child $child --timeout 5; done </run/kmh-lab-kept; done'",
-        reload: "/run/kmh-lab/kmh-lab stand-in; swanctl --load-all --noprompt",
-        stop: "end keepalive; end charon",
+        start: "! userspace || charons; /run/kmh-lab/kmh-lab stand-in; if userspace; then fit; load; else \
+                keep charon /usr/sbin/charon-systemd; until [ -S /run/charon.vici ]; do sleep 0.1; done; \
+                swanctl --load-all --noprompt; fi; \
+                keep keepalive sh -c 'while sleep 10; do while read -r child; do at=; \
+                [ ! -s /etc/kmh-lab/tunnels ] || at=\"--uri unix:///run/kmh-lab-esp/${child#con}.vici\"; \
+                swanctl --list-sas --child $child $at | grep -q INSTALLED || \
+                swanctl --initiate --child $child --timeout 5 $at; done </run/kmh-lab-kept; done'",
+        reload: "! userspace || charons; /run/kmh-lab/kmh-lab stand-in; \
+                 if userspace; then fit; load; else swanctl --load-all --noprompt; fi",
+        stop: "end keepalive; end_charons; end charon",
     },
     Row {
         unit: "frr.service",
@@ -105,6 +115,9 @@ const WORDS: &str = "set -eu\n\
     end() { [ ! -e \"/run/kmh-lab/$1.pid\" ] || kill \"$(cat \"/run/kmh-lab/$1.pid\")\" 2>/dev/null || :; rm -f \"/run/kmh-lab/$1.pid\"; }\n\
     frr_folder() { install -d -m 755 -o frr -g frr \"$1\"; }\n";
 
+/// Words for those rows that bring tunnels about.
+const USERSPACE: &str = include_str!("esp/userspace.sh");
+
 /// What is done to a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Act {
@@ -151,7 +164,9 @@ pub(crate) fn script(unit: &str, act: Act) -> Option<String> {
     if body.trim().is_empty() {
         return None;
     }
-    Some(format!("{WORDS}unit='{unit}'\n{}\n", body.replace('@', &instance)))
+    let more =
+        if matches!(row.unit, "kmh-tunnels.service" | "strongswan.service" | IPSEC) { USERSPACE } else { "" };
+    Some(format!("{WORDS}{more}unit='{unit}'\n{}\n", body.replace('@', &instance)))
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use crate::args::{Carrier, Up};
 use crate::build::{self, Places};
 use crate::memory::Memory;
 use crate::plan::services::Service;
-use crate::plan::{LabPlan, Sources, dial, plan, rest};
+use crate::plan::{LabPlan, Sources, dial, plan, rest, userspace};
 use crate::run::{Change, Crew};
 use crate::shape::{self, Shape};
 use crate::state::{LabName, ROOT, State};
-use crate::{answer, full, report, resolver, ssh, system, weather};
+use crate::{answer, doctor, full, report, resolver, ssh, system, weather};
 
 /// Brings a lab up.
 pub(crate) fn run(
@@ -52,11 +52,12 @@ pub(crate) fn run(
     let store_id = bundle.spec.store.clone();
     let wanted = wanted::machines(bundle.spec, &mut notes);
     refuse(&mut notes)?;
-    let tunnels = carrier(up.tunnels)?;
+    let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
+    let has = state.tunnels.filter(|_| !state.half);
+    let (tunnels, why) = carrier(up, has, &inventory, &network)?;
     let known = Network::new(&network).map_err(wrong)?;
     let mut ground = ground(stream, &known)?;
     let services = services(up, &known)?;
-    let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
     let sources = Sources {
         inventory: &inventory,
         network: &network,
@@ -80,7 +81,7 @@ pub(crate) fn run(
     refuse(&mut notes)?;
     context.refuse_if_strict()?;
     if !state.whole {
-        say(context, &planned, tunnels);
+        say(context, &planned, &network, tunnels, why.as_deref());
     }
 
     file::make_dir(Path::new(ROOT), 0o700)?;
@@ -167,17 +168,38 @@ fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<Stri
     Ok(changes)
 }
 
-/// How tunnels are carried: as asked, as the kernel can.
-fn carrier(asked: Option<Carrier>) -> Result<Carrier, Failure> {
-    let can = system::has_esp();
-    match (asked, can) {
-        (Some(Carrier::Esp), false) => {
-            Err(Failure::wrong("this machine's kernel has no ESP or no XFRM interfaces")
-                .hint("take `--tunnels plain`, or `--vm`, which brings a kernel that has both"))
+/// How tunnels are carried: as in the lab that is up, as asked, as this machine can; and why they are plain, when nobody asked for that.
+fn carrier(
+    up: &Up,
+    has: Option<Carrier>,
+    inventory: &Inventory,
+    network: &NetworkSpec,
+) -> Result<(Carrier, Option<String>), Failure> {
+    let asked = up.tunnels;
+    let userspace =
+        || doctor::userspace().or_else(|| userspace::cannot(inventory, network, &up.full, asked.is_some()));
+    if let Some(has) = has {
+        if asked.is_some_and(|asked| asked != has) {
+            return Err(Failure::wrong("the lab is up, and its tunnels are carried in another way")
+                .hint("kmh-lab down, then up again"));
         }
-        (Some(asked), _) => Ok(asked),
-        (None, true) => Ok(Carrier::Esp),
-        (None, false) => Ok(Carrier::Plain),
+        return Ok((has, None));
+    }
+    match asked {
+        Some(Carrier::Esp) if !system::has_esp() => Err(Failure::wrong(
+            "this machine's kernel has no ESP or no XFRM interfaces",
+        )
+        .hint(
+            "take `--tunnels userspace` or `--tunnels plain`, or `--vm`, which brings a kernel that has both",
+        )),
+        Some(Carrier::Userspace) => userspace().map_or(Ok((Carrier::Userspace, None)), |why| {
+            Err(Failure::wrong("strongSwan's own ESP cannot carry these tunnels here")
+                .because(why)
+                .hint("take `--tunnels plain`, or `--vm`, which brings a kernel with ESP"))
+        }),
+        Some(asked) => Ok((asked, None)),
+        None if system::has_esp() => Ok((Carrier::Esp, None)),
+        None => Ok(userspace().map_or((Carrier::Userspace, None), |why| (Carrier::Plain, Some(why)))),
     }
 }
 
@@ -312,9 +334,35 @@ fn secrets(planned: &LabPlan, folder: Option<&Path>, id: &str, notes: &mut Vec<k
 }
 
 /// What a rehearsal does without, a line each.
-fn say(context: &mut Context<'_>, planned: &LabPlan, tunnels: Carrier) {
-    if tunnels == Carrier::Plain {
-        context.say("tunnels are plain links: nothing encrypts here (kmh-lab doctor tells what would)");
+fn say(
+    context: &mut Context<'_>,
+    planned: &LabPlan,
+    network: &NetworkSpec,
+    tunnels: Carrier,
+    why: Option<&str>,
+) {
+    match (tunnels, why) {
+        (Carrier::Plain, Some(why)) => {
+            context.say("tunnels are plain links: nothing encrypts here (kmh-lab doctor tells what would; --vm brings a kernel with ESP)");
+            context.say(&format!("this kernel has no ESP, and strongSwan's own will not do: {why}"));
+        }
+        (Carrier::Plain, None) => {
+            context.say("tunnels are plain links: nothing encrypts here (kmh-lab doctor tells what would)");
+        }
+        (Carrier::Userspace, _) => {
+            context.say(
+                "tunnels are strongSwan's own ESP in UDP: this kernel has none (--vm brings one that has)",
+            );
+            if let Some(tunnel) = network.tunnels.iter().find(|tunnel| tunnel.mtu > userspace::MTU) {
+                context.say(&format!(
+                    "it takes packets of at most {} octets, where tunnels such as {} take {}",
+                    userspace::MTU,
+                    tunnel.name,
+                    tunnel.mtu
+                ));
+            }
+        }
+        (Carrier::Esp, _) => {}
     }
     let pinned: Vec<&str> = planned
         .machines

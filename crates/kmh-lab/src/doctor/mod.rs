@@ -20,6 +20,8 @@ pub enum Need {
     Up,
     /// Tunnels that are IPsec; without it they are plain links.
     Ipsec,
+    /// Tunnels that are IPsec where the kernel has no ESP; without it they are plain links.
+    Userspace,
     /// Delay and loss of lines; without it they have their rate alone.
     Weather,
     /// A lab in a guest, which has all of this.
@@ -29,9 +31,10 @@ pub enum Need {
 }
 
 /// Needs, and how a reader is told of them.
-const NEEDS: [(Need, &str); 5] = [
+const NEEDS: [(Need, &str); 6] = [
     (Need::Up, "up"),
     (Need::Ipsec, "IPsec"),
+    (Need::Userspace, "IPsec without the kernel's ESP"),
     (Need::Weather, "delay and loss"),
     (Need::Vm, "--vm"),
     (Need::More, "more"),
@@ -48,7 +51,7 @@ struct Probe {
 }
 
 /// In the order in which they are shown. Each has a mount namespace with an empty `/mnt` in memory.
-const PROBES: [Probe; 11] = [
+const PROBES: [Probe; 12] = [
     Probe {
         what: "namespaces",
         need: Need::Up,
@@ -110,6 +113,12 @@ const PROBES: [Probe; 11] = [
         hint: "a kernel needs XFRM_INTERFACE; --vm has it",
     },
     Probe {
+        what: "TUN devices",
+        need: Need::Userspace,
+        line: "ip tuntap add mode tun name kmh0",
+        hint: "a kernel needs TUN, and a container /dev/net/tun",
+    },
+    Probe {
         what: "delay and loss (netem)",
         need: Need::Weather,
         line: "ip link add kmh0 type veth && tc qdisc add dev kmh0 root netem delay 1ms loss 1%",
@@ -140,12 +149,15 @@ const PROGRAMS: [(&str, &str, Need); 20] = [
     ("ssh-keygen", "openssh-client", Need::Up),
     ("charon-systemd", "charon-systemd", Need::Ipsec),
     ("swanctl", "strongswan-swanctl", Need::Ipsec),
+    (LIBIPSEC, "libcharon-extra-plugins", Need::Userspace),
     (qemu::PROGRAM, "qemu-system-x86", Need::Vm),
     ("modprobe", "kmod", Need::Vm),
     ("tcpdump", "tcpdump", Need::More),
-    ("conntrack", "conntrack", Need::More),
     ("debootstrap", "debootstrap", Need::More),
 ];
+
+/// strongSwan's own ESP.
+const LIBIPSEC: &str = "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so";
 
 /// Where programs lie, for root.
 const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -238,6 +250,21 @@ fn has(findings: &[Finding], need: Need) -> bool {
     findings.iter().filter(|finding| finding.need == need && finding.what != kvm).all(|finding| finding.there)
 }
 
+/// What strongSwan's own ESP lacks here; none when tunnels can be carried by it.
+pub(crate) fn userspace() -> Option<String> {
+    let mut missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _, need)| matches!(need, Need::Ipsec | Need::Userspace) && find(program).is_none())
+        .map(|(_, package, _)| *package)
+        .collect();
+    missing.dedup();
+    if !missing.is_empty() {
+        return Some(format!("apt-get install {} brings it", missing.join(" ")));
+    }
+    let mut asked = PROBES.iter().filter(|probe| probe.need == Need::Userspace);
+    asked.find(|probe| probe::attempt(probe.line).is_err()).map(|probe| probe.hint.to_owned())
+}
+
 /// The table, and what follows from it.
 fn table(findings: &[Finding]) -> String {
     use std::fmt::Write as _;
@@ -257,9 +284,16 @@ fn table(findings: &[Finding]) -> String {
         }
     }
     out.push('\n');
+    // The programs of IPsec are needed either way, the kernel's part is not.
+    let programs = findings.iter().filter(|finding| finding.need == Need::Ipsec && finding.package.is_some());
+    let userspace = has(findings, Need::Userspace) && programs.clone().all(|finding| finding.there);
     let said = match (has(findings, Need::Up), has(findings, Need::Ipsec), has(findings, Need::Vm)) {
         (false, _, _) => "`kmh-lab up` does not work here",
         (true, true, _) => "`kmh-lab up` works here, with IPsec",
+        (true, false, true) if userspace => {
+            "`kmh-lab up` works here, with IPsec by strongSwan's own ESP; `up --vm` has the kernel's"
+        }
+        (true, false, false) if userspace => "`kmh-lab up` works here, with IPsec by strongSwan's own ESP",
         (true, false, true) => "`kmh-lab up` works here, with plain links for tunnels; `up --vm` has IPsec",
         (true, false, false) => "`kmh-lab up` works here, with plain links for tunnels",
     };
@@ -280,16 +314,19 @@ mod tests {
         let mut findings = vec![
             finding("root", Need::Up, true),
             finding("ESP", Need::Ipsec, false),
+            finding("TUN devices", Need::Userspace, false),
             finding("processors of its own (KVM)", Need::Vm, false),
             finding("qemu", Need::Vm, true),
         ];
         assert!(table(&findings).ends_with("with plain links for tunnels; `up --vm` has IPsec\n"));
-        findings[3].there = false;
-        findings[3].package = Some("qemu-system-x86");
+        findings[4].there = false;
+        findings[4].package = Some("qemu-system-x86");
         let text = table(&findings);
         assert!(text.contains("--vm: no\n") && text.contains("  no   qemu"), "{text}");
         assert!(text.contains("apt-get install qemu-system-x86\n"), "{text}");
         assert!(text.ends_with("`kmh-lab up` works here, with plain links for tunnels\n"), "{text}");
+        findings[2].there = true;
+        assert!(table(&findings).ends_with("with IPsec by strongSwan's own ESP\n"), "{}", table(&findings));
         findings[1].there = true;
         assert!(table(&findings).ends_with("`kmh-lab up` works here, with IPsec\n"));
         findings[0].there = false;

@@ -47,7 +47,9 @@ pub fn run() -> Result<(), Failure> {
     let kept: String = made.kept.iter().flat_map(|child| [child.as_str(), "\n"]).collect();
     file::write(Path::new(KEPT), kept.as_bytes(), 0o644)?;
     let there: BTreeSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
-    for call in calls(&made.interfaces, &there) {
+    // Devices of charons go with these, and what stands in the place of one is no tunnel.
+    let keeps = Path::new(super::split::TUNNELS).exists();
+    for call in calls(&made.interfaces, &there).into_iter().filter(|call| !keeps || call[1] != "delete") {
         machine::output(ip(&call), &[])?;
     }
     Ok(())

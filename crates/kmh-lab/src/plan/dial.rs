@@ -71,8 +71,8 @@ pub fn again(wires: &Wires, name: &str) -> Option<(Wires, BTreeMap<IpAddr, IpAdd
     for interface in then.interfaces.values_mut() {
         interface.addresses = interface.addresses.iter().map(|own| word(own, &moved)).collect();
     }
-    for route in then.routes.values_mut().flatten() {
-        *route = route.split(' ').map(|one| word(one, &moved)).collect::<Vec<_>>().join(" ");
+    for text in then.routes.values_mut().flatten().chain(then.rules.values_mut()) {
+        *text = text.split(' ').map(|one| word(one, &moved)).collect::<Vec<_>>().join(" ");
     }
     Some((then, moved))
 }

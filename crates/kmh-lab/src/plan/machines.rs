@@ -10,7 +10,6 @@ use kmh_store::wanted::{Wanted, WantedFile};
 use super::calico::{self, Told};
 use super::segments::{content, flatten, marked};
 use super::{Draft, MachinePlan, OPERATOR, machine_of, pfsense, services};
-use crate::args::Carrier;
 use crate::services::{BIRD_OF_NODE, IPSEC, RULES, SSHD, is_known};
 use crate::state::Role;
 
@@ -83,7 +82,7 @@ impl Draft<'_> {
     }
 
     fn machine(&mut self, name: &str, role: Role, wanted: &Wanted, more: Vec<WantedFile>, units: &[&str]) {
-        let esp = self.tunnels == Carrier::Esp;
+        let esp = self.tunnels.encrypts();
         let own = wanted.units.iter().map(|unit| unit.name.as_str());
         let (run, idle): (Vec<&str>, Vec<&str>) = own.partition(|unit| is_known(unit, esp));
         let all = [SSHD].into_iter().chain(run).chain(units.iter().copied());
@@ -143,17 +142,19 @@ impl Draft<'_> {
         let Some((own, plan)) = found else { return };
         let machine = machine_of(own).to_owned();
         if own.kind == RouterKind::Linux {
-            return self.machine(&machine, Role::Router, wanted, Vec::new(), &[]);
+            let more = self.tunnels_file(&machine, "strongswan.service").into_iter().collect();
+            return self.machine(&machine, Role::Router, wanted, more, &[]);
         }
-        let (files, units) = match pfsense::stand_in(wanted, own, plan, self.tunnels) {
+        let (mut files, units) = match pfsense::stand_in(wanted, own, plan, self.tunnels) {
             Ok(stand_in) => stand_in,
             Err(why) => {
                 let message = format!("pfSense `{}` cannot be stood in for: {why}", wanted.name);
                 return self.fault(message, "render the bundle again");
             }
         };
+        files.extend(self.tunnels_file(&machine, IPSEC));
         self.machine(&machine, Role::Router, wanted, files, units);
-        if self.tunnels != Carrier::Esp {
+        if !self.tunnels.encrypts() {
             return;
         }
         // strongSwan is told anew what pfSense would tell its own.

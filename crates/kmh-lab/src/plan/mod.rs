@@ -12,6 +12,7 @@ pub mod rest;
 pub mod segments;
 pub mod services;
 mod sites;
+pub mod userspace;
 pub mod wires;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -227,8 +228,10 @@ impl<'a> Draft<'a> {
 
     /// Links that stand for tunnels, where nothing encrypts.
     fn tunnels(&mut self) {
-        if self.tunnels != Carrier::Plain {
-            return;
+        match self.tunnels {
+            Carrier::Plain => {}
+            Carrier::Userspace => return self.userspace(),
+            Carrier::Esp => return,
         }
         for tunnel in &self.network.tunnels {
             let spaces = tunnel.ends.each_ref().map(|end| {

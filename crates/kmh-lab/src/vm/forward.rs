@@ -39,7 +39,14 @@ pub(crate) fn run(env: &mut Env, cli: &Cli) -> Option<Exit> {
     if !geteuid().is_root()
         || matches!(
             cli.verb,
-            Verb::Init(_) | Verb::Receive | Verb::StandIn | Verb::VmInit | Verb::VmAgent | Verb::Doctor
+            Verb::Init(_)
+                | Verb::Receive
+                | Verb::StandIn
+                | Verb::Split
+                | Verb::Forget
+                | Verb::VmInit
+                | Verb::VmAgent
+                | Verb::Doctor
         )
     {
         return None;

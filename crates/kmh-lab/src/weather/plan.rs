@@ -133,7 +133,7 @@ fn takes(one: &Broken, tunnel: &Tunnel, carrier: Option<Carrier>) -> bool {
     match one.kind {
         Kind::Tunnel => one.name == tunnel.name,
         Kind::Uplink => {
-            carrier != Some(Carrier::Esp)
+            !carrier.is_some_and(Carrier::encrypts)
                 && !one.is_slow()
                 && tunnel.ends.iter().any(|end| format!("{}/{}", end.router, end.uplink) == one.name)
         }

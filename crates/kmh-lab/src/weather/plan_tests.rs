@@ -51,6 +51,7 @@ fn a_line_takes_its_tunnels_along_where_they_are_only_links() {
     };
     assert_eq!(all(Carrier::Plain), [("ra1".to_owned(), true)]);
     assert_eq!(all(Carrier::Esp), [("ra1".to_owned(), false)]);
+    assert_eq!(all(Carrier::Userspace), all(Carrier::Esp));
     // The cable is pulled at the other end, so that the router sees it; routes come back with it.
     let cut = steps(&["uplink/ra1/dsl --clean"], &[]);
     assert!(

@@ -10,10 +10,10 @@ use super::names::{How, wanted};
 use super::{Lab, daemons, json, restore};
 use crate::args::{self, Carrier};
 use crate::build::{Places, add};
-use crate::machine::{Place, inside, output};
+use crate::memory::across;
 use crate::plan::dial;
-use crate::resolver;
 use crate::services::{Act, IPSEC};
+use crate::{conntrack, resolver};
 
 /// What was done, for people and programs.
 #[derive(Serialize)]
@@ -51,10 +51,12 @@ pub(crate) fn run(
     let pids = lab.state.machines.iter().map(|(name, machine)| (name.clone(), machine.pid)).collect();
     let places = Places { lab: &lab.name, pids };
     add(&places, &mut lab.state.wires, &then, false)?;
+    if let Some(space) = translator(&lab, name) {
+        conntrack::forget(&lab.name, &lab.state, &space)?;
+    }
     lab.state.half = false;
     lab.state.write(&lab.name)?;
     resolver::moved(&lab.name, &moved)?;
-    forgotten(&lab, name)?;
     // A line that is cut or slow is so with every address.
     restore(&lab.name, &lab.state, &lab.memory)?;
     told(&lab, name, context)?;
@@ -72,21 +74,15 @@ pub(crate) fn run(
     Ok(Answer { text, exit: Exit::Done })
 }
 
-fn public(lab: &Lab, name: &str) -> Vec<IpAddr> {
-    lab.state.wires.lines.get(name).map(|line| line.public.clone()).unwrap_or_default()
+/// The box that translates the addresses of a line, when there is one.
+fn translator(lab: &Lab, name: &str) -> Option<String> {
+    let line = lab.state.wires.lines.get(name)?;
+    let outer = across(&lab.state, &line.far)?;
+    (outer.space != line.near.space).then(|| outer.space.clone())
 }
 
-/// A box that translates forgets its connections when it dials: those that began outside would keep the old address for as
-/// long as somebody sends (the kernel itself forgets masqueraded ones only).
-fn forgotten(lab: &Lab, name: &str) -> Result<(), Failure> {
-    let Some(line) = lab.state.wires.lines.get(name) else { return Ok(()) };
-    if line.far.space == line.near.space {
-        return Ok(());
-    }
-    let place = Place::named(&lab.name, &lab.state, &line.far.space)?;
-    output(inside(&lab.name, &place, ["conntrack", "-F"]), &[])
-        .map(drop)
-        .map_err(|failure| failure.hint("conntrack is in the Debian package conntrack"))
+fn public(lab: &Lab, name: &str) -> Vec<IpAddr> {
+    lab.state.wires.lines.get(name).map(|line| line.public.clone()).unwrap_or_default()
 }
 
 /// pfSense notices that its own line has another address, and writes strongSwan's configuration anew (`rc.newwanip`). Others

@@ -70,7 +70,7 @@ impl World {
 
     /// `up`, and what it says as JSON.
     pub(crate) fn up(&self) -> Value {
-        let ran = self.lab("up -i stream.json --store pki -o json").exits(0);
+        let ran = self.lab("up -i stream.json --store pki --tunnels plain -o json").exits(0);
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
     }
 
