@@ -3,7 +3,7 @@
 //! First a stream of 200 MB through a tool that uses none of it, against `cat` and `jq -c .`; then the whole pipe for
 //! 10, 100 and 1,000 nodes on five sites: time and peak memory of each tool, and how they grow. Time and memory are
 //! those that GNU time gives for each process. Last the network alone at Kubernetes' own limit: 5,000 nodes on 50 sites,
-//! every router with every other, two families.
+//! every router with every other, two families. And, as root, labs of 3, 10 and 30 sites with the real daemons (`bench/lab.rs`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +13,9 @@
     clippy::cast_precision_loss,
     reason = "a measurement, not a tool"
 )]
+
+#[path = "bench/lab.rs"]
+mod lab;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -37,9 +40,15 @@ struct Cost {
 
 fn main() {
     let dir = tempfile::Builder::new().prefix("kmh-bench-").tempdir().expect("a temporary folder");
-    stream(dir.path());
-    pipe(dir.path());
-    network(dir.path());
+    // Parts by name, all when none is named.
+    let parts: [(&str, fn(&Path)); 4] =
+        [("stream", stream), ("pipe", pipe), ("network", network), ("lab", lab::run)];
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    for (name, part) in parts {
+        if named.is_empty() || named.iter().any(|one| one == name) {
+            part(dir.path());
+        }
+    }
 }
 
 /// Runs a command line with a file as standard input and a file as standard output, that many times; the quickest counts.

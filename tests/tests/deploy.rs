@@ -22,6 +22,7 @@ fn the_pipe_deploys_to_a_lab_as_to_real_hosts() {
 
     empty_machines_get_everything_and_a_second_push_sends_no_file(&lab);
     drift_is_shown_and_mended_where_it_is(&lab);
+    a_reload_ends_no_session(&lab);
     a_changed_inventory_changes_what_runs(&lab);
     who_cannot_be_reached_stops_nobody(&lab);
     who_cannot_prove_who_it_is_gets_nothing(&lab);
@@ -136,6 +137,24 @@ fn drift_is_shown_and_mended_where_it_is(lab: &Lab) {
     assert_eq!(mended, BTreeMap::from([("gw-vps".to_owned(), (written, units))]));
     assert!(!has_it(), "the file is mended, and what is loaded is not");
     assert_eq!(report(&push(lab, "").exits(0))["changed"], false);
+}
+
+/// By how often sessions of the router in a namespace were dropped.
+fn drops(lab: &Lab) -> BTreeMap<String, Value> {
+    let said = lab.sh("gw-vps", "vtysh -N k8s -c 'show bgp summary json'").exits(0).stdout;
+    let summary: Value = serde_json::from_str(&said).unwrap();
+    let peers = summary["ipv4Unicast"]["peers"].as_object().unwrap();
+    peers.iter().map(|(peer, state)| (peer.clone(), state["connectionsDropped"].clone())).collect()
+}
+
+fn a_reload_ends_no_session(lab: &Lab) {
+    let before = drops(lab);
+    assert_eq!(before.len(), 3, "{before:?}");
+    // Nothing that a session rests on.
+    lab.sh("vps-host", "echo '! somebody was here' >>/etc/frr/k8s/frr.conf").exits(0);
+    let mended = changed(&push(lab, "--limit gw-vps").exits(0));
+    assert_eq!(mended["gw-vps"].1, json!([{"name": "frr@k8s.service", "action": "reload", "ok": true}]));
+    assert_eq!(drops(lab), before);
 }
 
 fn a_changed_inventory_changes_what_runs(lab: &Lab) {

@@ -239,7 +239,7 @@ impl Lab {
     fn misses(&self, pod: &str, all: &[(String, String)]) -> Vec<String> {
         let list: Vec<&str> = all.iter().map(|(_, address)| address.as_str()).collect();
         let line =
-            format!("for to in {}; do ping -q -c 1 -W 2 $to >/dev/null || echo $to; done", list.join(" "));
+            format!("for to in {}; do ping -n -q -c 1 -W 2 $to >/dev/null || echo $to; done", list.join(" "));
         self.exec(pod, &line).stdout.lines().map(str::to_owned).collect()
     }
 

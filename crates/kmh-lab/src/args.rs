@@ -105,6 +105,9 @@ pub(crate) enum Verb {
     /// Make pfSense's tunnels in the machine that stands in for one
     #[command(hide = true)]
     StandIn,
+    /// The kernel forgets the connections of the namespace that it runs in
+    #[command(hide = true)]
+    Forget,
     /// One file for each tunnel out of swanctl's
     #[command(hide = true)]
     Split,

@@ -8,6 +8,7 @@ mod answer;
 mod args;
 mod build;
 mod capture;
+mod conntrack;
 pub mod doctor;
 mod down;
 pub mod esp;
@@ -64,6 +65,7 @@ pub fn run(env: &mut Env) -> Exit {
             systemctl::run(systemctl, context)
         }),
         Verb::StandIn => hidden(env, common, |_| esp::apply::run()),
+        Verb::Forget => hidden(env, common, |_| conntrack::run()),
         Verb::Split => hidden(env, common, |_| esp::split::run()),
         Verb::VmInit => hidden(env, common, |_| Err(vm::guest::init())),
         Verb::VmAgent => hidden(env, common, |_| Err(vm::agent::serve())),

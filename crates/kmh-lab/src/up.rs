@@ -52,11 +52,12 @@ pub(crate) fn run(
     let store_id = bundle.spec.store.clone();
     let wanted = wanted::machines(bundle.spec, &mut notes);
     refuse(&mut notes)?;
-    let (tunnels, why) = carrier(up, &inventory, &network)?;
+    let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
+    let has = state.tunnels.filter(|_| !state.half);
+    let (tunnels, why) = carrier(up, has, &inventory, &network)?;
     let known = Network::new(&network).map_err(wrong)?;
     let mut ground = ground(stream, &known)?;
     let services = services(up, &known)?;
-    let mut state = if dry { State::default() } else { State::read(&lab)?.unwrap_or_default() };
     let sources = Sources {
         inventory: &inventory,
         network: &network,
@@ -168,15 +169,23 @@ fn raise(crew: &mut Crew<'_>, context: &mut Context<'_>) -> Result<BTreeMap<Stri
     Ok(changes)
 }
 
-/// How tunnels are carried: as asked, as this machine can; and why they are plain, when nobody asked for that.
+/// How tunnels are carried: as in the lab that is up, as asked, as this machine can; and why they are plain, when nobody asked for that.
 fn carrier(
     up: &Up,
+    has: Option<Carrier>,
     inventory: &Inventory,
     network: &NetworkSpec,
 ) -> Result<(Carrier, Option<String>), Failure> {
     let asked = up.tunnels;
     let userspace =
         || doctor::userspace().or_else(|| userspace::cannot(inventory, network, &up.full, asked.is_some()));
+    if let Some(has) = has {
+        if asked.is_some_and(|asked| asked != has) {
+            return Err(Failure::wrong("the lab is up, and its tunnels are carried in another way")
+                .hint("kmh-lab down, then up again"));
+        }
+        return Ok((has, None));
+    }
     match asked {
         Some(Carrier::Esp) if !system::has_esp() => Err(Failure::wrong(
             "this machine's kernel has no ESP or no XFRM interfaces",

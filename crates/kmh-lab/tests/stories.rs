@@ -279,8 +279,7 @@ fn up_says_what_does_not_come_to_rest() {
     assert_eq!(ran.stdout, "");
     let block = &pods(&up).into_iter().find(|(node, _)| node == "flat-1").expect("a pod").1;
     let block = block.rsplit_once('.').expect("IPv4").0;
-    let ran =
-        ran.says("does not come to rest within ").says("fw-flat: no session with flat-1 (10.20.0.11)");
+    let ran = ran.says("does not come to rest within ").says("fw-flat: no session with flat-1 (10.20.0.11)");
     ran.says(&format!("fw-flat: no route to {block}."));
 
     world.inside("flat-1", "nft delete table inet deaf; birdc -s /run/bird/bird.ctl restart all");

@@ -2,4 +2,5 @@
 
 pub mod apply;
 pub mod pfsense;
+mod settings;
 pub mod split;

@@ -12,8 +12,9 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kmh_cli::Failure;
-use serde::Deserialize;
 use zeroize::Zeroizing;
+
+use super::settings::{Algorithm, Phase1, Phase2, Settings, check};
 
 /// What a stand-in needs.
 pub struct StandIn {
@@ -68,135 +69,6 @@ impl Interface {
         }
         out.push(words(&["link", "set", &self.name, "up"]));
         out
-    }
-}
-
-/// What is read of the settings; the rest is none of the tunnels'.
-#[derive(Deserialize)]
-struct Settings {
-    ca: Vec<Authority>,
-    cert: Vec<Certificate>,
-    ipsec: Ipsec,
-    tunnels: Vec<Tunnel>,
-}
-
-#[derive(Deserialize)]
-struct Authority {
-    refid: String,
-    crt: String,
-}
-
-#[derive(Deserialize)]
-struct Certificate {
-    refid: String,
-    crt: String,
-    prv: Zeroizing<String>,
-}
-
-#[derive(Deserialize)]
-struct Ipsec {
-    phase1: Vec<Phase1>,
-    phase2: Vec<Phase2>,
-}
-
-#[derive(Deserialize)]
-struct Tunnel {
-    #[serde(rename = "if")]
-    interface: String,
-    mtu: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Phase1 {
-    descr: String,
-    ikeid: u32,
-    iketype: String,
-    interface: String,
-    protocol: String,
-    remote_gateway: String,
-    #[serde(rename = "myid_type")]
-    own_type: String,
-    #[serde(rename = "myid_data")]
-    own: String,
-    #[serde(rename = "peerid_type")]
-    peer_type: String,
-    #[serde(rename = "peerid_data")]
-    peer: String,
-    encryption: Encryption,
-    #[serde(with = "number")]
-    lifetime: u32,
-    #[serde(rename = "nat_traversal")]
-    nat_traversal: String,
-    mobike: String,
-    startaction: String,
-    closeaction: String,
-    #[serde(rename = "dpd_delay", with = "number")]
-    dpd_delay: u32,
-    #[serde(rename = "dpd_maxfail", with = "number")]
-    dpd_maxfail: u32,
-    #[serde(rename = "authentication_method")]
-    method: String,
-    pre_shared_key: Option<Zeroizing<String>>,
-    certref: Option<String>,
-    caref: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Encryption {
-    item: Vec<Proposal>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Proposal {
-    encryption_algorithm: Algorithm,
-    hash_algorithm: String,
-    dhgroup: String,
-}
-
-#[derive(Deserialize)]
-struct Algorithm {
-    name: String,
-    keylen: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Phase2 {
-    ikeid: u32,
-    mode: String,
-    reqid: u32,
-    localid: Local,
-    remoteid: Remote,
-    protocol: String,
-    #[serde(rename = "encryption-algorithm-option")]
-    ciphers: Vec<Algorithm>,
-    #[serde(rename = "hash-algorithm-option", default)]
-    hashes: Vec<String>,
-    pfsgroup: String,
-    #[serde(default)]
-    keepalive: String,
-    #[serde(with = "number")]
-    lifetime: u32,
-}
-
-#[derive(Deserialize)]
-struct Local {
-    address: IpAddr,
-    netbits: u8,
-}
-
-#[derive(Deserialize)]
-struct Remote {
-    address: IpAddr,
-}
-
-/// `config.xml` knows no numbers: they are text.
-mod number {
-    use serde::{Deserialize as _, Deserializer, de::Error as _};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -272,32 +144,6 @@ fn name(first: &Phase1) -> String {
 
 fn authority_path(refid: &str) -> String {
     format!("x509ca/{refid}.0")
-}
-
-/// Refuses what kmh does not write, instead of guessing what pfSense would make of it.
-fn check(first: &Phase1, seconds: &[&Phase2]) -> Result<(), Failure> {
-    let mut odd = vec![
-        ("iketype", first.iketype.as_str(), ["ikev2"].as_slice()),
-        ("myid_type", &first.own_type, &["fqdn"]),
-        ("peerid_type", &first.peer_type, &["fqdn"]),
-        ("startaction", &first.startaction, &["start", "none", "trap", ""]),
-        ("closeaction", &first.closeaction, &["start", "none", "trap", ""]),
-        ("protocol", &first.protocol, &["inet", "inet6", "both"]),
-    ];
-    for second in seconds {
-        odd.push(("mode", &second.mode, &["vti"]));
-        odd.push(("protocol", &second.protocol, &["esp"]));
-    }
-    odd.retain(|(_, value, known)| !known.contains(value));
-    let failures = odd.iter().map(|(field, value, known)| {
-        Failure::wrong(format!("the stand-in of pfSense knows no {field} `{value}`"))
-            .hint(format!("it knows {}", known.join(", ")))
-    });
-    match Failure::all(failures) {
-        Some(failure) => Err(failure),
-        None if seconds.is_empty() => Err(Failure::wrong("a first phase without a second one")),
-        None => Ok(()),
-    }
 }
 
 fn group(number: &str) -> Result<&'static str, Failure> {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use kmh_cli::{Failure, file};
 use kmh_doc::inventory::Arch;
 use kmh_store::content::hex;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 use sha2::{Digest as _, Sha256};
 
 use crate::machine::{clean, ended, shown};
@@ -173,6 +174,7 @@ impl Cache {
     ) -> Result<PathBuf, Failure> {
         let place = self.folder.join(recipe.name());
         if place.is_dir() {
+            used(&place);
             return Ok(place);
         }
         file::make_dir(&self.folder, 0o755)?;
@@ -239,8 +241,57 @@ impl Cache {
         }
         let there = place.to_string_lossy();
         run(&mut command("mv", lab, &["--no-target-directory", "--", &making, &there]))?;
+        used(&place);
+        self.prune(&place, lab, say)?;
         Ok(place)
     }
+
+    /// Takes away roots that no machine lies on, and none has for long.
+    fn prune(&self, kept: &Path, lab: &LabName, say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let roots = entries.map(|entry| entry.path()).filter(|path| path != kept && is_root(path));
+        let old = roots.filter(|path| age(path).is_some_and(|age| age > OLD));
+        let old: Vec<PathBuf> = old.filter(|path| !lies_below(path)).collect();
+        for path in old {
+            say(&format!("takes away {}, which no machine has lain on for a month", path.display()));
+            let text = path.to_string_lossy();
+            run(&mut command("rm", lab, &["-rf", "--one-file-system", "--", &text]))?;
+        }
+        Ok(())
+    }
+}
+
+/// A root that nobody has used for so long goes.
+const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Whether a folder has a name such as [`Recipe::name`] gives.
+fn is_root(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let parts: Vec<&str> = name.rsplitn(3, '-').collect();
+    let [sum, arch, release] = parts[..] else { return false };
+    let known = [Arch::Amd64, Arch::Arm64].iter().any(|one| one.as_str() == arch);
+    known && !release.is_empty() && !release.starts_with('.') && sum.len() == 12 && path.is_dir()
+}
+
+/// Remembers that a root is used now: by its folder's time.
+fn used(path: &Path) {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    // A cache on a file system that is read only has nothing to prune either.
+    let _ = rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty());
+}
+
+fn age(path: &Path) -> Option<Duration> {
+    std::fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
+}
+
+/// Whether it lies below a machine of any lab, whose mounts only its own processes see.
+fn lies_below(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .map(|entry| entry.path().join("mountinfo"))
+        .any(|file| std::fs::read_to_string(file).is_ok_and(|mounts| mounts.contains(text.as_ref())))
 }
 
 /// Holds a lock, however long another run needs to make the same root.
@@ -336,6 +387,33 @@ mod tests {
         assert_eq!(names.len(), 4);
         assert!(names.contains(&recipe.name()) && recipe.name().starts_with("bookworm-amd64-"));
         assert!(recipe.packages.contains("frr") && recipe.packages.contains("systemd-sysv"));
+    }
+
+    #[test]
+    fn a_root_that_nobody_has_used_for_a_month_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path().to_owned()).unwrap();
+        let make = |name: &str| {
+            let path = dir.path().join(name);
+            file::make_dir(&path, 0o755).unwrap();
+            path
+        };
+        let roots =
+            ["bookworm-amd64-0123456789ab", "bookworm-arm64-0123456789ab", "trixie-amd64-000000000000"];
+        let [old, young, kept] = roots.map(make);
+        let other = make("somebody-elses-0123456789ab");
+        let then = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+        for path in [&old, &kept, &other] {
+            let times = Timestamps { last_access: then, last_modification: then };
+            rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
+        }
+        let mut said = Vec::new();
+        let lab = LabName::try_from("prune".to_owned()).unwrap();
+        cache.prune(&kept, &lab, &mut |line| said.push(line.to_owned())).unwrap();
+        assert_eq!([&old, &young, &kept, &other].map(|path| path.exists()), [false, true, true, true]);
+        assert!(said.len() == 1 && said[0].contains("bookworm-amd64-0123456789ab"), "{said:?}");
+        used(&kept);
+        assert!(age(&kept).is_some_and(|age| age < OLD));
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(crate) fn run(env: &mut Env, cli: &Cli) -> Option<Exit> {
                 | Verb::Receive
                 | Verb::StandIn
                 | Verb::Split
+                | Verb::Forget
                 | Verb::VmInit
                 | Verb::VmAgent
                 | Verb::Doctor

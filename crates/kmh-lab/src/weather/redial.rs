@@ -10,9 +10,10 @@ use super::names::{How, wanted};
 use super::{Lab, daemons, json, restore};
 use crate::args::{self, Carrier};
 use crate::build::{Places, add};
+use crate::memory::across;
 use crate::plan::dial;
-use crate::resolver;
 use crate::services::{Act, IPSEC};
+use crate::{conntrack, resolver};
 
 /// What was done, for people and programs.
 #[derive(Serialize)]
@@ -50,6 +51,9 @@ pub(crate) fn run(
     let pids = lab.state.machines.iter().map(|(name, machine)| (name.clone(), machine.pid)).collect();
     let places = Places { lab: &lab.name, pids };
     add(&places, &mut lab.state.wires, &then, false)?;
+    if let Some(space) = translator(&lab, name) {
+        conntrack::forget(&lab.name, &lab.state, &space)?;
+    }
     lab.state.half = false;
     lab.state.write(&lab.name)?;
     resolver::moved(&lab.name, &moved)?;
@@ -68,6 +72,13 @@ pub(crate) fn run(
     }
     let text = if format == Format::Json { json(&said)? } else { shown(&said) };
     Ok(Answer { text, exit: Exit::Done })
+}
+
+/// The box that translates the addresses of a line, when there is one.
+fn translator(lab: &Lab, name: &str) -> Option<String> {
+    let line = lab.state.wires.lines.get(name)?;
+    let outer = across(&lab.state, &line.far)?;
+    (outer.space != line.near.space).then(|| outer.space.clone())
 }
 
 fn public(lab: &Lab, name: &str) -> Vec<IpAddr> {

@@ -1,8 +1,10 @@
-//! What is sent to a remote command, piece by piece: lines and secrets from where they lie in memory, programs from
-//! their files, of which a few kilobytes at a time are held.
+//! What is sent to a remote command: lines and secrets from memory that is cleared, programs from their files, of which
+//! a few kilobytes at a time are held.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read};
+
+use zeroize::Zeroizing;
 
 use crate::programs::Program;
 
@@ -10,14 +12,21 @@ use crate::programs::Program;
 pub(super) const CHUNK: usize = 1 << 15;
 
 /// A part of a request.
+#[derive(Clone, Copy)]
 pub(super) enum Piece<'a> {
     Bytes(&'a [u8]),
     Program(&'a Program),
 }
 
+/// Pieces that are sent as one: a packet for each of many small ones would be too many.
+enum Run<'a> {
+    Bytes { bytes: Zeroizing<Vec<u8>>, at: usize },
+    Program(&'a Program),
+}
+
 /// A request on its way.
 pub(super) struct Feed<'a> {
-    pieces: VecDeque<Piece<'a>>,
+    runs: VecDeque<Run<'a>>,
     /// The program that is being read, and how much of it is still to come.
     open: Option<(BufReader<Box<dyn Read + Send>>, u64)>,
     /// How many octets were handed out, and how many there are.
@@ -26,32 +35,47 @@ pub(super) struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    pub(super) fn new(pieces: impl IntoIterator<Item = Piece<'a>>) -> Self {
-        let pieces: VecDeque<Piece<'a>> = pieces.into_iter().collect();
-        let size = |piece: &Piece<'_>| match piece {
-            Piece::Bytes(bytes) => bytes.len() as u64,
-            Piece::Program(program) => program.size,
+    pub(super) fn new(pieces: &[Piece<'a>]) -> Self {
+        let bytes = |piece: &Piece<'a>| match piece {
+            Piece::Bytes(bytes) => Some(*bytes),
+            Piece::Program(_) => None,
         };
-        Self { size: pieces.iter().map(size).sum(), pieces, open: None, sent: 0 }
+        let mut runs = VecDeque::new();
+        for pieces in pieces.chunk_by(|one, next| bytes(one).is_some() && bytes(next).is_some()) {
+            if let [Piece::Program(program)] = pieces {
+                runs.push_back(Run::Program(program));
+                continue;
+            }
+            // A buffer of the right size from the start: a grown one leaves secrets behind.
+            let size = pieces.iter().filter_map(bytes).map(<[u8]>::len).sum();
+            let mut all = Zeroizing::new(Vec::with_capacity(size));
+            pieces.iter().filter_map(bytes).for_each(|bytes| all.extend_from_slice(bytes));
+            runs.push_back(Run::Bytes { bytes: all, at: 0 });
+        }
+        let size = |run: &Run<'_>| match run {
+            Run::Bytes { bytes, .. } => bytes.len() as u64,
+            Run::Program(program) => program.size,
+        };
+        Self { size: runs.iter().map(size).sum(), runs, open: None, sent: 0 }
     }
 
     /// What comes next; empty at the end. The error is of a file of this machine.
     pub(super) fn chunk(&mut self) -> io::Result<&[u8]> {
         if self.open.is_none() {
-            while matches!(self.pieces.front(), Some(Piece::Bytes([]))) {
-                self.pieces.pop_front();
+            while matches!(self.runs.front(), Some(Run::Bytes { bytes, at }) if *at == bytes.len()) {
+                self.runs.pop_front();
             }
-            if let Some(Piece::Program(program)) = self.pieces.front() {
+            if let Some(Run::Program(program)) = self.runs.front() {
                 self.open = Some((BufReader::with_capacity(CHUNK, program.open()?), program.size));
-                self.pieces.pop_front();
+                self.runs.pop_front();
             }
         }
-        match (&mut self.open, self.pieces.front()) {
+        match (&mut self.open, self.runs.front()) {
             (Some((reader, _)), _) => match reader.fill_buf()? {
                 [] => Err(io::Error::new(ErrorKind::UnexpectedEof, "it is shorter than it was")),
                 chunk => Ok(chunk),
             },
-            (None, Some(Piece::Bytes(bytes))) => Ok(&bytes[..bytes.len().min(CHUNK)]),
+            (None, Some(Run::Bytes { bytes, at })) => Ok(&bytes[*at..bytes.len().min(*at + CHUNK)]),
             (None, _) => Ok(&[]),
         }
     }
@@ -59,7 +83,7 @@ impl<'a> Feed<'a> {
     /// So much of the chunk was sent.
     pub(super) fn consume(&mut self, sent: usize) {
         self.sent += sent as u64;
-        match (&mut self.open, self.pieces.front_mut()) {
+        match (&mut self.open, self.runs.front_mut()) {
             (Some((reader, left)), _) => {
                 reader.consume(sent);
                 *left = left.saturating_sub(sent as u64);
@@ -67,7 +91,7 @@ impl<'a> Feed<'a> {
                     self.open = None;
                 }
             }
-            (None, Some(Piece::Bytes(bytes))) => *bytes = bytes.get(sent..).unwrap_or_default(),
+            (None, Some(Run::Bytes { bytes, at })) => *at = bytes.len().min(*at + sent),
             (None, _) => {}
         }
     }
@@ -75,7 +99,7 @@ impl<'a> Feed<'a> {
     /// Nothing more is sent.
     pub(super) fn stop(&mut self) {
         self.open = None;
-        self.pieces.clear();
+        self.runs.clear();
     }
 }
 
@@ -86,7 +110,8 @@ mod tests {
     #[test]
     fn pieces_come_in_order_and_whole() {
         let long = vec![7; 2 * CHUNK + 1];
-        let mut feed = Feed::new([Piece::Bytes(b"ab"), Piece::Bytes(b""), Piece::Bytes(&long)]);
+        let mut feed = Feed::new(&[Piece::Bytes(b"ab"), Piece::Bytes(b""), Piece::Bytes(&long)]);
+        assert_eq!(feed.chunk().unwrap().len(), CHUNK, "small pieces go together");
         let mut all = Vec::new();
         loop {
             // Half of what is there at a time, as a full window takes it.

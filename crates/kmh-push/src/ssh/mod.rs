@@ -24,6 +24,8 @@ use session::{Address, Login};
 
 /// How long a machine may say nothing while it looks and writes.
 const IDLE: Duration = Duration::from_secs(60);
+/// The same while it adds up programs: half a gigabyte, from the card of a Raspberry Pi.
+const READING: Duration = Duration::from_secs(180);
 /// The same while units start: systemd's own limit is 90 s each.
 const STARTING: Duration = Duration::from_secs(300);
 /// So many octets a slow card writes and adds up in a second, while nothing is said.
@@ -57,10 +59,10 @@ impl<'a> SshTarget<'a> {
     }
 
     fn run(&mut self, request: &str, idle: Duration) -> exec::Output {
-        self.send(vec![Piece::Bytes(request.as_bytes())], idle, &|_, _| {})
+        self.send(&[Piece::Bytes(request.as_bytes())], idle, &|_, _| {})
     }
 
-    fn send(&mut self, request: Vec<Piece<'_>>, idle: Duration, tell: &dyn Fn(u64, u64)) -> exec::Output {
+    fn send(&mut self, request: &[Piece<'_>], idle: Duration, tell: &dyn Fn(u64, u64)) -> exec::Output {
         let trouble = |trouble| exec::Output { lines: vec![], trouble: Some(trouble) };
         let nonce = match nonce() {
             Ok(nonce) => nonce,
@@ -74,7 +76,9 @@ impl<'a> SshTarget<'a> {
         }
         let Some(login) = &self.login else { return trouble(Trouble::failed("no login")) };
         let head = exec::head(&nonce);
-        let mut feed = Feed::new([Piece::Bytes(head.as_bytes())].into_iter().chain(request));
+        let mut pieces = vec![Piece::Bytes(head.as_bytes())];
+        pieces.extend(request);
+        let mut feed = Feed::new(&pieces);
         let output = exec::run(login, self.machine.ssh.r#become, &nonce, &mut feed, idle, tell);
         if output.trouble.is_some() {
             // After a failure nothing is known of the connection's state.
@@ -202,7 +206,7 @@ impl Target for SshTarget<'_> {
             line(&mut request, &["path", &file.path]);
         }
         request.push_str("go observe\n");
-        let output = self.run(&request, IDLE);
+        let output = self.run(&request, if machine.artifacts.is_empty() { IDLE } else { READING });
         match output.trouble {
             Some(trouble) => Err(trouble),
             None => Ok(seen(&output.lines, &units)),
@@ -264,7 +268,7 @@ impl Target for SshTarget<'_> {
         }
         request.push(Piece::Bytes(b"commit\n"));
         let size: u64 = set.items.iter().map(|item| item.body.size()).sum();
-        let output = self.send(request, IDLE + Duration::from_secs(size / SLOW), set.tell);
+        let output = self.send(&request, IDLE + Duration::from_secs(size / SLOW), set.tell);
         let paths =
             output.lines.iter().filter_map(|line| line.strip_prefix("written ")).map(str::to_owned).collect();
         Written { paths, after: files(&output.lines), trouble: output.trouble }
