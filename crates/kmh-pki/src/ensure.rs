@@ -14,7 +14,7 @@ use crate::access::At;
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::requests::RequestSet;
-use crate::store::{Change, Opening, Store};
+use crate::store::{Change, Store};
 use crate::want::Wants;
 use crate::{ask, document, look, make, plan, want};
 

@@ -4,7 +4,7 @@
 //! and what the inventory wants. All of them come in one step, or none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream, file};
 use serde::Serialize;
@@ -18,7 +18,8 @@ use crate::plan;
 use crate::reason::Reason;
 use crate::requests::{LIMIT, SignedSet};
 use crate::sign::{clock, open, refuse_pending, wants};
-use crate::store::{Change, Made, Opening, Public, Store};
+use crate::access::At;
+use crate::store::{Change, Made, Public, Store};
 use crate::want::{Wanted, Wants};
 
 /// Whose key waits.

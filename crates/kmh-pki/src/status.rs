@@ -7,7 +7,6 @@ mod text;
 pub mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
 use kmh_doc::pki::Class;
@@ -15,6 +14,7 @@ use kmh_model::Model;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
+use crate::access::At;
 use crate::cert::{Certificate, rfc3339};
 use crate::look::{self, USERS, asked};
 use crate::observed::Half;

@@ -8,7 +8,6 @@ pub mod files;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use kmh_cert::Facts;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
@@ -16,6 +15,7 @@ use kmh_doc::check::State;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::access::At;
 use crate::cert::rfc3339;
 use crate::look::{self, Ground};
 

@@ -18,8 +18,8 @@ use zeroize::Zeroizing;
 use crate::layout::Layout;
 use crate::observed::Observed;
 use crate::secret::Secret;
-use crate::store::{Opening, Store};
 use crate::want::{self, Wants};
+use crate::access::At;
 use crate::{TOOL, ensure, look, plan};
 
 /// A file of an export.

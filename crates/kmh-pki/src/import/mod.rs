@@ -23,8 +23,9 @@ use self::source::Source;
 use crate::layout::Layout;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
-use crate::store::{Change, Made, Opening, Public, Store};
+use crate::store::{Change, Made, Public, Store};
 use crate::want::Wants;
+use crate::access::At;
 use crate::{TOOL, import_signed, look, want};
 
 /// The arguments of `import`.

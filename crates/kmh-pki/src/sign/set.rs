@@ -1,7 +1,7 @@
 //! `kmh-pki sign --requests`: on the machine that has the keys of the CAs, everything that a store asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream, file};
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ use crate::make;
 use crate::observed::Observed;
 use crate::plan;
 use crate::requests::{Answered, Asked, RequestSet, SignedSet};
-use crate::store::Opening;
+use crate::access::At;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
 
