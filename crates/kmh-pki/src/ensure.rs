@@ -16,7 +16,7 @@ use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::store::{Change, Opening, Store};
 use crate::want::Wants;
-use crate::{cert, document, make, plan, want};
+use crate::{cert, clock, document, make, plan, want};
 
 /// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
 const NEEDS: &[Need] = &[Need::Api, Need::Roles];
@@ -62,6 +62,9 @@ pub(crate) fn run(
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
     };
+    if let Some(doubt) = clock::doubt(&wants, &observed, now).filter(|_| !access.expired) {
+        return Err(doubt);
+    }
     let plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
     if !access.repair {
         warn_of_readable(context, &path, &observed.readable);

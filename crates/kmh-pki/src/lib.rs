@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod cert;
+pub mod clock;
 pub mod document;
 mod ensure;
 pub mod issue;
