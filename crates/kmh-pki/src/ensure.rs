@@ -14,7 +14,7 @@ use time::macros::datetime;
 use crate::access::Access;
 use crate::observed::Observed;
 use crate::plan::Plan;
-use crate::store::{Change, Opening, Store};
+use crate::store::{Change, Opening, Sealing, Store};
 use crate::want::Wants;
 use crate::{cert, clock, document, make, plan, want};
 
@@ -79,12 +79,7 @@ pub(crate) fn run(
     let before = observed.clone();
     let (id, planned) = match &mut store {
         Some(store) if !dry_run => {
-            store.protect(&mended)?;
-            if let Some(sealing) = &sealing {
-                store.tidy()?;
-                store.seal(sealing)?;
-            }
-            execute(store, &wants, &plan, &mut observed, now)?;
+            execute(store, &wants, &plan, &mut observed, now, (&mended, sealing.as_ref()))?;
             (store.id(), &[][..])
         }
         Some(store) => (store.id(), &plan.steps[..]),
@@ -106,17 +101,23 @@ pub(crate) fn run(
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })
 }
 
-/// Makes and writes what the plan names; leaves nothing of an interrupted run behind.
+/// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Keys are mended and encrypted when
+/// all else that could fail without the disk has not.
 fn execute(
-    store: &Store,
+    store: &mut Store,
     wants: &Wants,
     plan: &Plan,
     observed: &mut Observed,
     now: OffsetDateTime,
+    (mended, sealing): (&[String], Option<&Sealing>),
 ) -> Result<(), Failure> {
+    let made = make::make(store, wants, plan, observed, now)?;
     store.tidy()?;
+    store.protect(mended)?;
+    if let Some(sealing) = sealing {
+        store.seal(sealing)?;
+    }
     if !plan.steps.is_empty() {
-        let made = make::make(store, wants, plan, observed, now)?;
         let change = Change::from(made);
         store.commit(&change)?;
         make::remember(observed, change.made);
