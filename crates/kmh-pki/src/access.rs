@@ -1,4 +1,4 @@
-//! What the command line says of the keys of a store: to whom they are encrypted, and who opens them.
+//! What the command line says of a store: to whom its keys are encrypted, who opens them, and what a person has looked at.
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,9 @@ pub struct Access {
     /// Mend the modes of keys that others may read
     #[arg(long, global = true)]
     pub repair: bool,
+    /// Make certificates again although every one of them has ended: the clock is right
+    #[arg(long, global = true)]
+    pub expired: bool,
 }
 
 impl Access {

@@ -14,9 +14,9 @@ use crate::access::At;
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::requests::RequestSet;
-use crate::store::{Change, Store};
+use crate::store::{Change, Sealing, Store};
 use crate::want::Wants;
-use crate::{ask, document, look, make, plan, want};
+use crate::{ask, clock, document, look, make, plan, want};
 
 /// More keys than this that others may read are warned about together.
 const FEW: usize = 3;
@@ -54,6 +54,9 @@ pub(crate) fn run(
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
     };
+    if let Some(doubt) = clock::doubt(&wants, &observed, now).filter(|_| !at.access.expired) {
+        return Err(doubt);
+    }
     let mut plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
     if args.requests.is_none() {
         ask::refuse(&mut plan, &wants);
@@ -71,13 +74,9 @@ pub(crate) fn run(
     let before = observed.clone();
     let (id, planned) = match &mut store {
         Some(store) if !dry_run => {
-            store.protect(&mended)?;
-            if let Some(sealing) = &sealing {
-                store.tidy()?;
-                store.seal(sealing)?;
-            }
             let set = args.requests.as_ref().map(|_| RequestSet::of(model.name.as_str(), store.id()));
-            let set = execute(store, &wants, &plan, &mut observed, now, set)?;
+            let keys = (&mended[..], sealing.as_ref());
+            let set = execute(store, &wants, &plan, &mut observed, now, keys, set)?;
             if let (Some(path), Some(set)) = (&args.requests, set) {
                 file::write_named(path, set.to_json()?.as_bytes())?;
             }
@@ -103,16 +102,17 @@ pub(crate) fn run(
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
 }
 
-/// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests.
+/// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests. Keys are
+/// mended and encrypted when all else that could fail without the disk has not.
 fn execute(
-    store: &Store,
+    store: &mut Store,
     wants: &Wants,
     plan: &Plan,
     observed: &mut Observed,
     now: OffsetDateTime,
+    (mended, sealing): (&[String], Option<&Sealing>),
     mut set: Option<RequestSet>,
 ) -> Result<Option<RequestSet>, Failure> {
-    store.tidy()?;
     let mut change = Change::from(make::make(store, wants, plan, observed, now)?);
     if let Some(set) = &mut set {
         change.made.extend(ask::ask(plan, wants, observed, set)?);
@@ -120,6 +120,11 @@ fn execute(
     // Without `--requests` nobody said that what waits is wanted no more: a due certificate was only told of.
     if set.is_some() {
         change.retired = ask::stale(plan, observed);
+    }
+    store.tidy()?;
+    store.protect(mended)?;
+    if let Some(sealing) = sealing {
+        store.seal(sealing)?;
     }
     if !change.made.is_empty() || !change.retired.is_empty() {
         store.commit(&change)?;

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod ask;
 pub mod cert;
+pub mod clock;
 pub mod csr;
 pub mod document;
 mod ensure;

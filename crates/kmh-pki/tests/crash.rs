@@ -4,9 +4,10 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use common::{Place, SMALL, article};
+use common::{Place, Ran, SMALL, article};
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug)]
@@ -179,4 +180,143 @@ fn after_each_rename_of_a_reissue_the_next_goes_on() {
         );
         no_remains(&place);
     }
+}
+
+/// A command that is killed at random moments.
+struct Act {
+    name: &'static str,
+    /// Its arguments after the store.
+    args: &'static [&'static str],
+    /// What it is given, by the number of the turn: so that there is something to do.
+    inventory: fn(usize) -> String,
+}
+
+/// Every command that writes a store.
+const ACTS: &[Act] = &[
+    Act { name: "ensure, names", args: &[], inventory: moved },
+    Act { name: "ensure, a node comes", args: &[], inventory: grown },
+    Act {
+        name: "ensure, other recipients",
+        args: &["--recipients", "recipients", "--identity", "id"],
+        inventory: moved,
+    },
+];
+
+/// How often something is killed.
+const KILLS: usize = 100;
+
+/// The addresses of two machines, one of which holds most certificates, depend on the turn.
+fn moved(turn: usize) -> String {
+    let address = |of: u32| format!("10.10.0.{}", of + 20 + 40 * u32::try_from(turn % 4).unwrap());
+    SMALL.replace("10.10.0.11", &address(11)).replace("10.10.0.22", &address(2))
+}
+
+/// So many nodes have come.
+fn grown(turn: usize) -> String {
+    let node = |number| {
+        format!(
+            "    - {{name: n-{number}, site: here, address: [10.10.0.{0}, 'fd00:10::{0}']}}\n",
+            200 + number
+        )
+    };
+    moved(turn) + &(0..=turn / 8).map(node).collect::<String>()
+}
+
+/// Numbers that look random and are the same in every run (xorshift).
+struct Chance(u64);
+
+impl Chance {
+    /// Less than `limit`.
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit.max(1)
+    }
+}
+
+/// What every private key of the store says of itself, wherever it is now: the keys as they are written, opened where they
+/// are encrypted.
+fn keys(place: &Place) -> std::collections::BTreeSet<Vec<u8>> {
+    let open = |name: &str| {
+        let mut age = Command::new("age");
+        age.args(["-d", "-i", "id"]).arg(place.store().join(name)).current_dir(place.path());
+        let ran = age.output().unwrap();
+        assert!(ran.status.success(), "{name}: {ran:?}");
+        ran.stdout
+    };
+    let all = place.everything();
+    let plain = all.iter().filter(|(name, _)| is_key(name)).map(|(_, bytes)| bytes.clone());
+    let of_cas = |name: &&String| {
+        name.ends_with(".key.age") && (name.starts_with("ca/") || name.starts_with("archive/ca/"))
+    };
+    plain.chain(all.keys().filter(of_cas).map(|name| open(name))).collect()
+}
+
+#[test]
+fn a_hundred_kills_at_random_moments_cost_no_key_and_leave_no_half() {
+    // On a disk: the moments between its syncs are those that matter.
+    let place = Place::on_disk();
+    let identity = |name: &str| {
+        let line = format!("age-keygen -o {name} 2>/dev/null; age-keygen -y {name}");
+        place.sh(&line, "").exits(0).stdout
+    };
+    let recipients = [identity("id"), identity("other")];
+    place.pki(&["--store", "store", "--init"], SMALL).exits(0);
+    let authorities = keys(&place);
+    assert_eq!(authorities.len(), 30);
+    let first: std::collections::BTreeSet<_> =
+        place.authorities().into_iter().filter(|(name, _)| is_key(name)).map(|(_, bytes)| bytes).collect();
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut took = vec![Duration::from_millis(100); ACTS.len()];
+    let (mut killed, mut writing) = (0, 0);
+    for turn in 0..KILLS {
+        // Encrypting takes the plain keys away for good, so it comes when the others have had their turns.
+        let number = if turn < KILLS / 2 { turn % (ACTS.len() - 1) } else { turn % ACTS.len() };
+        let act = &ACTS[number];
+        let when = format!("turn {turn}, {}", act.name);
+        let both = recipients[..=turn / ACTS.len() % 2].concat();
+        std::fs::write(place.path().join("recipients"), both).unwrap();
+        let inventory = (act.inventory)(turn);
+        std::fs::write(place.path().join("cluster.yaml"), &inventory).unwrap();
+        let command = |extra: &[&str]| {
+            let args = [&["--store", "store", "-i", "cluster.yaml"], act.args, extra].concat();
+            let mut command = place.command(&args);
+            command.env("KMH_IDENTITY", "id");
+            command
+        };
+        let before = keys(&place);
+        let mut child =
+            command(&[]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Any moment from its start, a little longer than the last one took, so that some are done; or any moment after
+        // it has begun the first file.
+        let whole = u64::try_from(took[number].as_micros()).unwrap() * 11 / 10;
+        let begun = |place: &Place| place.count(|name| name.ends_with(".kmh-new")) > 0;
+        if chance.below(2) == 0 {
+            while child.try_wait().unwrap().is_none() && !begun(&place) {}
+            std::thread::sleep(Duration::from_micros(chance.below(whole / 4)));
+        } else {
+            std::thread::sleep(Duration::from_micros(chance.below(whole)));
+        }
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let left = place.everything();
+        writing += usize::from(left.keys().any(|name| name.contains("kmh-new") || name == "pending.json"));
+
+        // Those who only look see a whole store; the next run finishes; the one after that has nothing to do.
+        Ran::of(command(&["--dry-run"]), "").exits(0);
+        let start = Instant::now();
+        Ran::of(command(&[]), "").exits(0);
+        took[number] = start.elapsed();
+        no_remains(&place);
+        let done = Ran::of(command(&["-o", "text"]), "").exits(0);
+        assert!(done.stdout.contains("\nnothing to do"), "{when}: {}", done.stdout);
+        let now = keys(&place);
+        let sealed = !place.everything().keys().any(|name| is_key(name));
+        assert!(now.is_superset(if sealed { &first } else { &before }), "{when}: a key is lost");
+        let authorities = place.authorities().into_keys();
+        assert_eq!(authorities.filter(|name| name.contains(".key")).count(), first.len(), "{when}");
+    }
+    assert!(killed >= 30 && writing >= 3, "{killed} of {KILLS} were killed, {writing} while they wrote");
 }

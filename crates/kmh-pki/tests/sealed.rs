@@ -202,6 +202,23 @@ fn a_plain_store_is_encrypted_on_demand_and_to_others_with_the_reason() {
 }
 
 #[test]
+fn a_run_that_makes_and_encrypts_does_both_or_neither() {
+    let moved = SMALL.replace("10.10.0.22", "10.10.0.33");
+    let place = Place::with_store(SMALL);
+    let to = identity(&place, "id");
+    // From a plain store: what is signed is signed before its CA's key is encrypted.
+    let ran = place.pki(&["--store", "store", "--recipient", &to, "-o", "text"], &moved).exits(0);
+    let said = "encrypted 30 keys to 1 recipient (not encrypted); made 1 certificate of";
+    assert!(message(&ran).starts_with(said), "{}", message(&ran));
+    assert!(plain(&place).is_empty());
+    // What needs an identity and has none leaves the recipients as they are, too.
+    let other = identity(&place, "other");
+    refused(&place, &["--recipient", &other], SMALL, 2, &["is encrypted, and no identity was named"]);
+    place.pki(&["--store", "store", "--identity", "id", "--recipient", &other], SMALL).exits(0);
+    assert_eq!(opened(&place, "other").len(), 32);
+}
+
+#[test]
 fn recipients_that_are_none_are_refused_before_a_store_is_made() {
     let place = Place::new();
     identity(&place, "id");

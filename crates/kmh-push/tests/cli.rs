@@ -210,6 +210,33 @@ fn the_store_must_be_the_right_one() {
 }
 
 #[test]
+fn an_encrypted_store_opens_with_its_identity_alone() {
+    let world = World::new();
+    let shell = |line: &str| {
+        let ran =
+            std::process::Command::new("sh").args(["-ec", line]).current_dir(world.path()).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    // By the program itself: what age encrypts is what a store holds.
+    shell(
+        "for one in id other; do age-keygen -o $one 2>/dev/null; done; to=$(age-keygen -y id); \
+         find store -name '*.key' | while read -r key; do age -r $to -o $key.age $key; rm $key; done",
+    );
+    let opened = |args: &[&str]| world.push(&[&PUSH[..], args].concat(), &simple());
+    let refused =
+        opened(&[]).exits(2).says("`store/nodes/n1/kubelet.key.age` is encrypted, and no identity was named");
+    refused.says("hint: name its file with `--store-identity FILE` or KMH_IDENTITY");
+    opened(&["--store-identity", "other"])
+        .exits(2)
+        .says("no identity in `other` opens `store/nodes/n1/kubelet.key.age`");
+    assert!(!world.at("out").exists());
+    let ran = opened(&["--store-identity", "id", "-vv"]).exits(0);
+    assert!(!ran.stdout.contains(CANARY) && !ran.stderr.contains(CANARY));
+    let key = std::fs::read_to_string(world.at("out/n1/etc/pki/n1.key")).unwrap();
+    assert_eq!(key, format!("# key\n{CANARY}\n# end\n"));
+}
+
+#[test]
 fn a_link_inside_the_target_is_not_followed() {
     let world = World::new();
     std::fs::create_dir_all(world.at("elsewhere")).unwrap();

@@ -261,8 +261,12 @@ impl Store {
         Ok([first.unwrap_or_else(|| digest.clone()), digest])
     }
 
-    /// Removes what a killed run left. Its names need no journal any more: the plan found them whole or made them.
+    /// Removes what a killed run left. Its names need no journal any more: the plan found them whole or made them. Where
+    /// nothing can be written it stays, and harms nobody.
     pub fn tidy(&self) -> Result<(), Failure> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         for path in self.left_unfinished()? {
             self.remove(&path)?;
         }
@@ -271,7 +275,7 @@ impl Store {
 
     /// Removes the journal of a killed run whose work turned out to be complete.
     pub fn forget_pending(&self) -> Result<(), Failure> {
-        self.remove(PENDING)
+        if self.is_read_only() { Ok(()) } else { self.remove(PENDING) }
     }
 
     pub(super) fn write_identity(&self) -> Result<(), Failure> {

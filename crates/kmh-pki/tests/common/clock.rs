@@ -31,7 +31,17 @@ pub fn made(now: OffsetDateTime, inventory: &str) -> Place {
 
 /// What was made, with the reason: name and why.
 pub fn reasons(place: &Place, now: OffsetDateTime, inventory: &str) -> Vec<(String, String)> {
-    let (exit, stdout, stderr) = at(place, now, &["-o", "ansible"], inventory);
+    reasons_of(place, now, &[], inventory)
+}
+
+/// The same of a run with these options.
+pub fn reasons_of(
+    place: &Place,
+    now: OffsetDateTime,
+    args: &[&str],
+    inventory: &str,
+) -> Vec<(String, String)> {
+    let (exit, stdout, stderr) = at(place, now, &[&["-o", "ansible"], args].concat(), inventory);
     assert_eq!(exit, Exit::Done, "{stderr}");
     let result: Value = serde_json::from_str(&stdout).unwrap();
     let diff = result["diff"].as_array().unwrap();
