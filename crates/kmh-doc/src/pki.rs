@@ -120,6 +120,8 @@ pub enum Class {
     KubeProxy,
     /// An IPsec gateway.
     IpsecRouter,
+    /// The root that signs the CAs of Kubernetes, where there is one.
+    RootCa,
 }
 
 /// A use of a certificate (RFC 5280, 4.2.1.12).

@@ -72,7 +72,9 @@ fn reference(name: &str) -> String {
 }
 
 fn entry(wanted: &Wanted, found: &cert::Certificate, has_key: bool) -> Certificate {
+    let itself = found.is_ca && found.is_signed_by(found);
     Certificate {
+        issuer: wanted.issuer.clone().filter(|_| !itself),
         common_name: found.common_name.clone(),
         organizations: found.organizations.clone(),
         dns_names: found.dns_names.iter().cloned().collect(),

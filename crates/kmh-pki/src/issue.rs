@@ -5,7 +5,7 @@
 
 mod name;
 
-use kmh_doc::pki::Usage;
+use kmh_doc::pki::{Class, Usage};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
@@ -56,6 +56,21 @@ impl Authority {
         // ECDSA and Ed25519 keys sign and nothing else (RFC 8813, section 3; RFC 9295, section 3). RSA keys could
         // encipher, for a key exchange that TLS 1.3 has no more and TLS 1.2 should not have (RFC 9325, section 4.1).
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        self.sign(&params, key)
+    }
+
+    /// Makes the certificate of a CA below this one.
+    pub fn below(
+        &self,
+        wanted: &Wanted,
+        key: &impl PublicKeyData,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, String> {
+        let params = authority_params(wanted, validity(wanted.lasts, now, Some(&self.certificate)))?;
+        self.sign(&params, key)
+    }
+
+    fn sign(&self, params: &CertificateParams, key: &impl PublicKeyData) -> Result<Certificate, String> {
         let issuer = if self.foreign {
             name::issuer(&self.certificate, self.key.pair())?
         } else {
@@ -86,13 +101,20 @@ pub fn request(wanted: &Wanted, key: &Key) -> Result<Request, String> {
 
 /// Makes the certificate of a CA, signed with its own key.
 pub fn authority(wanted: &Wanted, key: &Key, now: OffsetDateTime) -> Result<Certificate, String> {
-    let (not_before, not_after) = validity(wanted.lasts, now, None);
-    let mut params = params(wanted, not_before, not_after)?;
-    // No CA below it (RFC 5280, 4.2.1.9).
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let params = authority_params(wanted, validity(wanted.lasts, now, None))?;
     let issued = params.self_signed(key.pair()).map_err(|error| error.to_string())?;
     Certificate::from_der(issued.der()).map_err(ToOwned::to_owned)
+}
+
+fn authority_params(
+    wanted: &Wanted,
+    (not_before, not_after): (OffsetDateTime, OffsetDateTime),
+) -> Result<CertificateParams, String> {
+    let mut params = params(wanted, not_before, not_after)?;
+    // No CA below it, and below a root one (RFC 5280, 4.2.1.9).
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(u8::from(wanted.class == Class::RootCa)));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 /// Start and end of what is issued now; inside the CA's own time.

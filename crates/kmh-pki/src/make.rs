@@ -38,16 +38,20 @@ pub fn make(
         .filter_map(|step| Some((step, wants.certificates.get(&step.name)?)))
         .partition(|(_, wanted)| wanted.life == Life::Authority);
     for (step, wanted) in first {
-        let (one, authority) = make_authority(store, step, wanted, now)?;
+        let root = match wanted.issuer.as_deref().filter(|name| !authorities.contains_key(*name)) {
+            Some(name) => authority(store, observed, name)?,
+            None => None,
+        };
+        let root = root.as_ref().or_else(|| authorities.get(wanted.issuer.as_deref()?));
+        let (one, authority) = make_authority(store, step, wanted, root, now)?;
         made.insert(wanted.name.clone(), one);
         authorities.insert(wanted.name.clone(), authority);
     }
     for (_, wanted) in &rest {
         let Some(name) = wanted.issuer.clone() else { continue };
         if !authorities.contains_key(&name)
-            && let Some(certificate) = observed.pairs.get(&name).and_then(|pair| pair.certificate.there())
+            && let Some(authority) = authority(store, observed, &name)?
         {
-            let authority = Authority::new(store.key(&name)?, certificate.clone());
             authorities.insert(name, authority);
         }
     }
@@ -84,10 +88,18 @@ pub fn remember(observed: &mut Observed, made: BTreeMap<String, Made>) {
     }
 }
 
+/// A CA that the store holds.
+fn authority(store: &Store, observed: &Observed, name: &str) -> Result<Option<Authority>, Failure> {
+    let certificate = observed.pairs.get(name).and_then(|pair| pair.certificate.there());
+    certificate.map(|certificate| Ok(Authority::new(store.key(name)?, certificate.clone()))).transpose()
+}
+
+/// Makes a CA, below the root where there is one.
 fn make_authority(
     store: &Store,
     step: &Step,
     wanted: &Wanted,
+    root: Option<&Authority>,
     now: OffsetDateTime,
 ) -> Result<(Made, Authority), Failure> {
     // The key of an interrupted first run stays: a CA's key is never replaced.
@@ -99,7 +111,11 @@ fn make_authority(
             (key, Some(secret))
         }
     };
-    let certificate = issue::authority(wanted, &key, now).map_err(|why| cannot(&wanted.name, why))?;
+    let certificate = match root {
+        Some(root) => root.below(wanted, key.pair(), now),
+        None => issue::authority(wanted, &key, now),
+    };
+    let certificate = certificate.map_err(|why| cannot(&wanted.name, why))?;
     let made = Made { key: secret, public: Public::pair(certificate.clone(), key.public()) };
     Ok((made, Authority::new(key, certificate)))
 }

@@ -17,6 +17,7 @@ use crate::table::{Life, TABLE};
 use crate::want::{Wanted, WantedKey, Wants};
 
 mod away;
+mod root;
 
 pub use away::standing;
 
@@ -82,12 +83,15 @@ const RESTORE: &str = "restore it from a backup";
 /// Decides. `chosen` says which machines may be touched; what the cluster shares always may.
 pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dyn Fn(&str) -> bool) -> Plan {
     let mut plan = Plan::default();
-    let (authorities, leaves): (Vec<_>, Vec<_>) =
+    let (mut authorities, leaves): (Vec<_>, Vec<_>) =
         wants.certificates.values().partition(|wanted| wanted.life == Life::Authority);
+    // The root first: what it signs is made after it.
+    authorities.sort_by_key(|wanted| wanted.issuer.is_some());
     let states: BTreeMap<&str, Authority<'_>> = authorities
         .iter()
         .map(|wanted| (wanted.name.as_str(), judge_authority(wanted, wants, observed, now, &mut plan)))
         .collect();
+    root::judge(&authorities, &states, &mut plan);
     for wanted in leaves {
         let authority =
             wanted.issuer.as_deref().and_then(|name| states.get(name)).unwrap_or(&Authority::Refused);
@@ -264,6 +268,9 @@ fn judge_authority<'a>(
                     wanted.algorithm.as_str(),
                 ));
             }
+            if let Some(what) = root::stranger(wanted, certificate, observed, &mut plan.warnings) {
+                return refuse(format!("{name}.crt"), what, RESTORE);
+            }
             judge_time(name, certificate, key, (now, wants.leaf), plan)
         }
     }
@@ -314,7 +321,11 @@ fn signed(authority: &str, wants: &Wants, observed: &Observed) -> usize {
     present
         .chain(&observed.leftover)
         .filter(|name| match wants.certificates.get(*name) {
-            Some(wanted) => wanted.issuer.as_deref() == Some(authority),
+            // What signed itself does so until it is rotated.
+            Some(wanted) => {
+                wanted.issuer.as_deref() == Some(authority)
+                    && !observed.pairs.get(*name).is_some_and(root::is_self_signed)
+            }
             None => TABLE.iter().any(|row| {
                 let issuer = row.issuer.map(|class| crate::want::name(crate::table::row(class), None));
                 issuer.as_deref() == Some(authority) && name.rsplit('/').next() == Some(row.stem)

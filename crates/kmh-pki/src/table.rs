@@ -165,7 +165,13 @@ const fn server(class: Class, stem: &'static str, name: &'static str, places: &'
     Row { usages: SERVER, names: Names::MachineAndLoopback, ..client(class, stem, name, places) }
 }
 
-/// All rows, CAs first.
+/// The CAs that a root signs. That of the tunnels signs itself all the same: strongSwan takes only such ones for anchors.
+pub const BELOW_ROOT: &[Class] = &[Class::ClusterCa, Class::EtcdCa, Class::FrontProxyCa];
+
+/// How many times as long as the CAs a root lives: they are rotated below it, and none outlives it.
+pub const ROOT_LIVES: i32 = 2;
+
+/// All rows, CAs first, the root last.
 pub const TABLE: &[Row] = &[
     authority(
         Class::ClusterCa,
@@ -331,6 +337,8 @@ pub const TABLE: &[Row] = &[
             ],
         )
     },
+    // Nobody trusts it, so it goes nowhere: see `docs/pki.md`.
+    authority(Class::RootCa, "root", "kmh-root-ca", &[]),
 ];
 
 /// The row of a class.

@@ -119,6 +119,9 @@ pub fn wants(model: &Model) -> Wants {
         if row.class == Class::IpsecCa && model.routers.is_empty() {
             continue;
         }
+        if row.class == Class::RootCa && !model.pki.root {
+            continue;
+        }
         for machine in machines(model, row.per) {
             let wanted = wanted(model, row, machine);
             certificates.insert(wanted.name.clone(), wanted);
@@ -144,11 +147,13 @@ fn machines(model: &Model, per: Per) -> Vec<Machine<'_>> {
 fn wanted(model: &Model, row: &Row, machine: Machine<'_>) -> Wanted {
     let own = machine.name().unwrap_or_default();
     let (dns_names, addresses) = names(model, row.names, machine);
+    let root = (model.pki.root && table::BELOW_ROOT.contains(&row.class)).then_some(Class::RootCa);
+    let lives = if row.class == Class::RootCa { table::ROOT_LIVES } else { 1 };
     Wanted {
         name: name(row, machine.name()),
         class: row.class,
         machine: machine.name().map(ToOwned::to_owned),
-        issuer: row.issuer.map(|class| name(table::row(class), None)),
+        issuer: row.issuer.or(root).map(|class| name(table::row(class), None)),
         common_name: match row.common_name {
             CommonName::Fixed(text) => text.to_owned(),
             CommonName::Node => own.to_owned(),
@@ -161,7 +166,7 @@ fn wanted(model: &Model, row: &Row, machine: Machine<'_>) -> Wanted {
         usages: row.usages,
         algorithm: model.pki.algorithm_of(row.class.into()),
         life: row.life,
-        lasts: row.life.duration(&model.pki),
+        lasts: row.life.duration(&model.pki) * lives,
         renew: model.pki.renew_days.map(|days| Duration::days(i64::from(days))),
         deploy: deploy(model, row.places, machine),
     }

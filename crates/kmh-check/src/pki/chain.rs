@@ -1,7 +1,7 @@
 //! Whether each certificate was signed by the CA of its class, by the signature itself.
 
 use kmh_cert::{Facts, chain};
-use kmh_doc::pki::Certificate;
+use kmh_doc::pki::{Certificate, Class};
 use rayon::prelude::*;
 
 use super::{REISSUE, class_name, expect};
@@ -24,6 +24,8 @@ pub(crate) fn chain(pki: &Pki<'_>, out: &mut Findings<'_>) {
 fn complaints(pki: &Pki<'_>, entry: &Certificate, facts: &Facts) -> Vec<String> {
     let row = expect::row(entry.class);
     let issuer = match &entry.issuer {
+        // Somebody else's intermediate: an anchor is trusted as it is (RFC 5280, 6.1.1 d), and what signed it is not here.
+        None if row.is_ca() && facts.issuer != facts.subject => return Vec::new(),
         None if row.is_ca() => Some((entry, facts)),
         None => return vec!["it signed itself, but is no CA".to_owned()],
         Some(name) => pki.named(name),
@@ -36,8 +38,10 @@ fn complaints(pki: &Pki<'_>, entry: &Certificate, facts: &Facts) -> Vec<String> 
         return vec![format!("its issuer `{name}` is not in the document, or cannot be read")];
     };
     let mut found = Vec::new();
-    if issuer_entry.class != row.issuer {
-        let (is, must) = (class_name(issuer_entry.class), class_name(row.issuer));
+    // A CA signs itself, or the root signs it.
+    let must = if row.is_ca() && entry.issuer.is_some() { Class::RootCa } else { row.issuer };
+    if issuer_entry.class != must {
+        let (is, must) = (class_name(issuer_entry.class), class_name(must));
         found.push(format!("it was issued by `{}`, a `{is}`; it must be a `{must}`", issuer_entry.name));
     }
     // That it ends after its CA is a matter of `pki.dates`, that it is a CA itself one of `pki.constraints`.

@@ -20,7 +20,9 @@ pub(crate) fn complete(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
         *held.entry((entry.class, entry.machine.as_deref())).or_default() += 1;
     }
     for row in expect::TABLE {
-        if row.class == Class::IpsecCa && model.tunnels.is_empty() {
+        if row.class == Class::IpsecCa && model.tunnels.is_empty()
+            || row.class == Class::RootCa && !model.pki.root
+        {
             continue;
         }
         for machine in row.machines(model) {

@@ -106,6 +106,7 @@ pub(crate) const TABLE: &[Row] = &[
     row!(C::KubeletServing, Holder::EveryNode, C::ClusterCa, Some("system:node:{node}"), ["system:nodes"], &[Server], Names::Node, true),
     row!(C::KubeProxy, Holder::EveryNode, C::ClusterCa, Some("system:kube-proxy"), ["system:node-proxier"], &[Client], Names::None, true),
     row!(C::IpsecRouter, Holder::TunnelRouters, C::IpsecCa, Some("{router}.{cluster}.ipsec.internal"), [], BOTH, Names::Identity, true),
+    row!(C::RootCa, Holder::Cluster, C::RootCa, None, [], &[], Names::None, false),
 ];
 
 /// The row of a class.
@@ -232,6 +233,6 @@ mod tests {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.class as usize, index, "{:?}", row.class);
         }
-        assert_eq!(TABLE.len(), C::IpsecRouter as usize + 1);
+        assert_eq!(TABLE.len(), C::RootCa as usize + 1);
     }
 }

@@ -128,7 +128,7 @@ fn deploy(entry: &Certificate) -> Vec<Deploy> {
 pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
     let mut authorities = BTreeMap::new();
     let mut certificates = Vec::new();
-    for row in expect::TABLE.iter().filter(|r| r.is_ca()) {
+    for row in expect::TABLE.iter().filter(|r| r.is_ca() && r.class != Class::RootCa) {
         let key = KeyPair::generate().expect("a key");
         let pem = params(model, row, None).self_signed(&key).expect("a certificate").pem();
         authorities.insert(ca_name(row.class).to_owned(), key.serialize_pem());
