@@ -53,6 +53,25 @@ lint: toolchain ## clippy, formatting, and licences and advisories where cargo-d
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo 'cargo-deny is not installed: licences, advisories and bans were not checked (cargo install cargo-deny)'; fi
 
+# libFuzzer with the coverage that the stable compiler instruments: what cargo-fuzz does, without it and without nightly.
+FUZZ_SECONDS ?= 60
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_TARGETS := $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares
+
+.PHONY: fuzz
+fuzz: toolchain ## parsers of files from outside, a minute each (FUZZ_SECONDS); what is found lies in target/fuzz/
+	@.ci/packages build fuzz
+	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --release --manifest-path fuzz/Cargo.toml \
+	    --target $(FUZZ_HOST) --target-dir $(TARGET)/fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	    corpus=$(TARGET)/fuzz/corpus/$$target; found=$(TARGET)/fuzz/found/$$target; mkdir -p $$corpus $$found fuzz/seeds/$$target; \
+	    echo "fuzz: $$target, $(FUZZ_SECONDS) s"; \
+	    $(TARGET)/fuzz/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -verbosity=0 \
+	        -print_final_stats=1 -artifact_prefix=$$found/ $$corpus fuzz/seeds/$$target || exit 1; done
+
 .PHONY: fmt
 fmt: toolchain ## format the sources
 	$(CARGO) fmt --all

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-pub use kmh_cert::facts::{algorithm_of, day as date, rfc3339};
+pub use kmh_cert::facts::{address, algorithm, algorithm_of, day as date, rfc3339};
 use kmh_cert::facts::{hex, is_signed};
 use kmh_cert::rules::{Topic, broken};
 use kmh_cert::{Facts, Role};
@@ -22,6 +22,8 @@ pub struct Certificate {
     pub der: Vec<u8>,
     /// Common name.
     pub common_name: String,
+    /// How many parts its subject has.
+    pub attributes: usize,
     /// Organizations, in their order.
     pub organizations: Vec<String>,
     /// DNS names.
@@ -75,7 +77,8 @@ impl Certificate {
             deviations.push("it has no authority key identifier");
         }
         Self {
-            pem: pem_of(&facts.der),
+            pem: pem_of("CERTIFICATE", &facts.der),
+            attributes: facts.subject_fields,
             is_ca: facts.is_ca(),
             common_name: facts.common_names.into_iter().next().unwrap_or_default(),
             organizations: facts.organizations,
@@ -126,11 +129,12 @@ impl Wanted {
     }
 }
 
-fn pem_of(der: &[u8]) -> String {
+/// DER as a PEM file (RFC 7468).
+pub fn pem_of(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let body = base64::engine::general_purpose::STANDARD.encode(der);
     let mut out = String::with_capacity(body.len() + 96);
-    out.push_str("-----BEGIN CERTIFICATE-----\n");
+    out.extend(["-----BEGIN ", label, "-----\n"]);
     let mut rest = body.as_str();
     while !rest.is_empty() {
         let (line, tail) = rest.split_at(rest.len().min(64));
@@ -138,6 +142,6 @@ fn pem_of(der: &[u8]) -> String {
         out.push('\n');
         rest = tail;
     }
-    out.push_str("-----END CERTIFICATE-----\n");
+    out.extend(["-----END ", label, "-----\n"]);
     out
 }

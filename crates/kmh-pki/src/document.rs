@@ -18,13 +18,15 @@ use crate::want::{Wanted, WantedKey, Wants};
 ///
 /// A planned entry has neither dates nor serial number, because they follow from the moment at which it is made.
 pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -> PkiSpec {
-    let steps: BTreeSet<&str> = planned.iter().map(|step| step.name.as_str()).collect();
+    let steps: BTreeMap<&str, Make> = planned.iter().map(|step| (step.name.as_str(), step.make)).collect();
     let certificates = wants
         .certificates
         .values()
         .filter_map(|wanted| {
-            if steps.contains(wanted.name.as_str()) {
-                return Some(planned_entry(wanted));
+            if let Some(make) = steps.get(wanted.name.as_str()) {
+                let mut entry = planned_entry(wanted);
+                entry.key = entry.key.filter(|_| *make != Make::Again);
+                return Some(entry);
             }
             let pair = observed.pairs.get(&wanted.name)?;
             Some(entry(wanted, pair.certificate.there()?, pair.key.there().is_some()))
@@ -36,7 +38,7 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
         .filter_map(|wanted| {
             let found = observed.keys.get(&wanted.name).and_then(|half| half.there());
             match found {
-                None if !steps.contains(wanted.name.as_str()) => None,
+                None if !steps.contains_key(wanted.name.as_str()) => None,
                 found => Some(key(wanted, found)),
             }
         })
@@ -132,6 +134,11 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         (false, true) => format!("would make {} of {total}", parts.join(" and ")),
         (false, false) => format!("made {} of {total}", parts.join(" and ")),
     };
+    let asked = match plan.asked.len() {
+        0 => String::new(),
+        1 => "; 1 certificate has to be signed by a CA whose key is elsewhere".to_owned(),
+        more => format!("; {more} certificates have to be signed by a CA whose key is elsewhere"),
+    };
     // Nothing of them is in the document; removing them is a person's decision.
     let left = [
         (observed.leftover.len(), "certificate", "of machines that left the inventory"),
@@ -141,7 +148,7 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         let stay = if number == 1 { "stays" } else { "stay" };
         format!("; {} {whose} {stay} in the store", count(number, word))
     });
-    text + &left.collect::<String>()
+    text + &asked + &left.collect::<String>()
 }
 
 fn count(number: usize, word: &str) -> String {
@@ -182,7 +189,9 @@ pub fn text(
     out.push('\n');
     out.push_str(&keys.to_string());
     let done = if dry_run { "WOULD MAKE" } else { "MADE" };
-    for (heading, steps) in [(done, &plan.steps), ("LEFT ALONE (--limit)", &plan.held)] {
+    let tables =
+        [(done, &plan.steps), ("ASKED OF ITS CA", &plan.asked), ("LEFT ALONE (--limit)", &plan.held)];
+    for (heading, steps) in tables {
         if steps.is_empty() {
             continue;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use kmh_cli::{Context, Exit, Failure, Outcome, Stream};
+use kmh_cli::{Context, Exit, Failure, Outcome, Stream, file};
 use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::{Certificate, PkiSpec};
@@ -12,12 +12,21 @@ use time::OffsetDateTime;
 
 use crate::observed::Observed;
 use crate::plan::Plan;
+use crate::requests::RequestSet;
 use crate::store::{Change, Opening, Store};
 use crate::want::Wants;
-use crate::{document, look, make, plan, want};
+use crate::{ask, document, look, make, plan, want};
 
 /// More keys than this that others may read are warned about together.
 const FEW: usize = 3;
+
+/// Options of `kmh-pki ensure`.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Args {
+    /// Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`
+    #[arg(long, value_name = "FILE")]
+    requests: Option<PathBuf>,
+}
 
 /// Brings the store to what the inventory asks.
 pub(crate) fn run(
@@ -25,6 +34,7 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     store: Option<PathBuf>,
     init: bool,
+    args: &Args,
 ) -> Result<Outcome<PkiSpec>, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) =
@@ -44,13 +54,20 @@ pub(crate) fn run(
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
     };
-    let plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
+    let mut plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
+    if args.requests.is_none() {
+        ask::refuse(&mut plan, &wants);
+    }
     report(context, &path, &plan, &observed)?;
 
     let before = observed.clone();
     let (id, planned) = match &store {
         Some(store) if !dry_run => {
-            execute(store, &wants, &plan, &mut observed, now)?;
+            let set = args.requests.as_ref().map(|_| RequestSet::of(model.name.as_str(), store.id()));
+            let set = execute(store, &wants, &plan, &mut observed, now, set)?;
+            if let (Some(path), Some(set)) = (&args.requests, set) {
+                file::write_named(path, set.to_json()?.as_bytes())?;
+            }
             (store.id(), &[][..])
         }
         Some(store) => (store.id(), &plan.steps[..]),
@@ -71,24 +88,31 @@ pub(crate) fn run(
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
 }
 
-/// Makes and writes what the plan names; leaves nothing of an interrupted run behind.
+/// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests.
 fn execute(
     store: &Store,
     wants: &Wants,
     plan: &Plan,
     observed: &mut Observed,
     now: OffsetDateTime,
-) -> Result<(), Failure> {
+    mut set: Option<RequestSet>,
+) -> Result<Option<RequestSet>, Failure> {
     store.tidy()?;
-    if !plan.steps.is_empty() {
-        let made = make::make(store, wants, plan, observed, now)?;
-        let change = Change::from(made);
+    let mut change = Change::from(make::make(store, wants, plan, observed, now)?);
+    if let Some(set) = &mut set {
+        change.made.extend(ask::ask(plan, wants, observed, set)?);
+    }
+    // Without `--requests` nobody said that what waits is wanted no more: a due certificate was only told of.
+    if set.is_some() {
+        change.retired = ask::stale(plan, observed);
+    }
+    if !change.made.is_empty() || !change.retired.is_empty() {
         store.commit(&change)?;
         make::remember(observed, change.made);
     } else if !observed.pending.is_empty() {
         store.forget_pending()?;
     }
-    Ok(())
+    Ok(set)
 }
 
 /// Says what a person must know; with a refusal nothing is done.

@@ -3,14 +3,17 @@
 //! The profile is RFC 5280 without its liberties: version 3, critical basic constraints and key usage, identifiers of
 //! both keys, a path length of zero on CAs, no key encipherment, exact usages, random serial numbers.
 
+mod name;
+
 use kmh_doc::pki::Usage;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::Certificate;
+use crate::csr::Request;
 use crate::secret::{Key, random};
 use crate::want::Wanted;
 
@@ -24,12 +27,15 @@ pub const BACKDATE: Duration = Duration::hours(1);
 pub struct Authority {
     key: Key,
     certificate: Certificate,
+    /// Whether it has a name that we would not give.
+    foreign: bool,
 }
 
 impl Authority {
     /// From its two halves, which belong together.
     pub fn new(key: Key, certificate: Certificate) -> Self {
-        Self { key, certificate }
+        let foreign = !certificate.organizations.is_empty() || certificate.attributes != 1;
+        Self { key, certificate, foreign }
     }
 
     /// Its certificate.
@@ -38,18 +44,44 @@ impl Authority {
     }
 
     /// Issues a certificate for a key.
-    pub fn issue(&self, wanted: &Wanted, key: &KeyPair, now: OffsetDateTime) -> Result<Certificate, String> {
+    pub fn issue(
+        &self,
+        wanted: &Wanted,
+        key: &impl PublicKeyData,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, String> {
         let (not_before, not_after) = validity(wanted.lasts, now, Some(&self.certificate));
         let mut params = params(wanted, not_before, not_after)?;
         params.is_ca = IsCa::ExplicitNoCa;
         // ECDSA and Ed25519 keys sign and nothing else (RFC 8813, section 3; RFC 9295, section 3). RSA keys could
         // encipher, for a key exchange that TLS 1.3 has no more and TLS 1.2 should not have (RFC 9325, section 4.1).
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let der = (&self.certificate.der[..]).into();
-        let issuer = Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?;
+        let issuer = if self.foreign {
+            name::issuer(&self.certificate, self.key.pair())?
+        } else {
+            let der = (&self.certificate.der[..]).into();
+            Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?
+        };
         let issued = params.signed_by(key, &issuer).map_err(|error| error.to_string())?;
-        Certificate::from_der(issued.der()).map_err(ToOwned::to_owned)
+        let der = name::put(issued.der(), &self.certificate, self.key.pair())?;
+        Certificate::from_der(&der).map_err(ToOwned::to_owned)
     }
+}
+
+/// The public key that `SubjectPublicKeyInfo` in DER holds.
+pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo, String> {
+    SubjectPublicKeyInfo::from_der(der).map_err(|error| error.to_string())
+}
+
+/// Makes the request for a certificate: all that is known of it.
+pub fn request(wanted: &Wanted, key: &Key) -> Result<Request, String> {
+    let mut params = params(wanted, OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH)?;
+    // Both are the signer's (RFC 2986 has no place for them).
+    params.serial_number = None;
+    params.use_authority_key_identifier_extension = false;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let request = params.serialize_request(key.pair()).map_err(|error| error.to_string())?;
+    Request::from_der(request.der()).map_err(ToOwned::to_owned)
 }
 
 /// Makes the certificate of a CA, signed with its own key.

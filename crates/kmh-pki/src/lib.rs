@@ -4,16 +4,21 @@
 //! ([`make`]), writes it in one crash-safe step ([`store`]), and says in `kmh.pki/v1` what there is and where it goes:
 //! certificates as PEM, keys as references. Key material never leaves the store.
 
+pub mod ask;
 pub mod cert;
+pub mod csr;
 pub mod document;
 mod ensure;
+pub mod import_signed;
 pub mod issue;
 pub mod look;
 pub mod make;
 pub mod observed;
 pub mod plan;
 pub mod reason;
+pub mod requests;
 pub mod secret;
+pub mod sign;
 pub mod status;
 pub mod store;
 pub mod table;
@@ -25,7 +30,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use kmh_cli::{Common, Env, Exit, Format};
 
-const TOOL: &str = "kmh-pki";
+pub(crate) const TOOL: &str = "kmh-pki";
 
 /// The forms of an answer.
 const TEXT_OR_JSON: &[Format] = &[Format::Text, Format::Json];
@@ -57,17 +62,29 @@ struct Cli {
 }
 
 /// What to do.
-#[derive(Subcommand, Clone, Debug, Default)]
+#[derive(Subcommand, Clone, Debug)]
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
-    #[default]
-    Ensure,
+    Ensure(ensure::Args),
+    /// Take in what a CA elsewhere signed
+    Import(ImportArgs),
+    /// Sign the request of a machine whose key stays on it
+    #[command(after_long_help = sign::EXAMPLES)]
+    Sign(sign::Args),
     /// What ends when, and who uses it; exit code 1 when something is due
     #[command(after_long_help = status::EXAMPLES)]
     Status(status::Args),
     /// The whole store against the inventory and RFC 5280; exit code 1 when something is wrong
     #[command(after_long_help = verify::EXAMPLES)]
     Verify,
+}
+
+/// Options of `kmh-pki import`.
+#[derive(clap::Args, Clone, Debug)]
+struct ImportArgs {
+    /// What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki's
+    #[arg(long, value_name = "FILE")]
+    signed: PathBuf,
 }
 
 const EXAMPLES: &str = "\
@@ -97,11 +114,11 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    match cli.verb.unwrap_or_default() {
-        Verb::Ensure => {
+    match cli.verb.unwrap_or_else(|| Verb::Ensure(ensure::Args::default())) {
+        Verb::Ensure(args) => {
             let store = env.store(cli.store);
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
-                ensure::run(stream, context, store, cli.init)
+                ensure::run(stream, context, store, cli.init, &args)
             })
         }
         Verb::Status(args) => {
@@ -115,6 +132,16 @@ pub fn run(env: &mut Env) -> Exit {
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
                 verify::run(stream, context, format, store)
             })
+        }
+        Verb::Import(args) => {
+            let store = env.store(cli.store);
+            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, form| {
+                import_signed::run(stream, context, form, &args.signed, store)
+            })
+        }
+        Verb::Sign(args) => {
+            let store = env.store(cli.store);
+            sign::run(env, &cli.common, &args, store)
         }
     }
 }

@@ -7,8 +7,10 @@ use kmh_doc::inventory::Algorithm;
 use rayon::prelude::*;
 use time::OffsetDateTime;
 
+use crate::cert::Certificate;
+use crate::csr::Request;
 use crate::issue::{self, Authority};
-use crate::observed::{Bare, Observed};
+use crate::observed::{Bare, Observed, Pair};
 use crate::plan::{Make, Plan, Step};
 use crate::secret::{Key, Secret};
 use crate::store::{Made, Public, Store};
@@ -49,7 +51,13 @@ pub fn make(
             authorities.insert(name, authority);
         }
     }
-    let leaves: Vec<_> = rest.par_iter().map(|(_, wanted)| make_leaf(wanted, &authorities, now)).collect();
+    let leaves: Vec<_> = rest
+        .par_iter()
+        .map(|(step, wanted)| match step.make {
+            Make::Again => make_again(wanted, observed, &authorities, now),
+            _ => make_leaf(wanted, &authorities, now),
+        })
+        .collect();
     for leaf in leaves {
         let (name, one) = leaf?;
         made.insert(name, one);
@@ -65,6 +73,10 @@ pub fn make(
 /// Puts what was made into what was observed.
 pub fn remember(observed: &mut Observed, made: BTreeMap<String, Made>) {
     for (name, one) in made {
+        if let (Some(name), Public::Certificate(pair)) = (name.strip_prefix("requests/"), &one.public) {
+            observed.waiting.insert(name.to_owned(), Pair::clone(pair));
+            continue;
+        }
         match one.public {
             Public::Certificate(pair) => drop(observed.pairs.insert(name, *pair)),
             Public::Bare(bare) => drop(observed.keys.insert(name, crate::observed::Half::There(bare))),
@@ -81,7 +93,7 @@ fn make_authority(
     // The key of an interrupted first run stays: a CA's key is never replaced.
     let (key, secret) = match step.make {
         Make::Certificate => (store.key(&wanted.name)?, None),
-        Make::Pair | Make::Key => {
+        Make::Pair | Make::Again | Make::Key => {
             let key = Key::generate(wanted.algorithm).map_err(|why| cannot(&wanted.name, why))?;
             let secret = Secret::pem_of(key.pair());
             (key, Some(secret))
@@ -104,6 +116,34 @@ fn make_leaf(
     let certificate = authority.issue(wanted, key.pair(), now).map_err(fail)?;
     let secret = Secret::pem_of(key.pair());
     Ok((wanted.name.clone(), Made { key: Some(secret), public: Public::pair(certificate, key.public()) }))
+}
+
+/// Signs the request again that lies beside the certificate: its key is on its machine.
+fn make_again(
+    wanted: &Wanted,
+    observed: &Observed,
+    authorities: &BTreeMap<String, Authority>,
+    now: OffsetDateTime,
+) -> Result<(String, Made), Failure> {
+    let fail = |why: &str| cannot(&wanted.name, why.to_owned());
+    let authority = wanted.issuer.as_ref().and_then(|name| authorities.get(name));
+    let authority = authority.ok_or_else(|| fail("its CA is not at hand"))?;
+    let request = observed.pairs.get(&wanted.name).and_then(|pair| pair.request.there());
+    let request = request.ok_or_else(|| fail("its request is not at hand"))?;
+    let certificate = sign(authority, wanted, request, now)?;
+    let public = Public::away(certificate, request.clone());
+    Ok((wanted.name.clone(), Made { key: None, public }))
+}
+
+/// A certificate for the key of a request.
+pub fn sign(
+    authority: &Authority,
+    wanted: &Wanted,
+    request: &Request,
+    now: OffsetDateTime,
+) -> Result<Certificate, Failure> {
+    let key = issue::public_key(&request.public).map_err(|why| cannot(&wanted.name, why))?;
+    authority.issue(wanted, &key, now).map_err(|why| cannot(&wanted.name, why))
 }
 
 fn make_key(name: &str, algorithm: &str) -> Result<Made, Failure> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cert::{self, Certificate};
+use crate::csr::Request;
 
 /// One file of a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,18 @@ pub struct Pair {
     pub certificate: Half<Certificate>,
     /// NAME.key
     pub key: Half<PublicKey>,
+    /// NAME.csr: the key is on its machine, and the certificate is signed for this request.
+    pub request: Half<Request>,
+}
+
+impl Pair {
+    /// What the request asks for whose key is on its machine; none when the store holds the key, as it does by default.
+    pub fn away(&self) -> Option<&Request> {
+        match &self.key {
+            Half::Absent => self.request.there(),
+            _ => None,
+        }
+    }
 }
 
 /// A key without certificate.
@@ -62,6 +75,8 @@ pub struct Observed {
     pub keys: BTreeMap<String, Half<Bare>>,
     /// Names that an interrupted run was writing.
     pub pending: BTreeSet<String>,
+    /// Keys and requests that wait for the certificate of that name.
+    pub waiting: BTreeMap<String, Pair>,
     /// Names of certificates that nothing wants any more.
     pub leftover: BTreeSet<String>,
     /// Names of keys of sites and tunnels that nothing wants any more.

@@ -16,6 +16,10 @@ use crate::reason::Reason;
 use crate::table::{Life, TABLE};
 use crate::want::{Wanted, WantedKey, Wants};
 
+mod away;
+
+pub use away::standing;
+
 /// What is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Make {
@@ -23,6 +27,8 @@ pub enum Make {
     Pair,
     /// A certificate for the key that is there: a CA whose first run was interrupted.
     Certificate,
+    /// A certificate for a key that is on its machine, from the request beside it.
+    Again,
     /// A key without certificate.
     Key,
 }
@@ -67,6 +73,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What would be done if `--limit` did not leave its machine out.
     pub held: Vec<Step>,
+    /// What only a CA can sign whose key the store does not hold.
+    pub asked: Vec<Step>,
 }
 
 const RESTORE: &str = "restore it from a backup";
@@ -88,6 +96,10 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
             plan.held.push(step);
             continue;
         }
+        if let Authority::Away(_) = authority {
+            plan.asked.push(step);
+            continue;
+        }
         if let Authority::Cannot(why) = authority {
             let name = wanted.issuer.clone().unwrap_or_default();
             plan.refusals.push(Refusal {
@@ -105,16 +117,75 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
     plan
 }
 
+/// The certificate of a CA that can sign now, or why it cannot and how to go on; and what a person should know of it.
+pub fn signer<'a>(
+    name: &str,
+    wants: &Wants,
+    observed: &'a Observed,
+    now: OffsetDateTime,
+) -> (Result<&'a Certificate, (String, String)>, Vec<String>) {
+    let mut plan = Plan::default();
+    let ensure = "`kmh-pki ensure` says more";
+    let found =
+        wants.certificates.get(name).map(|wanted| judge_authority(wanted, wants, observed, now, &mut plan));
+    let found = match found {
+        Some(Authority::Can(certificate)) => Ok(certificate),
+        Some(Authority::Planned) => {
+            Err(("it is not made yet".to_owned(), "run `kmh-pki ensure` first".to_owned()))
+        }
+        Some(Authority::Cannot(why)) => Err((why, ensure.to_owned())),
+        Some(Authority::Away(_)) => Err((
+            "the store does not hold its key".to_owned(),
+            "name the store that does, or ask it: `kmh-pki ensure --requests FILE`".to_owned(),
+        )),
+        Some(Authority::Refused) | None => {
+            let refusal = plan.refusals.pop();
+            Err(refusal
+                .map_or_else(|| ("there is no such CA".to_owned(), ensure.to_owned()), |r| (r.what, r.hint)))
+        }
+    };
+    (found, plan.warnings)
+}
+
+/// The certificate of a CA whose signatures are good now, wherever its key is; or why they are not.
+pub fn issuer<'a>(
+    name: &str,
+    wants: &Wants,
+    observed: &'a Observed,
+    now: OffsetDateTime,
+) -> Result<&'a Certificate, String> {
+    let wanted = wants.certificates.get(name).ok_or("there is no such CA")?;
+    let mut plan = Plan::default();
+    match judge_authority(wanted, wants, observed, now, &mut plan) {
+        Authority::Can(certificate) | Authority::Away(certificate) => Ok(certificate),
+        Authority::Planned => Err("it is not made yet".to_owned()),
+        Authority::Cannot(why) => Err(why),
+        Authority::Refused => Err(plan.refusals.pop().map_or_else(|| "it is damaged".to_owned(), |r| r.what)),
+    }
+}
+
 /// Whether a CA can sign.
 enum Authority<'a> {
     /// It will be made.
     Planned,
     /// It can.
     Can(&'a Certificate),
+    /// It could, if its key were here.
+    Away(&'a Certificate),
     /// It cannot; what it signed may be good.
     Cannot(String),
     /// It is damaged, and said so.
     Refused,
+}
+
+impl Authority<'_> {
+    /// Its certificate, if what it signs is good now.
+    fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Can(certificate) | Self::Away(certificate) => Some(certificate),
+            Self::Planned | Self::Cannot(_) | Self::Refused => None,
+        }
+    }
 }
 
 fn judge_authority<'a>(
@@ -124,7 +195,7 @@ fn judge_authority<'a>(
     now: OffsetDateTime,
     plan: &mut Plan,
 ) -> Authority<'a> {
-    static NONE: Pair = Pair { certificate: Half::Absent, key: Half::Absent };
+    static NONE: Pair = Pair { certificate: Half::Absent, key: Half::Absent, request: Half::Absent };
     let name = &wanted.name;
     let pair = observed.pairs.get(name).unwrap_or(&NONE);
     let pending = observed.pending.contains(name);
@@ -218,7 +289,7 @@ fn judge_time<'a>(
     }
     match key {
         Half::There(_) => Authority::Can(certificate),
-        _ => Authority::Cannot("the store does not hold its key".to_owned()),
+        _ => Authority::Away(certificate),
     }
 }
 
@@ -258,6 +329,9 @@ fn judge_leaf(
     let Some(pair) = observed.pairs.get(name) else {
         return Some(step(wanted, Make::Pair, if pending { Reason::Interrupted } else { Reason::Missing }));
     };
+    if away::is(pair, pending) {
+        return away::judge(wanted, pair, authority, pending, now, plan);
+    }
     let (ending, what) = match (&pair.certificate, &pair.key) {
         (Half::There(certificate), Half::There(public)) if *public == certificate.public => {
             let reasons = reasons(wanted, certificate, authority, now);
@@ -284,19 +358,17 @@ fn judge_leaf(
 
 fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: OffsetDateTime) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    match authority {
-        Authority::Planned => reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default())),
-        Authority::Can(ca) if !is.is_signed_by(ca) => {
-            reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default()));
-        }
-        _ => {}
+    if matches!(authority, Authority::Planned)
+        || authority.certificate().is_some_and(|ca| !is.is_signed_by(ca))
+    {
+        reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default()));
     }
     reasons.extend(differences(wanted, is));
     if is.is_ca {
         reasons.push(Reason::Profile("it claims to be a CA"));
     }
     reasons.extend(is.deviations.iter().copied().map(Reason::Profile));
-    if now < is.not_before && matches!(authority, Authority::Can(_)) {
+    if now < is.not_before && authority.certificate().is_some() {
         // Made while the clock was ahead: until then every machine would refuse it. A CA that has begun says that the
         // clock is right now.
         reasons.push(Reason::Future { on: date(is.not_before) });
@@ -351,7 +423,7 @@ fn ending(
     if !soon {
         return None;
     }
-    if let Authority::Can(ca) = authority {
+    if let Some(ca) = authority.certificate() {
         let end = issue::validity(wanted.lasts, now, Some(ca)).1;
         if end == ca.not_after && end < is.not_after + Duration::days(1) {
             return None;
@@ -388,11 +460,13 @@ fn judge_key(
             return;
         }
         Some(Half::Damaged(why)) => format!("key `{name}` is damaged: {why}"),
-        // These keys are made by the first run. Where a CA is in use, this one was there.
+        // These keys are made by the first run. Where a CA is in use, this one was there: a CA from elsewhere in a new
+        // store has signed nothing yet.
         Some(Half::Absent) | None
             if loss.is_some()
                 && !pending
-                && states.values().any(|state| !matches!(state, Authority::Planned)) =>
+                && states.values().any(|state| !matches!(state, Authority::Planned))
+                && is_in_use(observed) =>
         {
             format!("key `{name}` is missing")
         }
@@ -407,6 +481,13 @@ fn judge_key(
         None => format!("{RESTORE}, or remove `{name}.key` to have a new one made"),
     };
     plan.refusals.push(Refusal { name: format!("{name}.key"), what, hint });
+}
+
+/// Whether the store holds more than CAs.
+fn is_in_use(observed: &Observed) -> bool {
+    observed.pairs.keys().chain(&observed.leftover).any(|name| !name.starts_with("ca/"))
+        || observed.keys.values().any(|key| *key != Half::Absent)
+        || observed.pairs.values().any(|pair| pair.key != Half::Absent)
 }
 
 fn step(wanted: &Wanted, make: Make, reason: Reason) -> Step {

@@ -60,6 +60,14 @@ pub(crate) fn kubeconfigs_check(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Fi
         .collect();
     let keys: BTreeMap<&str, &str> =
         pki.spec.certificates.iter().filter_map(|c| Some((c.pem.trim(), c.key.as_deref()?))).collect();
+    let away: BTreeSet<(&str, &str)> = pki
+        .spec
+        .certificates
+        .iter()
+        .filter(|c| c.key.is_none())
+        .flat_map(|c| &c.deploy)
+        .filter_map(|place| Some((place.machine.as_str(), place.key.as_deref()?)))
+        .collect();
     let ports = api_ports(bundle);
     for view in &bundle.machines {
         let binds = binds(view);
@@ -69,7 +77,7 @@ pub(crate) fn kubeconfigs_check(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Fi
             }
             let subject = place(view.name(), path);
             server(&subject, view, &config, &apis, &ports, &binds, out);
-            user(&subject, view, &config, &keys, out);
+            user(&subject, view, &config, &keys, &away, out);
         }
     }
 }
@@ -146,7 +154,14 @@ fn server(
     }
 }
 
-fn user(subject: &str, view: &View<'_>, config: &Value, keys: &BTreeMap<&str, &str>, out: &mut Findings<'_>) {
+fn user(
+    subject: &str,
+    view: &View<'_>,
+    config: &Value,
+    keys: &BTreeMap<&str, &str>,
+    away: &BTreeSet<(&str, &str)>,
+    out: &mut Findings<'_>,
+) {
     let user = &config["users"][0]["user"];
     let (Some(certificate), Some(key)) = (user["client-certificate"].as_str(), user["client-key"].as_str())
     else {
@@ -163,11 +178,13 @@ fn user(subject: &str, view: &View<'_>, config: &Value, keys: &BTreeMap<&str, &s
         out.critical(subject, format!("its certificate `{certificate}` is not in the bundle"), RENDER);
         return;
     };
-    let Some(secret) = view.files.get(key).and_then(|t| t.secrets.first()) else {
+    // A key that was made on its machine is in no bundle.
+    let secret = view.files.get(key).and_then(|t| t.secrets.first());
+    if secret.is_none() && !away.contains(&(view.name(), key)) {
         out.critical(subject, format!("its key `{key}` is not in the bundle"), RENDER);
         return;
-    };
-    if !pem.is_empty() && keys.get(pem.trim()).is_some_and(|must| must != secret) {
+    }
+    if !pem.is_empty() && keys.get(pem.trim()).is_some_and(|must| Some(must) != secret) {
         out.critical(subject, format!("`{key}` is not the key of `{certificate}`"), RENDER);
     }
     let context = &config["contexts"][0]["context"];

@@ -200,13 +200,18 @@ fn certificate(
 fn key(name: &str, secret: Option<&str>, view: &View<'_>, path: &str, out: &mut Findings<'_>) {
     let subject = place(view.name(), path);
     let Some(text) = view.files.get(path) else {
-        if view.machine.kind != MachineKind::Pfsense {
+        // A key that was made on its machine is not deployed.
+        if secret.is_some() && view.machine.kind != MachineKind::Pfsense {
             out.critical(&subject, format!("the key of `{name}` is not there"), RENDER);
         }
         return;
     };
     match text.file.content.as_slice() {
         [Segment::Secret { secret: is, encoding: Encoding::Raw }] if Some(is.as_str()) == secret => {}
+        _ if secret.is_none() => {
+            let message = format!("the key of `{name}` is on its machine, and the bundle would replace it");
+            out.critical(&subject, message, RENDER);
+        }
         _ => out.critical(
             &subject,
             format!("it is not the key of `{name}`, alone and as the store has it"),

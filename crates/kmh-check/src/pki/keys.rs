@@ -42,7 +42,9 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
         for complaint in broken_rules(entry, facts, Topic::Algorithm) {
             out.critical(&entry.name, complaint, REISSUE);
         }
-        if entry.key.is_none() && expect::row(entry.class).deployed {
+        // Without a reference the key was made on its machine; the path where it lies must be known all the same.
+        let has_place = entry.deploy.iter().any(|place| place.key.is_some());
+        if entry.key.is_none() && expect::row(entry.class).deployed && !has_place {
             let hint = "put its key into the store, or issue it again";
             out.critical(&entry.name, "the store does not hold its key, so no machine can use it", hint);
         }

@@ -4,6 +4,8 @@
 //! store.json            format, identity, the cluster that it belongs to
 //! ca/NAME.{crt,key}     cluster, etcd, front-proxy, ipsec
 //! cluster/NAME.{crt,key}, nodes/NODE/NAME.{crt,key}, routers/ROUTER/NAME.{crt,key}
+//! requests/NAME.{key,csr}   keys that wait for their certificate, because the key of their CA is elsewhere
+//! NAME.csr beside NAME.crt  the key is on its machine: there is no NAME.key
 //! keys/NAME.key         service-account, encryption
 //! keys/bgp/SITE.key, keys/psk/TUNNEL.key
 //! archive/NAME.SERIAL.{crt,key}, archive/NAME.DIGEST.key: what was replaced or retired; nothing is ever deleted
@@ -52,11 +54,15 @@ pub(crate) const PENDING: &str = "pending.json";
 /// What every unfinished file ends with.
 pub(crate) const UNFINISHED: &str = ".kmh-new";
 /// The directories of a store.
-const FOLDERS: [&str; 5] = ["ca", "cluster", "keys", "nodes", "routers"];
+const FOLDERS: [&str; 6] = ["ca", "cluster", "keys", "nodes", "requests", "routers"];
+/// The folder of the CAs.
+const CAS: &str = "ca";
 /// What is no longer in use. Nothing in it is read as a part of the store.
 pub(crate) const ARCHIVE: &str = "archive";
 /// The endings of the files of one name.
-const ENDINGS: [&str; 2] = ["key", "crt"];
+const ENDINGS: [&str; 3] = ["key", "crt", "csr"];
+/// The keys and requests that wait until a CA that is elsewhere has signed them.
+pub const REQUESTS: &str = "requests";
 /// What other generations of a CA, of the key of service accounts and of the encryption key have after their name: the
 /// next one, which is trusted and does not sign yet, and the last one, which signs no more and is still trusted.
 pub const GENERATIONS: [&str; 2] = ["next", "old"];
@@ -214,5 +220,21 @@ fn read_identity(root: &Path) -> Result<Option<Identity>, Failure> {
 /// wrote the store's identity.
 fn foreign(root: &Path) -> Result<Option<String>, Failure> {
     let names = read::list(root).map_err(|error| failed("cannot list", root, error))?;
-    Ok(names.into_iter().find(|name| !NOT_OURS.contains(&name.as_str()) && !name.ends_with(UNFINISHED)))
+    let cas = |name: &str| name == CAS && root.join(CAS).is_dir();
+    let known = |name: &str| NOT_OURS.contains(&name) || name.ends_with(UNFINISHED) || cas(name);
+    let odd = names.into_iter().find(|name| !known(name));
+    if odd.is_some() {
+        return Ok(odd);
+    }
+    // A CA from elsewhere may lie where it belongs before the store is made.
+    let path = root.join(CAS);
+    let names = match read::list(&path) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other.map_err(|error| failed("cannot list", &path, error))?,
+    };
+    let ours = |name: &str| {
+        let ending = name.rsplit('.').next().unwrap_or_default();
+        matches!(ending, "crt" | "key") || name.ends_with(UNFINISHED)
+    };
+    Ok(names.into_iter().find(|name| !ours(name)).map(|name| format!("{CAS}/{name}")))
 }

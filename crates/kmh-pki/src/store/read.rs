@@ -11,8 +11,9 @@ use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{ENDINGS, FOLDERS, GENERATIONS, Store, UNFINISHED, failed};
+use super::{ENDINGS, FOLDERS, GENERATIONS, REQUESTS, Store, UNFINISHED, failed};
 use crate::cert::Certificate;
+use crate::csr::Request;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::{Key, Secret};
 use crate::table::{Life, RANDOM, TEXT, TEXT_LENGTHS};
@@ -51,6 +52,15 @@ impl Store {
                 Err(failure) => fail(failure),
             }
         }
+        for name in names.iter().filter_map(|name| name.strip_prefix(REQUESTS)?.strip_prefix('/')) {
+            match self.see(&format!("{REQUESTS}/{name}")) {
+                Ok(seen) => {
+                    observed.readable.extend(seen.readable.then(|| format!("{}.key", seen.name)));
+                    observed.waiting.insert(name.to_owned(), seen.pair);
+                }
+                Err(failure) => fail(failure),
+            }
+        }
         for (name, algorithm) in &wanted {
             // Of generations only those that are there; of what is wanted, that it is not there is told too.
             if !wants.keys.contains_key(name) && !names.contains(name) {
@@ -65,7 +75,7 @@ impl Store {
             }
         }
         let (keys, certificates): (BTreeSet<_>, BTreeSet<_>) =
-            names.into_iter().partition(|name| name.starts_with("keys/"));
+            names.into_iter().filter(|name| !is_request(name)).partition(|name| name.starts_with("keys/"));
         observed.leftover = certificates.into_iter().filter(|name| !pairs.contains(name)).collect();
         observed.unused = keys.into_iter().filter(|name| !wanted.contains_key(name)).collect();
         failures.map_or(Ok(observed), Err)
@@ -93,7 +103,11 @@ impl Store {
                 (key.map_or_else(Half::Damaged, Half::There), mode & 0o077 != 0)
             }
         };
-        Ok(Seen { name: name.to_owned(), pair: Pair { certificate, key }, readable })
+        let request = match self.file(name, "csr")? {
+            None => Half::Absent,
+            Some((bytes, _)) => Request::from_file(&bytes).map_or_else(Half::Damaged, Half::There),
+        };
+        Ok(Seen { name: name.to_owned(), pair: Pair { certificate, key, request }, readable })
     }
 
     fn see_key(&self, name: &str, algorithm: &str) -> Result<(Half<Bare>, bool), Failure> {
@@ -154,8 +168,9 @@ impl Store {
             };
             for name in names {
                 let inner = format!("{folder}/{name}");
-                if matches!(folder.as_str(), "keys" | "nodes" | "routers") && self.root.join(&inner).is_dir()
-                {
+                let top = folder.split('/').next().unwrap_or_default();
+                let deep = top == REQUESTS || matches!(folder.as_str(), "keys" | "nodes" | "routers");
+                if deep && self.root.join(&inner).is_dir() {
                     folders.push(inner);
                 } else {
                     visit(&inner);
@@ -164,6 +179,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Whether a name is that of a request that waits.
+fn is_request(name: &str) -> bool {
+    name.strip_prefix(REQUESTS).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Names of certificates that are looked for: what is wanted, and the other generations of CAs.

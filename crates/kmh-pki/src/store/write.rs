@@ -14,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::batch::Batch;
 use super::journal::{Gone, Journal};
-use super::{ARCHIVE, ENDINGS, IDENTITY, PENDING, Store, failed, read};
+use super::{ARCHIVE, ENDINGS, IDENTITY, PENDING, REQUESTS, Store, failed, read};
 use crate::cert::Certificate;
+use crate::csr::Request;
 use crate::observed::{Bare, Half, Pair, PublicKey};
 use crate::secret::{Secret, hex};
 
@@ -38,7 +39,29 @@ pub enum Public {
 impl Public {
     /// Of a certificate and its key.
     pub fn pair(certificate: Certificate, key: PublicKey) -> Self {
-        Self::Certificate(Box::new(Pair { certificate: Half::There(certificate), key: Half::There(key) }))
+        Self::Certificate(Box::new(Pair {
+            certificate: Half::There(certificate),
+            key: Half::There(key),
+            request: Half::Absent,
+        }))
+    }
+
+    /// Of a certificate whose key is on its machine, and the request that it was signed for.
+    pub fn away(certificate: Certificate, request: Request) -> Self {
+        Self::Certificate(Box::new(Pair {
+            certificate: Half::There(certificate),
+            key: Half::Absent,
+            request: Half::There(request),
+        }))
+    }
+
+    /// Of a key that waits for its certificate.
+    pub fn waiting(key: PublicKey, request: Request) -> Self {
+        Self::Certificate(Box::new(Pair {
+            certificate: Half::Absent,
+            key: Half::There(key),
+            request: Half::There(request),
+        }))
     }
 
     fn certificate(&self) -> Option<&Certificate> {
@@ -46,6 +69,18 @@ impl Public {
             Self::Certificate(pair) => pair.certificate.there(),
             Self::Bare(_) => None,
         }
+    }
+
+    fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Certificate(pair) => pair.request.there(),
+            Self::Bare(_) => None,
+        }
+    }
+
+    /// Whether the store is to hold no key of it.
+    fn is_away(&self) -> bool {
+        matches!(self, Self::Certificate(pair) if pair.away().is_some())
     }
 }
 
@@ -145,9 +180,22 @@ impl Store {
             if let Some(certificate) = made.public.certificate() {
                 files.put(format!("{name}.crt"), Source::Octets(certificate.pem.as_bytes(), 0o644))?;
             }
+            if let Some(request) = made.public.request() {
+                files.put(format!("{name}.csr"), Source::Octets(request.pem.as_bytes(), 0o644))?;
+            }
+            // A key that a machine's own replaces, a request that a key of the store replaces.
+            let other = if made.public.is_away() { "key" } else { "csr" };
+            files
+                .vacated
+                .extend(self.present(name).filter(|(_, ending)| *ending == other).map(|(file, _)| file));
         }
         for (from, to) in &change.moves {
             for (from, ending) in self.files_at(from)? {
+                // A request that waited has done its work once its key has a certificate.
+                if ending == "csr" && from.starts_with(REQUESTS) {
+                    files.vacated.insert(from);
+                    continue;
+                }
                 files.put(format!("{to}.{ending}"), Source::File(from.clone()))?;
                 files.vacated.insert(from);
             }

@@ -8,6 +8,7 @@
 )]
 
 pub mod clock;
+pub mod requests;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

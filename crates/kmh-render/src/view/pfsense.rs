@@ -94,7 +94,11 @@ fn certificates(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<(Value, Value
     let certificate = pki.certificate(Class::IpsecRouter, router)?;
     let authority = pki.certificate(Class::IpsecCa, router)?;
     let key = certificate.key.as_deref().ok_or_else(|| {
-        Fault::new(format!("the store does not hold the key of `{}`, which pfSense needs", certificate.name))
+        Fault::new(format!(
+            "the key of `{}` is on its machine, and pfSense keeps keys in its configuration",
+            certificate.name
+        ))
+        .hint("remove its .crt and .csr from the store: the next `kmh-pki ensure` makes a pair there")
     })?;
     Ok((
         json!([{"refid": CA_REF, "descr": "kmh: tunnels", "crt": STANDARD.encode(&authority.pem)}]),

@@ -1,0 +1,125 @@
+//! Asking: keys for certificates that only a CA elsewhere can sign, and the requests for them.
+//!
+//! A key waits below `requests/` in the store until its certificate comes, and nothing but the request leaves it. Asked
+//! again, the same key waits and the same request is written, as long as it is what the inventory wants.
+
+use std::collections::BTreeMap;
+
+use kmh_cli::Failure;
+use rayon::prelude::*;
+
+use crate::csr::Request;
+use crate::issue;
+use crate::observed::{Observed, Pair};
+use crate::plan::{Make, Plan, Step};
+use crate::reason::Reason;
+use crate::requests::{Asked, RequestSet};
+use crate::secret::{Key, Secret};
+use crate::store::{Made, Public, REQUESTS};
+use crate::want::{Wanted, Wants};
+
+/// A request, and the key that was made for it with the name under which it waits.
+type Entry = (Asked, Option<(String, Made)>);
+
+/// The name under which a key waits.
+pub fn waiting(name: &str) -> String {
+    format!("{REQUESTS}/{name}")
+}
+
+/// Fills a set with what the plan asks for; returns the keys that have to be made for it.
+pub fn ask(
+    plan: &Plan,
+    wants: &Wants,
+    observed: &Observed,
+    set: &mut RequestSet,
+) -> Result<BTreeMap<String, Made>, Failure> {
+    let asked: Vec<Result<Entry, Failure>> = plan
+        .asked
+        .par_iter()
+        .filter_map(|step| Some((step, wants.certificates.get(&step.name)?)))
+        .map(|(step, wanted)| one(step, wanted, observed))
+        .collect();
+    let mut made = BTreeMap::new();
+    for one in asked {
+        let (asked, fresh) = one?;
+        if let Some(ca) = observed.pairs.get(&asked.issuer).and_then(|pair| pair.certificate.there()) {
+            set.authorities.insert(asked.issuer.clone(), ca.fingerprint());
+        }
+        set.requests.push(asked);
+        made.extend(fresh);
+    }
+    Ok(made)
+}
+
+/// The request of one certificate, and its key where there is none yet.
+fn one(step: &Step, wanted: &Wanted, observed: &Observed) -> Result<Entry, Failure> {
+    let asked = |request: &Request| Asked {
+        name: wanted.name.clone(),
+        issuer: wanted.issuer.clone().unwrap_or_default(),
+        reason: step.why(),
+        csr: request.pem.clone(),
+    };
+    let there = match step.make {
+        // Its key is on its machine: the request that it sent is asked again.
+        Make::Again => observed.pairs.get(&wanted.name).and_then(|pair| pair.request.there()),
+        _ => observed.waiting.get(&wanted.name).and_then(|pair| good(pair, wanted)),
+    };
+    if let Some(request) = there {
+        return Ok((asked(request), None));
+    }
+    let fail = |why: String| Failure::world(format!("cannot ask for `{}`", wanted.name)).because(why);
+    let key = Key::generate(wanted.algorithm).map_err(fail)?;
+    let request = issue::request(wanted, &key).map_err(fail)?;
+    let entry = asked(&request);
+    let made = Made { key: Some(Secret::pem_of(key.pair())), public: Public::waiting(key.public(), request) };
+    Ok((entry, Some((waiting(&wanted.name), made))))
+}
+
+/// The request of a key that waits, if it asks for what the inventory wants.
+pub fn good<'a>(pair: &'a Pair, wanted: &Wanted) -> Option<&'a Request> {
+    let (request, key) = (pair.request.there()?, pair.key.there()?);
+    let right =
+        request.public == *key && request.names() == wanted.names() && request.against(wanted).is_empty();
+    right.then_some(request)
+}
+
+/// Keys that wait for nothing any more: their certificates came by another way, or are no longer wanted.
+pub fn stale(plan: &Plan, observed: &Observed) -> Vec<String> {
+    let waits = |name: &String| plan.asked.iter().chain(&plan.held).any(|step| step.name == *name);
+    observed.waiting.keys().filter(|name| !waits(name)).map(|name| waiting(name)).collect()
+}
+
+/// Without `--requests`: what is missing or wrong is refused; what only ends soon is told, once for all.
+pub fn refuse(plan: &mut Plan, wants: &Wants) {
+    let (ending, lacking): (Vec<Step>, Vec<Step>) = std::mem::take(&mut plan.asked)
+        .into_iter()
+        .partition(|step| step.reasons.iter().all(|reason| matches!(reason, Reason::Expires { .. })));
+    for step in lacking {
+        let issuer = wants.certificates.get(&step.name).and_then(|wanted| wanted.issuer.clone());
+        plan.refusals.push(crate::plan::Refusal {
+            what: format!(
+                "`{}` cannot sign `{}`: the store does not hold its key",
+                issuer.unwrap_or_default(),
+                step.name
+            ),
+            hint: format!(
+                "`{}` is needed because: {}; `kmh-pki ensure --requests FILE` writes what has to be signed where the key is",
+                step.name,
+                step.why()
+            ),
+            name: step.name,
+        });
+    }
+    if let [first, rest @ ..] = &ending[..] {
+        let others = match rest.len() {
+            0 => String::new(),
+            1 => " and 1 other".to_owned(),
+            more => format!(" and {more} others"),
+        };
+        plan.warnings.push(format!(
+            "`{}`{others} cannot be made again, because the store does not hold the key of the CA: {}; `--requests FILE` writes what has to be signed where the key is",
+            first.name,
+            first.why()
+        ));
+    }
+}

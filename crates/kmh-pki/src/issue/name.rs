@@ -1,0 +1,102 @@
+//! The name of a CA from elsewhere, octet by octet.
+//!
+//! A path is only built where the issuer of a certificate is the subject of its CA (RFC 5280, 6.1), and several programs
+//! compare octets. The library writes names of its own kind: each attribute once, one in a set. A company's CA may be
+//! called `DC=net, DC=example, OU=IT, OU=PKI`, so its name is put in as it stands, and signed once more.
+
+use rcgen::{
+    CertificateParams, DistinguishedName, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, SigningKey as _,
+};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+use crate::cert::Certificate;
+
+/// Tag of a sequence and of a bit string.
+const SEQUENCE: u8 = 0x30;
+const BIT_STRING: u8 = 0x03;
+
+/// The CA as the library knows it; its name is put in afterwards.
+pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Result<Issuer<'static, &'a KeyPair>, String> {
+    let id = ca.key_id.clone().ok_or("the CA has no subject key identifier")?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.key_identifier_method = KeyIdMethod::PreSpecified(id);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    Ok(Issuer::new(params, key))
+}
+
+/// The certificate with the issuer that its CA is called, signed again.
+pub(super) fn put(der: &[u8], ca: &Certificate, key: &KeyPair) -> Result<Vec<u8>, String> {
+    let odd = || "its CA has a name that cannot be written".to_owned();
+    let (_, own) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
+    let (_, other) = X509Certificate::from_der(&ca.der).map_err(|error| error.to_string())?;
+    let (is, name) = (own.issuer().as_raw(), other.subject().as_raw());
+    if is == name {
+        return Ok(der.to_vec());
+    }
+    let tbs = own.tbs_certificate.as_ref();
+    let (head, _) = element(tbs).ok_or_else(odd)?;
+    // The parser's slices are parts of what it read.
+    let at = is.as_ptr().addr().checked_sub(tbs.as_ptr().addr()).ok_or_else(odd)?;
+    let before = tbs.get(head..at).ok_or_else(odd)?;
+    let after = tbs.get(at + is.len()..).ok_or_else(odd)?;
+    let tbs_new = wrap(SEQUENCE, &[before, name, after]);
+
+    // What follows the signed part: the algorithm, then the signature.
+    let start = tbs.as_ptr().addr().checked_sub(der.as_ptr().addr()).ok_or_else(odd)?;
+    let rest = der.get(start + tbs.len()..).ok_or_else(odd)?;
+    let (_, length) = element(rest).ok_or_else(odd)?;
+    let algorithm = rest.get(..length).ok_or_else(odd)?;
+    let signature = key.sign(&tbs_new).map_err(|error| error.to_string())?;
+    let signature = wrap(BIT_STRING, &[&[0], &signature]);
+    Ok(wrap(SEQUENCE, &[&tbs_new, algorithm, &signature]))
+}
+
+/// Length of the first element's head, and of the whole element (X.690, 8.1.3).
+fn element(bytes: &[u8]) -> Option<(usize, usize)> {
+    let first = usize::from(*bytes.get(1)?);
+    if first < 0x80 {
+        return Some((2, 2 + first));
+    }
+    let count = first & 0x7f;
+    let octets = bytes.get(2..2 + count).filter(|octets| octets.len() <= 4)?;
+    let length = octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+    Some((2 + count, 2 + count + length))
+}
+
+/// An element of these parts (X.690, 10.1: the shortest form of its length).
+fn wrap(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let octets = content.len().to_be_bytes();
+    let short: Vec<u8> = octets.iter().copied().skip_while(|octet| *octet == 0).collect();
+    let mut out = vec![tag];
+    match (content.len(), u8::try_from(short.len())) {
+        (length @ 0..0x80, _) => out.extend(u8::try_from(length)),
+        (_, count) => {
+            out.extend(count.map(|count| 0x80 | count));
+            out.extend(short);
+        }
+    }
+    out.extend(content);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_their_shortest_form() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000] {
+            let content = vec![7; length];
+            let made = wrap(SEQUENCE, &[&content]);
+            let head = made.len() - length;
+            assert_eq!(element(&made), Some((head, made.len())), "{length}");
+            assert_eq!(head, if length < 0x80 { 2 } else { 2 + length.ilog(256) as usize + 1 }, "{length}");
+        }
+        assert_eq!(element(&[0x30]), None);
+        assert_eq!(element(&[0x30, 0x82, 0x01]), None);
+        assert_eq!(element(&[0x30, 0x85, 1, 2, 3, 4, 5]), None);
+    }
+}

@@ -1,0 +1,536 @@
+//! CAs whose keys are elsewhere: requests go out, certificates come in, and keys stay where they were made.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use common::requests::{fresh, openssl};
+use common::{Place, Ran, SMALL, certificate};
+use kmh_cli::Env;
+use serde_json::{Value, json};
+use time::Duration;
+
+const STORE: &[&str] = &["--store", "store"];
+
+/// A store from which the key of the cluster's CA was moved to `offline`, a whole copy of it.
+fn offline() -> Place {
+    let place = Place::with_store(SMALL);
+    place.sh("cp -a store offline && rm store/ca/cluster.key", "").exits(0);
+    place
+}
+
+/// The small cluster, and one node more.
+fn grown() -> String {
+    format!("{SMALL}    - {{name: w-3, site: here, address: [10.10.0.23, 'fd00:10::23']}}\n")
+}
+
+fn pki(place: &Place, args: &[&str], inventory: &str) -> Ran {
+    place.pki(args, inventory)
+}
+
+fn ask(place: &Place, inventory: &str) -> Value {
+    pki(place, &["ensure", "--store", "store", "--requests", "ask.json", "-o", "text"], inventory).exits(0);
+    read(place, "ask.json")
+}
+
+fn read(place: &Place, file: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(place.path().join(file)).unwrap()).unwrap()
+}
+
+fn write(place: &Place, file: &str, value: &Value) {
+    std::fs::write(place.path().join(file), value.to_string()).unwrap();
+}
+
+fn sign(place: &Place, inventory: &str) -> Ran {
+    let args = ["sign", "--requests", "ask.json", "--to", "signed.json", "--store", "offline", "-o", "text"];
+    pki(place, &args, inventory)
+}
+
+fn import(place: &Place, inventory: &str) -> Ran {
+    pki(place, &["import", "--signed", "signed.json", "--store", "store", "-o", "text"], inventory)
+}
+
+const NEW: [&str; 3] = ["nodes/w-3/kube-proxy", "nodes/w-3/kubelet-client", "nodes/w-3/kubelet-serving"];
+
+#[test]
+fn what_is_valid_needs_no_key_of_a_ca() {
+    let place = offline();
+    let before = place.snapshot();
+    place.pki(STORE, SMALL).exits(0);
+    assert_eq!(place.snapshot(), before);
+    let set = ask(&place, SMALL);
+    assert_eq!(set["requests"], json!([]));
+    assert_eq!(set["cluster"], "small");
+    std::fs::remove_file(place.path().join("ask.json")).unwrap();
+    assert!(place.files().keys().all(|path| !path.starts_with("requests/")));
+}
+
+#[test]
+fn a_new_node_is_asked_for_signed_elsewhere_and_imported() {
+    let place = offline();
+    let grown = grown();
+    let before = place.files();
+    let ran = place.pki(STORE, &grown).exits(3);
+    assert_eq!(ran.stdout, "");
+    for name in NEW {
+        assert!(
+            ran.stderr
+                .contains(&format!("`ca/cluster` cannot sign `{name}`: the store does not hold its key")),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert!(ran.stderr.contains("`kmh-pki ensure --requests FILE`"), "{}", ran.stderr);
+    assert_eq!(place.files(), before);
+
+    let set = ask(&place, &grown);
+    let names: Vec<_> =
+        set["requests"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, NEW);
+    assert!(
+        set["requests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["reason"] == "missing" && one["issuer"] == "ca/cluster")
+    );
+    let text = std::fs::read_to_string(place.path().join("ask.json")).unwrap();
+    assert!(!text.contains("PRIVATE KEY"));
+    // Asked again, the same keys wait, and not a byte differs.
+    let waiting = place.snapshot();
+    assert_eq!(ask(&place, &grown), set);
+    assert_eq!(place.snapshot(), waiting);
+    let files = place.files();
+    for name in NEW {
+        assert!(
+            files.contains_key(&format!("requests/{name}.key"))
+                && !files.contains_key(&format!("{name}.key"))
+        );
+        // openssl reads the request, and finds its signature good.
+        let csr = format!("store/requests/{name}.csr");
+        openssl(&place, &["req", "-in", &csr, "-noout", "-verify"]).exits(0);
+    }
+
+    // The other machine: its store is only looked at.
+    let other = std::fs::read_to_string(place.path().join("offline/ca/cluster.key")).unwrap();
+    let ran = sign(&place, &grown).exits(0);
+    assert!(ran.stdout.starts_with("signed 3 certificates, until 20"), "{}", ran.stdout);
+    assert_eq!(std::fs::read_to_string(place.path().join("offline/ca/cluster.key")).unwrap(), other);
+
+    let ran = import(&place, &grown).exits(0);
+    assert!(ran.stdout.starts_with("imported 3 certificates\n  nodes/w-3/kube-proxy\n"), "{}", ran.stdout);
+    let after = place.files();
+    for name in NEW {
+        assert_eq!(
+            after[&format!("{name}.key")],
+            files[&format!("requests/{name}.key")],
+            "the key is another"
+        );
+        let crt = format!("store/{name}.crt");
+        openssl(&place, &["verify", "-x509_strict", "-CAfile", "store/ca/cluster.crt", &crt]).exits(0);
+        let public = |args: &[&str]| openssl(&place, args).exits(0).stdout;
+        assert_eq!(
+            public(&["x509", "-in", &crt, "-noout", "-pubkey"]),
+            public(&["pkey", "-in", &format!("store/{name}.key"), "-pubout"])
+        );
+    }
+    assert!(after.keys().all(|path| !path.starts_with("requests/") && path != "pending.json"));
+    let before = place.snapshot();
+    place.pki(STORE, &grown).exits(0);
+    // A second time there is nothing to import.
+    let ran = import(&place, &grown).exits(0);
+    assert_eq!(ran.stdout, "nothing to import; 3 certificates were there already\n");
+    assert_eq!(place.snapshot(), before);
+}
+
+/// A run in this process so many days from now.
+fn later(place: &Place, days: i64, args: &[&str]) -> (u8, String, String) {
+    let store = place.store();
+    let args = [&["kmh-pki", "--store", store.to_str().unwrap()], args].concat();
+    let (mut env, captured) = Env::fake(args, SMALL);
+    env.now = time::OffsetDateTime::now_utc() + Duration::days(days);
+    let exit = kmh_pki::run(&mut env);
+    let text = |bytes: &std::sync::Mutex<Vec<u8>>| String::from_utf8(bytes.lock().unwrap().clone()).unwrap();
+    (exit as u8, text(&captured.stdout), text(&captured.stderr))
+}
+
+#[test]
+fn what_only_ends_soon_is_told_and_what_has_ended_is_refused() {
+    let place = offline();
+    let before = place.files();
+    // Of the other CAs the keys are here: what they signed is made again.
+    let (code, _, told) = later(&place, 300, &["-o", "text", "--dry-run"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        told.contains("warning: `cluster/break-glass-admin` and 16 others cannot be made again"),
+        "{told}"
+    );
+    assert!(told.contains("expires in 65 days") || told.contains("expires in 64 days"), "{told}");
+    assert!(told.contains("`--requests FILE`"), "{told}");
+    let (code, out, told) = later(&place, 366, &[]);
+    assert_eq!((code, out.as_str()), (3, ""), "{told}");
+    assert!(told.contains("is needed because: expired on"), "{told}");
+    assert_eq!(place.files(), before);
+    let ask = place.path().join("ask.json");
+    let (code, _, told) = later(&place, 366, &["ensure", "--requests", ask.to_str().unwrap()]);
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(read(&place, "ask.json")["requests"].as_array().unwrap().len(), 17);
+}
+
+#[test]
+fn a_changed_inventory_makes_another_request_and_a_withdrawn_one_none() {
+    let place = offline();
+    let first = ask(&place, &grown());
+    let moved = grown().replace("10.10.0.23", "10.10.0.33");
+    let second = ask(&place, &moved);
+    let csr = |set: &Value, index: usize| set["requests"][index]["csr"].clone();
+    // Only the one that holds the address is new; the key that waited for the old one is in the archive.
+    assert_eq!(csr(&first, 0), csr(&second, 0));
+    assert_eq!(csr(&first, 1), csr(&second, 1));
+    assert_ne!(csr(&first, 2), csr(&second, 2));
+    let kept = |place: &Place| {
+        place.everything().keys().filter(|path| path.starts_with("archive/requests/")).count()
+    };
+    assert_eq!(kept(&place), 2);
+    let third = ask(&place, SMALL);
+    assert_eq!(third["requests"], json!([]));
+    assert_eq!(kept(&place), 8);
+    assert!(place.files().keys().all(|path| !path.starts_with("requests/")));
+}
+
+#[test]
+fn a_key_on_its_machine_is_asked_for_with_its_own_request() {
+    let place = Place::with_store(SMALL);
+    fresh(&place, "one", "/O=system:nodes/CN=system:node:w-1", &["subjectAltName=DNS:w-1"]);
+    place.pki(&["sign", "--store", "store", "--csr", "one.csr"], SMALL).exits(0);
+    place.sh("cp -a store offline && rm store/ca/cluster.key", "").exits(0);
+    let moved = SMALL.replace("10.10.0.21", "10.10.0.31");
+    let set = ask(&place, &moved);
+    assert_eq!(set["requests"].as_array().unwrap().len(), 1);
+    assert_eq!(set["requests"][0]["reason"], "names differ: + 10.10.0.31, - 10.10.0.21");
+    let sent = std::fs::read_to_string(place.path().join("one.csr")).unwrap();
+    assert_eq!(set["requests"][0]["csr"], sent.as_str());
+    assert!(place.files().keys().all(|path| !path.starts_with("requests/")));
+    sign(&place, &moved).exits(0);
+    import(&place, &moved).exits(0);
+    let name = "nodes/w-1/kubelet-serving";
+    assert!(!place.files().contains_key(&format!("{name}.key")));
+    let document = place.document(&moved);
+    assert_eq!(certificate(&document, name).get("key"), None);
+    openssl(&place, &["x509", "-in", &format!("store/{name}.crt"), "-noout", "-checkip", "10.10.0.31"])
+        .exits(0);
+}
+
+/// What the machine with the CA's key says to a set that was changed on the way.
+#[test]
+fn a_request_set_is_judged_by_the_inventory() {
+    let place = offline();
+    let grown = grown();
+    let set = ask(&place, &grown);
+    let refused = |change: &dyn Fn(&mut Value), code: i32, says: &[&str]| {
+        let mut changed = set.clone();
+        change(&mut changed);
+        write(&place, "ask.json", &changed);
+        let ran = sign(&place, &grown).exits(code);
+        assert!(!place.path().join("signed.json").exists());
+        for text in says {
+            assert!(ran.stderr.contains(text), "stderr lacks {text:?}:\n{}", ran.stderr);
+        }
+    };
+    fresh(&place, "evil", "/O=system:masters/CN=root", &[]);
+    let evil = std::fs::read_to_string(place.path().join("evil.csr")).unwrap();
+    refused(
+        &|set| {
+            set["requests"][0]["csr"] = evil.clone().into();
+            set["requests"][1]["csr"] = "rubbish".into();
+            set["requests"][2]["name"] = "nodes/w-9/kubelet-serving".into();
+        },
+        2,
+        &[
+            "its subject is `O=system:masters, CN=root`",
+            "no whole PEM file",
+            "the inventory has no such certificate",
+            "3 errors",
+        ],
+    );
+    refused(
+        &|set| set["requests"][0]["name"] = "ca/cluster".into(),
+        2,
+        &["the inventory has no such certificate"],
+    );
+    refused(
+        &|set| set["requests"][0]["issuer"] = "ca/etcd".into(),
+        2,
+        &["it is asked of `ca/etcd`, and `ca/cluster` signs it"],
+    );
+    refused(
+        &|set| set["requests"][1] = set["requests"][0].clone(),
+        2,
+        &["`nodes/w-3/kube-proxy` is asked for twice"],
+    );
+    refused(
+        &|set| set["authorities"]["ca/cluster"] = "00".into(),
+        2,
+        &["`ca/cluster` of this store is not the one that is asked"],
+    );
+    refused(&|set| set["cluster"] = "other".into(), 2, &["is of cluster `other`"]);
+    refused(&|set| set["kmh_requests"] = 2.into(), 2, &["it has format 2"]);
+    refused(&|set| set["more"] = 2.into(), 2, &["unknown field `more`"]);
+    refused(&|set| *set = json!([]), 2, &["it has no `kmh_requests`"]);
+    // One key for two certificates.
+    fresh(&place, "client", "/O=system:nodes/CN=system:node:w-3", &[]);
+    common::requests::request(&place, "client", "/O=system:nodes/CN=system:node:w-3", &[]);
+    let client = std::fs::read_to_string(place.path().join("client.csr")).unwrap();
+    std::fs::copy(place.path().join("client.key"), place.path().join("serving.key")).unwrap();
+    common::requests::request(
+        &place,
+        "serving",
+        "/O=system:nodes/CN=system:node:w-3",
+        &["subjectAltName=DNS:w-3"],
+    );
+    let serving = std::fs::read_to_string(place.path().join("serving.csr")).unwrap();
+    refused(
+        &|set| {
+            set["requests"][1]["csr"] = client.clone().into();
+            set["requests"][2]["csr"] = serving.clone().into();
+        },
+        2,
+        &["the key of the request is that of `nodes/w-3/kubelet-client`"],
+    );
+    // And the machine that has not got the key either.
+    write(&place, "ask.json", &set);
+    std::fs::remove_file(place.path().join("offline/ca/cluster.key")).unwrap();
+    refused(&|_| {}, 3, &["`ca/cluster` cannot sign", "the store does not hold its key"]);
+}
+
+/// What the store says to a signed set that was changed on the way.
+#[test]
+fn a_signed_set_is_believed_in_nothing() {
+    let place = offline();
+    let grown = grown();
+    ask(&place, &grown);
+    sign(&place, &grown).exits(0);
+    let set = read(&place, "signed.json");
+    let before = place.files();
+    let refused = |change: &dyn Fn(&mut Value), says: &[&str]| {
+        let mut changed = set.clone();
+        change(&mut changed);
+        write(&place, "signed.json", &changed);
+        let ran = import(&place, &grown).exits(2);
+        assert_eq!(place.files(), before, "something was touched");
+        for text in says {
+            assert!(ran.stderr.contains(text), "stderr lacks {text:?}:\n{}", ran.stderr);
+        }
+    };
+    let pem = |index: usize| set["certificates"][index]["pem"].clone();
+    refused(
+        &|set| {
+            set["certificates"][1]["pem"] = pem(2);
+            set["certificates"][2]["pem"] = pem(1);
+        },
+        &[
+            "it is for another key than the one that waits",
+            "names differ: - 10.10.0.23",
+            "usage differs",
+            "6 errors",
+        ],
+    );
+    refused(&|set| set["certificates"][1] = set["certificates"][0].clone(), &["it is there twice"]);
+    refused(
+        &|set| set["certificates"][0]["name"] = "nodes/w-9/kube-proxy".into(),
+        &["the inventory has no such certificate"],
+    );
+    refused(&|set| set["certificates"][0]["pem"] = "x".into(), &["the certificate cannot be read"]);
+    refused(&|set| set["store"] = "00".into(), &["was asked for by another store"]);
+    refused(&|set| set["kmh_signed"] = json!(null), &["it is no signed set"]);
+    let own = String::from_utf8(before["ca/cluster.crt"].clone()).unwrap();
+    refused(
+        &|set| set["certificates"][0] = json!({"name": "nodes/w-1/kube-proxy", "pem": own}),
+        &["no request of this store waits for it", "claims to be a CA"],
+    );
+    // Another CA of the same name.
+    let other = Place::with_store(&grown);
+    let theirs = String::from_utf8(other.files()["nodes/w-3/kube-proxy.crt"].clone()).unwrap();
+    refused(
+        &|set| set["certificates"][0]["pem"] = theirs.clone().into(),
+        &["it is for another key than the one that waits", "signed by another CA than ca/cluster"],
+    );
+    write(&place, "signed.json", &set);
+    import(&place, &grown).exits(0);
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_no_key() {
+    let grown = grown();
+    let place = offline();
+    std::fs::write(place.path().join("cluster.yaml"), &grown).unwrap();
+    ask(&place, &grown);
+    sign(&place, &grown).exits(0);
+    place.sh("cp -a store asked", "").exits(0);
+    let keys: Vec<Vec<u8>> =
+        NEW.iter().map(|name| place.files()[&format!("requests/{name}.key")].clone()).collect();
+    let mut killed = 0;
+    for micros in (0..30).map(|step| step * 700) {
+        place.sh("rm -rf store && cp -a asked store", "").exits(0);
+        let mut child = place
+            .command(&["import", "--signed", "signed.json", "--store", "store", "-i", "cluster.yaml"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(micros));
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        import(&place, &grown).exits(0);
+        let files = place.files();
+        for (name, key) in NEW.iter().zip(&keys) {
+            assert_eq!(&files[&format!("{name}.key")], key, "{name}, after {micros} µs");
+        }
+        assert!(files.keys().all(|path| !path.starts_with("requests/") && !path.contains("kmh-new")));
+        place.pki(STORE, &grown).exits(0);
+    }
+    assert!(killed >= 5, "only {killed} of 30 runs were killed");
+}
+
+#[test]
+fn a_dry_run_asks_signs_and_imports_nothing() {
+    let place = offline();
+    let grown = grown();
+    let before = place.snapshot();
+    let ran = place
+        .pki(&["ensure", "--store", "store", "--requests", "ask.json", "--dry-run", "-o", "text"], &grown)
+        .exits(0);
+    assert!(ran.stdout.contains("ASKED OF ITS CA"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("3 certificates have to be signed by a CA whose key is elsewhere"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(place.snapshot(), before);
+    ask(&place, &grown);
+    let args = [
+        "sign",
+        "--requests",
+        "ask.json",
+        "--to",
+        "signed.json",
+        "--store",
+        "offline",
+        "-o",
+        "text",
+        "--dry-run",
+    ];
+    let ran = place.pki(&args, &grown).exits(0);
+    assert!(ran.stdout.starts_with("would sign 3 certificates"), "{}", ran.stdout);
+    assert!(!place.path().join("signed.json").exists());
+    sign(&place, &grown).exits(0);
+    let before = place.snapshot();
+    let ran = place
+        .pki(&["import", "--signed", "signed.json", "--store", "store", "-o", "text", "--dry-run"], &grown)
+        .exits(0);
+    assert!(ran.stdout.starts_with("would import 3 certificates"), "{}", ran.stdout);
+    assert_eq!(place.snapshot(), before);
+}
+
+/// A CA as a company has one: made by openssl, with a name of several parts, an intermediate or not.
+fn company(place: &Place, folder: &str) {
+    let line = format!(
+        "mkdir -p {folder}/ca && cd {folder}
+         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout ../company.key -out ca/cluster.crt \
+           -days 3650 -subj '/C=DE/DC=net/DC=example/O=Example AG/OU=IT/OU=PKI/CN=Example Issuing CA 3' \
+           -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign"
+    );
+    place.sh(&line, "").exits(0);
+}
+
+#[test]
+fn a_ca_that_is_somebody_elses_signs_with_its_own_tools() {
+    let place = Place::new();
+    company(&place, "store");
+    let ran = place.pki(&["--store", "store", "--init"], SMALL).exits(3);
+    assert!(ran.stderr.contains("`ca/cluster` cannot sign `nodes/w-1/kube-proxy`"), "{}", ran.stderr);
+    let set = ask(&place, SMALL);
+    let requests = set["requests"].as_array().unwrap();
+    assert_eq!(requests.len(), 17);
+    // The other CAs are ours, and what they sign is there already.
+    assert!(place.files().contains_key("nodes/cp-1/etcd-server.key"));
+    assert!(place.files().contains_key("keys/service-account.key"));
+    // The CA's own tool: openssl, which copies what the request asks for and adds what a company adds.
+    std::fs::write(
+        place.path().join("ext.cnf"),
+        "basicConstraints=critical,CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n\
+         crlDistributionPoints=URI:http://pki.example.net/3.crl\ncertificatePolicies=2.23.140.1.2.1\n",
+    )
+    .unwrap();
+    let mut all = String::new();
+    for (number, one) in requests.iter().enumerate() {
+        std::fs::write(place.path().join("one.csr"), one["csr"].as_str().unwrap()).unwrap();
+        let out = format!("{number}.pem");
+        openssl(
+            &place,
+            &[
+                "x509",
+                "-req",
+                "-in",
+                "one.csr",
+                "-CA",
+                "store/ca/cluster.crt",
+                "-CAkey",
+                "company.key",
+                "-days",
+                "365",
+                "-copy_extensions",
+                "copy",
+                "-extfile",
+                "ext.cnf",
+                "-out",
+                &out,
+            ],
+        )
+        .exits(0);
+        all += &std::fs::read_to_string(place.path().join(out)).unwrap();
+    }
+    std::fs::write(place.path().join("signed.json"), &all).unwrap();
+    let ran = import(&place, SMALL).exits(0);
+    assert!(ran.stdout.starts_with("imported 17 certificates"), "{}", ran.stdout);
+    let ran = place.pki(&["--store", "store", "-o", "text"], SMALL).exits(0);
+    assert!(ran.stdout.contains("nothing to do: 27 certificates"), "{}", ran.stdout);
+    let crt = "store/nodes/w-1/kubelet-serving.crt";
+    openssl(
+        &place,
+        &["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "store/ca/cluster.crt", crt],
+    )
+    .exits(0);
+    // Once more the same file: nothing to import; and something that nobody asked for.
+    import(&place, SMALL).exits(2).says("no request of this store waits for a certificate of that key");
+}
+
+#[test]
+fn a_ca_that_is_somebody_elses_signs_with_ours() {
+    let place = Place::new();
+    company(&place, "store");
+    place.pki(&["ensure", "--store", "store", "--init", "--requests", "ask.json"], SMALL).exits(0);
+    place.sh("cp -a store offline && cp company.key offline/ca/cluster.key", "").exits(0);
+    // The key of openssl is PKCS #8, as ours are.
+    sign(&place, SMALL).exits(0);
+    import(&place, SMALL).exits(0);
+    place.pki(STORE, SMALL).exits(0);
+    for name in ["nodes/w-1/kubelet-serving", "nodes/cp-1/apiserver", "nodes/w-2/kube-proxy"] {
+        let crt = format!("store/{name}.crt");
+        openssl(&place, &["verify", "-x509_strict", "-CAfile", "store/ca/cluster.crt", &crt]).exits(0);
+    }
+}
+
+#[test]
+fn only_cas_may_lie_in_a_store_before_it_is_one() {
+    let place = Place::new();
+    company(&place, "store");
+    std::fs::write(place.store().join("ca/notes.txt"), "x").unwrap();
+    place.pki(&["--store", "store", "--init"], SMALL).exits(2).says("it holds `ca/notes.txt`");
+    std::fs::remove_file(place.store().join("ca/notes.txt")).unwrap();
+    // A CA that is none.
+    let line = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout x.key -out store/ca/cluster.crt \
+        -subj /CN=leaf -addext basicConstraints=critical,CA:FALSE";
+    place.sh(line, "").exits(0);
+    place.pki(&["--store", "store", "--init"], SMALL).exits(3).says("`ca/cluster` is no certificate of a CA");
+}
