@@ -8,18 +8,19 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use kmh_tests::sandbox::{root, walk};
 
 /// Our crates, and which of ours each may use.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("kmh-doc", &[]),
     ("kmh-calico", &[]),
     ("kmh-model", &["kmh-doc"]),
     ("kmh-cli", &["kmh-doc"]),
     ("kmh-route", &["kmh-doc", "kmh-calico"]),
-    ("kmh-pki", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-store"]),
+    ("kmh-cert", &["kmh-doc"]),
+    ("kmh-pki", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-cert", "kmh-store"]),
     ("kmh-bgpcfg", &NETWORK),
     ("kmh-render", &SHARED),
     ("kmh-store", &["kmh-doc", "kmh-cli"]),
     ("kmh-push", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-store"]),
-    ("kmh-check", &NETWORK),
+    ("kmh-check", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico", "kmh-cert"]),
     ("kmh-lab", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico", "kmh-store"]),
     (
         "kmh-tests",
@@ -35,6 +36,7 @@ const EDGES: [(&str, &[&str]); 13] = [
             "kmh-push",
             "kmh-check",
             "kmh-store",
+            "kmh-cert",
             "kmh-lab",
         ],
     ),

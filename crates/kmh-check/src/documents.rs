@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kmh_cert::Facts;
 use kmh_doc::network::NetworkSpec;
 use kmh_doc::pki::{Certificate, PkiSpec};
 use kmh_doc::push::PushSpec;
@@ -11,7 +12,6 @@ use rayon::prelude::*;
 use time::OffsetDateTime;
 
 use crate::bundle::view::Bundle;
-use crate::certificate::Facts;
 
 /// The documents of a stream, as far as they are there.
 pub(crate) struct Documents<'a> {
@@ -71,7 +71,10 @@ pub(crate) struct Read<'a> {
 impl<'a> Pki<'a> {
     /// Reads every certificate, on all processors.
     pub(crate) fn new(spec: &'a PkiSpec) -> Self {
-        let read = |entry: &'a Certificate| Read { entry, facts: Facts::from_pem(&entry.pem) };
+        let read = |entry: &'a Certificate| Read {
+            entry,
+            facts: Facts::from_pem(entry.pem.as_bytes()).map_err(|why| why.to_string()),
+        };
         let by_name =
             spec.certificates.iter().enumerate().map(|(index, entry)| (entry.name.as_str(), index)).collect();
         Self { spec, read: spec.certificates.par_iter().map(read).collect(), by_name }

@@ -4,7 +4,6 @@
 //! crate, not asked of the tools that made the documents, so that a mistake there is found here.
 
 mod bundle;
-mod certificate;
 mod check;
 mod cli;
 mod documents;

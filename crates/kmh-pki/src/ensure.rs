@@ -7,22 +7,15 @@ use kmh_cli::{Context, Exit, Failure, Outcome, Stream, file};
 use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::{Certificate, PkiSpec};
-use kmh_model::{Model, Need};
+use kmh_model::Model;
 use time::OffsetDateTime;
-use time::macros::datetime;
 
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::requests::RequestSet;
 use crate::store::{Change, Opening, Store};
 use crate::want::Wants;
-use crate::{ask, cert, document, make, plan, want};
-
-/// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
-pub(crate) const NEEDS: &[Need] = &[Need::Api, Need::Roles];
-
-/// No clock that was ever set shows an earlier time: this program is younger.
-pub(crate) const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+use crate::{ask, document, look, make, plan, want};
 
 /// More keys than this that others may read are warned about together.
 const FEW: usize = 3;
@@ -45,14 +38,14 @@ pub(crate) fn run(
 ) -> Result<Outcome<PkiSpec>, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) =
-        kmh_model::load(&document, NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
+        kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
     let wants = want::wants(&model);
-    let path = named(store)?;
+    let path = look::named(store)?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
-    refuse_unset_clock(now)?;
+    look::refuse_unset_clock(now)?;
     let opening = Opening { cluster: model.name.as_str(), init, dry_run };
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
@@ -93,23 +86,6 @@ pub(crate) fn run(
     let changed = !plan.steps.is_empty();
     let steps = Some(document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
-}
-
-/// The store's path, which is never assumed.
-pub(crate) fn named(store: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    store.ok_or_else(|| {
-        Failure::wrong("no store is named")
-            .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
-    })
-}
-
-pub(crate) fn refuse_unset_clock(now: OffsetDateTime) -> Result<(), Failure> {
-    if now >= EARLIEST {
-        return Ok(());
-    }
-    let told = cert::date(now);
-    Err(Failure::world(format!("the clock of this machine says {told}"))
-        .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"))
 }
 
 /// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests.

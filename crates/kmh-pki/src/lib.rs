@@ -14,6 +14,7 @@ pub mod import;
 pub mod import_signed;
 pub mod issue;
 pub mod layout;
+pub mod look;
 pub mod make;
 pub mod observed;
 pub mod pem;
@@ -22,16 +23,21 @@ pub mod reason;
 pub mod requests;
 pub mod secret;
 pub mod sign;
+pub mod status;
 pub mod store;
 pub mod table;
+pub mod verify;
 pub mod want;
 
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use kmh_cli::{Common, Env, Exit};
+use kmh_cli::{Common, Env, Exit, Format};
 
 pub(crate) const TOOL: &str = "kmh-pki";
+
+/// The forms of an answer.
+const TEXT_OR_JSON: &[Format] = &[Format::Text, Format::Json];
 
 /// The PKI of the cluster and of the tunnels, in a crash-safe store
 ///
@@ -73,6 +79,12 @@ enum Verb {
     /// Sign the request of a machine whose key stays on it
     #[command(after_long_help = sign::EXAMPLES)]
     Sign(sign::Args),
+    /// What ends when, and who uses it; exit code 1 when something is due
+    #[command(after_long_help = status::EXAMPLES)]
+    Status(status::Args),
+    /// The whole store against the inventory and RFC 5280; exit code 1 when something is wrong
+    #[command(after_long_help = verify::EXAMPLES)]
+    Verify,
 }
 
 const EXAMPLES: &str = "\
@@ -87,9 +99,8 @@ EXAMPLES
     kmh-pki --store pki <cluster.yaml | kmh-bgpcfg | kmh-render |
       kmh-push --store pki --to dir:out
 
-  Which certificates end first:
-    kmh-pki --store pki --only -i cluster.yaml -o json |
-      jq -r '.spec.certificates[] | .not_after + \" \" + .name' | sort
+  What ends within a month:
+    kmh-pki status --within 30d --store pki -i cluster.yaml -o text
 ";
 
 /// The command line, for man pages and completions.
@@ -117,6 +128,18 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Import(args) => {
             let store = env.store(cli.store);
             import::run(env, &cli.common, &args, store, cli.init)
+        }
+        Verb::Status(args) => {
+            let store = env.store(cli.store);
+            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
+                status::run(&args, stream, context, format, store)
+            })
+        }
+        Verb::Verify => {
+            let store = env.store(cli.store);
+            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
+                verify::run(stream, context, format, store)
+            })
         }
         Verb::Sign(args) => {
             let store = env.store(cli.store);

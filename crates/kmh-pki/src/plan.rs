@@ -369,6 +369,23 @@ fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: Of
     {
         reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default()));
     }
+    reasons.extend(differences(wanted, is));
+    if is.is_ca {
+        reasons.push(Reason::Profile("it claims to be a CA"));
+    }
+    reasons.extend(is.deviations.iter().copied().map(Reason::Profile));
+    if now < is.not_before && authority.certificate().is_some() {
+        // Made while the clock was ahead: until then every machine would refuse it. A CA that has begun says that the
+        // clock is right now.
+        reasons.push(Reason::Future { on: date(is.not_before) });
+    }
+    reasons.extend(ending(wanted, is, authority, now));
+    reasons
+}
+
+/// Where a certificate is not what is wanted: subject, names, usages.
+pub fn differences(wanted: &Wanted, is: &Certificate) -> Vec<Reason> {
+    let mut reasons = Vec::new();
     let subject = |name: &str, organizations: &[String]| {
         let parts = organizations.iter().map(|o| format!("O={o}")).chain([format!("CN={name}")]);
         parts.collect::<Vec<_>>().join(", ")
@@ -393,16 +410,6 @@ fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: Of
     if is.usages != usages {
         reasons.push(Reason::Usages { is: is.usages.clone(), wanted: usages });
     }
-    if is.is_ca {
-        reasons.push(Reason::Profile("it claims to be a CA"));
-    }
-    reasons.extend(is.deviations.iter().copied().map(Reason::Profile));
-    if now < is.not_before && authority.certificate().is_some() {
-        // Made while the clock was ahead: until then every machine would refuse it. A CA that has begun says that the
-        // clock is right now.
-        reasons.push(Reason::Future { on: date(is.not_before) });
-    }
-    reasons.extend(ending(wanted, is, authority, now));
     reasons
 }
 

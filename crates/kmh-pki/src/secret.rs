@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub use kmh_cert::facts::hex;
 use kmh_doc::inventory::Algorithm;
 use rcgen::{KeyPair, PublicKeyData as _, RsaKeySize};
 use zeroize::Zeroizing;
@@ -166,15 +167,6 @@ pub fn random(buffer: &mut [u8]) -> Result<(), String> {
         filled += count;
     }
     Ok(())
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file}
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::cert::{self, Certificate, date, rfc3339};
+use crate::cert::{Certificate, date, rfc3339};
 use crate::csr::{Request, subject};
-use crate::ensure::{EARLIEST, NEEDS};
 use crate::issue::Authority;
+use crate::look::{NEEDS, refuse_unset_clock};
 use crate::observed::{Half, Observed};
 use crate::store::{Change, Made, Opening, Public, Store};
 use crate::table::Life;
@@ -183,10 +183,7 @@ pub(crate) fn wants(stream: &Stream, context: &mut Context<'_>) -> Result<(Wants
 /// The time; refused when the clock was never set.
 pub(crate) fn clock(context: &Context<'_>) -> Result<OffsetDateTime, Failure> {
     let now = context.env.now;
-    if now < EARLIEST {
-        return Err(Failure::world(format!("the clock of this machine says {}", cert::date(now)))
-            .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"));
-    }
+    refuse_unset_clock(now)?;
     Ok(now)
 }
 

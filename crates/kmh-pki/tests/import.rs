@@ -156,7 +156,7 @@ fn ecdsa_keys_of_kubeadm_claim_too_much_and_its_cas_stay() {
     );
     assert_eq!(
         findings(&told, "k/etc/kubernetes/admin.conf"),
-        ["warning: it claims key encipherment, which a key for signatures cannot do"]
+        ["warning: its key usage permits more than its key can be used for"]
     );
     assert_eq!(
         findings(&told, "k/etc/kubernetes/pki/ca.crt"),
@@ -209,9 +209,9 @@ fn the_first_guide_gives_a_ca_of_version_1_and_its_keys() {
     assert_eq!(told["layout"], "hard-way");
     assert_eq!(imported(&told), ["ca/cluster", "keys/encryption", "keys/service-account"]);
     let ca = findings(&told, "home/ca.crt");
-    assert!(ca.contains(&"warning: it is not of version 3".to_owned()), "{ca:?}");
+    assert!(ca.contains(&"warning: it is not X.509 v3".to_owned()), "{ca:?}");
     let admin = findings(&told, "home/admin.crt");
-    assert!(admin.contains(&"warning: it is not of version 3".to_owned()), "{admin:?}");
+    assert!(admin.contains(&"warning: it is not X.509 v3".to_owned()), "{admin:?}");
     let shared = findings(&told, "home/kube-proxy.crt");
     assert_eq!(shared, ["warning: 3 machines would share its key"]);
     let etcd = findings(&told, "home/etcd-server.crt");
@@ -228,7 +228,7 @@ fn the_first_guide_gives_a_ca_of_version_1_and_its_keys() {
         .exits(0);
     ensure_keeps(&place, &inventory, &told);
     let ran = place.pki(&["--store", "store"], &inventory).exits(0);
-    ran.says("warning: CA `ca/cluster` is not as strict programs want it: it is not of version 3");
+    ran.says("warning: CA `ca/cluster` is not as strict programs want it: it is not X.509 v3");
     place.sh("openssl verify -CAfile home/ca.crt store/nodes/cp-1/apiserver.crt store/nodes/w-1/kube-proxy.crt", "").exits(0);
 }
 
@@ -243,7 +243,7 @@ fn the_second_guide_gives_a_lax_ca_and_its_keys() {
     for part in [
         "home/ca.crt",
         "home/ca.crt  CN=CA\n",
-        "its basic constraints are absent or not critical",
+        "its basic constraints are not marked critical",
         "    hint: strict programs refuse it; a rotation replaces it\n",
         "home/kube-api-server.crt",
         "  usage differs: client and server should be server\n",

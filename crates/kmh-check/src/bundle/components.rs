@@ -149,7 +149,7 @@ pub(crate) fn node_name(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'
         if pki.spec.planned {
             continue; // there is no certificate to compare with
         }
-        let common_name = kubelet_user(view).and_then(|pem| crate::certificate::Facts::from_pem(&pem).ok());
+        let common_name = kubelet_user(view).and_then(|pem| kmh_cert::Facts::from_pem(pem.as_bytes()).ok());
         let must = format!("system:node:{kubelet}");
         match common_name {
             None => out.critical(name, "the certificate in kubelet's kubeconfig cannot be read", RENDER),

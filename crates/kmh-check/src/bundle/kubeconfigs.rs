@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use kmh_cert::Facts;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::Class;
 use kmh_model::Model;
@@ -12,7 +13,6 @@ use super::RENDER;
 use super::etcd::host_and_port;
 use super::files::place;
 use super::view::{Bundle, View, ending, is_yaml};
-use crate::certificate::Facts;
 use crate::documents::Pki;
 use crate::findings::Findings;
 use crate::parse::lines::lines;
@@ -142,7 +142,8 @@ fn server(
         None => out.critical(subject, "it names no CA to know the API server by", RENDER),
         Some((path, None)) => out.critical(subject, format!("its CA `{path}` is not in the bundle"), RENDER),
         Some((path, Some(pem))) => {
-            let names = |facts: &Facts| Facts::from_pem(pem).is_ok_and(|ca| facts.issuer == ca.subject);
+            let names =
+                |facts: &Facts| Facts::from_pem(pem.as_bytes()).is_ok_and(|ca| facts.issuer == ca.subject);
             if !apis.is_empty() && !apis.values().any(|facts| names(facts)) {
                 out.critical(subject, format!("its CA `{path}` is not that of the API server"), RENDER);
             }

@@ -1,10 +1,10 @@
 //! Whether each certificate was signed by the CA of its class, by the signature itself.
 
+use kmh_cert::{Facts, chain};
 use kmh_doc::pki::Certificate;
 use rayon::prelude::*;
 
 use super::{REISSUE, class_name, expect};
-use crate::certificate::Facts;
 use crate::documents::Pki;
 use crate::findings::Findings;
 
@@ -40,20 +40,9 @@ fn complaints(pki: &Pki<'_>, entry: &Certificate, facts: &Facts) -> Vec<String> 
         let (is, must) = (class_name(issuer_entry.class), class_name(row.issuer));
         found.push(format!("it was issued by `{}`, a `{is}`; it must be a `{must}`", issuer_entry.name));
     }
-    if facts.issuer != issuer.subject {
-        found.push(format!("the issuer that it names is not the subject of `{}`", issuer_entry.name));
-    }
-    // RFC 5280, 4.2.1.1: required on all but self-signed certificates, and equal to the issuer's identifier.
-    match (&facts.authority_key_id, &issuer.subject_key_id) {
-        (_, None) => found.push(format!("its issuer `{}` has no subject key identifier", issuer_entry.name)),
-        (None, _) if entry.issuer.is_some() => found.push("it has no authority key identifier".to_owned()),
-        (Some(authority), Some(subject)) if authority != subject => {
-            found.push(format!("its authority key identifier is not the key of `{}`", issuer_entry.name));
-        }
-        _ => {}
-    }
-    if let Err(why) = facts.is_signed_by(issuer) {
-        found.push(format!("the key of `{}` did not sign it: {why}", issuer_entry.name));
-    }
+    // That it ends after its CA is a matter of `pki.dates`, that it is a CA itself one of `pki.constraints`.
+    let elsewhere = ["outlives-ca", "path-too-long"];
+    let complaints = chain::complaints(facts, issuer, &issuer_entry.name).into_iter();
+    found.extend(complaints.filter(|one| !elsewhere.contains(&one.id)).map(|one| one.message));
     found
 }

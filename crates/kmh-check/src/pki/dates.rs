@@ -2,10 +2,11 @@
 //!
 //! Messages name days, never "in 12 days": a second run on the same day gives the same document.
 
+use kmh_cert::chain::outlives;
+use kmh_cert::facts::{day, rfc3339};
 use time::{Duration, OffsetDateTime};
 
 use super::expect;
-use crate::certificate::{day, rfc3339};
 use crate::documents::Pki;
 use crate::findings::Findings;
 
@@ -36,15 +37,9 @@ pub(crate) fn dates(pki: &Pki<'_>, now: OffsetDateTime, out: &mut Findings<'_>) 
             out.warning(subject, format!("it is valid only since {}", rfc3339(facts.not_before)), hint);
         }
         let issuer = entry.issuer.as_deref().and_then(|name| pki.named(name));
-        if let Some((ca, issuer)) = issuer
-            && facts.not_after > issuer.not_after
-        {
-            let ends = rfc3339(issuer.not_after);
-            out.critical(
-                subject,
-                format!("it ends at {}, after its CA `{}` at {ends}", rfc3339(facts.not_after), ca.name),
-                "issue it again with a shorter life, or renew the CA first",
-            );
+        if let Some(complaint) = issuer.and_then(|(ca, issuer)| outlives(facts, issuer, &ca.name)) {
+            let hint = "issue it again with a shorter life, or renew the CA first";
+            out.critical(subject, complaint.message, hint);
         }
     }
 }

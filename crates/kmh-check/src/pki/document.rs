@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
+use kmh_cert::Facts;
+use kmh_cert::facts::rfc3339;
+use kmh_cert::rules::Topic;
 use kmh_doc::pki::Certificate;
 
 use super::REISSUE;
-use crate::certificate::{Facts, rfc3339};
+use super::usages::broken_rules;
 use crate::documents::Pki;
 use crate::findings::Findings;
 
@@ -34,16 +37,8 @@ pub(crate) fn readable(pki: &Pki<'_>, out: &mut Findings<'_>) {
         match &read.facts {
             Err(why) => out.critical(subject, why, REISSUE),
             Ok(facts) => {
-                if facts.version != 3 {
-                    // rustls and `openssl -x509_strict` refuse older ones (RFC 5280, 4.1.2.1).
-                    out.critical(subject, format!("it is X.509 v{}, not v3", facts.version), REISSUE);
-                }
-                for oid in &facts.unknown_critical {
-                    out.critical(
-                        subject,
-                        format!("it has the critical extension {oid}, which programs refuse"),
-                        REISSUE,
-                    );
+                for complaint in broken_rules(read.entry, facts, Topic::Form) {
+                    out.critical(subject, complaint, REISSUE);
                 }
             }
         }

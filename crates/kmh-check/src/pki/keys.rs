@@ -2,51 +2,45 @@
 
 use std::collections::BTreeMap;
 
+use kmh_cert::Facts;
+use kmh_cert::among::{same_keys, same_serials};
+use kmh_cert::facts::{algorithm_of, public_key};
+use kmh_cert::rules::Topic;
 use kmh_doc::pki::{Class, KeyClass};
-use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
 
+use super::usages::broken_rules;
 use super::{REISSUE, class_name, expect};
 use crate::documents::Pki;
 use crate::findings::Findings;
 
-/// Algorithms that every program in the cluster takes in a certificate: those of kubeadm (1.36), and Ed25519, which
-/// Go's TLS, etcd and strongSwan take too.
-const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"];
-
 /// `pki.serials`: positive, at most 20 octets (RFC 5280, 4.1.2.2), no two of one CA alike.
 pub(crate) fn serials(pki: &Pki<'_>, out: &mut Findings<'_>) {
-    let mut seen: BTreeMap<(&[u8], &[u8]), &str> = BTreeMap::new();
     for (entry, facts) in pki.certificates() {
         out.look();
-        let negative = facts.serial.first().is_none_or(|first| first & 0x80 != 0);
-        if negative || facts.serial.iter().all(|&octet| octet == 0) {
-            out.critical(&entry.name, "its serial number is not positive", REISSUE);
-        }
-        if facts.serial.len() > 20 {
-            out.critical(
-                &entry.name,
-                format!("its serial number has {} octets, 20 are allowed", facts.serial.len()),
-                REISSUE,
-            );
-        }
-        if let Some(other) = seen.insert((&facts.issuer, &facts.serial), &entry.name) {
-            out.critical(&entry.name, format!("`{other}` has the same issuer and serial number"), REISSUE);
+        for complaint in broken_rules(entry, facts, Topic::Serial) {
+            out.critical(&entry.name, complaint, REISSUE);
         }
     }
+    for (name, other) in same_serials(named(pki)) {
+        out.critical(name, format!("`{other}` has the same issuer and serial number"), REISSUE);
+    }
+}
+
+fn named<'p>(pki: &'p Pki<'_>) -> impl Iterator<Item = (&'p str, &'p Facts)> {
+    pki.certificates().map(|(entry, facts)| (entry.name.as_str(), facts))
 }
 
 /// `pki.keys`: no key is used twice, every algorithm is one that all programs take.
 pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
-    let mut seen: BTreeMap<&[u8], &str> = BTreeMap::new();
+    for (name, other) in same_keys(named(pki)) {
+        out.critical(name, format!("it has the same key as `{other}`"), REISSUE);
+    }
+    let seen: BTreeMap<&[u8], &str> =
+        named(pki).map(|(name, facts)| (facts.public_key.as_slice(), name)).collect();
     for (entry, facts) in pki.certificates() {
         out.look();
-        if !ALGORITHMS.contains(&facts.algorithm.as_str()) {
-            let message =
-                format!("its key is `{}`; every program takes {}", facts.algorithm, ALGORITHMS.join(", "));
-            out.critical(&entry.name, message, REISSUE);
-        }
-        if let Some(other) = seen.insert(&facts.public_key, &entry.name) {
-            out.critical(&entry.name, format!("it has the same key as `{other}`"), REISSUE);
+        for complaint in broken_rules(entry, facts, Topic::Algorithm) {
+            out.critical(&entry.name, complaint, REISSUE);
         }
         // Without a reference the key was made on its machine; the path where it lies must be known all the same.
         let has_place = entry.deploy.iter().any(|place| place.key.is_some());
@@ -73,7 +67,7 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
                 if let Some(other) = seen.get(der.as_slice()) {
                     out.critical(&key.name, format!("it is the same key as that of `{other}`"), REISSUE);
                 }
-                if is_ed25519(&der) {
+                if algorithm_of(&der) == "ed25519" {
                     const WHY: &str =
                         "take RSA or ECDSA: the API server signs and verifies tokens by no other";
                     out.critical(&key.name, "its key is `ed25519`, which no token can be signed with", WHY);
@@ -83,25 +77,6 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
             None if pki.spec.planned => {}
             None => out.critical(&key.name, "it has no public half, so no token can be verified", REISSUE),
         }
-    }
-}
-
-/// Whether that `SubjectPublicKeyInfo` is of id-Ed25519 (RFC 8410, section 3).
-fn is_ed25519(der: &[u8]) -> bool {
-    SubjectPublicKeyInfo::from_der(der)
-        .is_ok_and(|(_, key)| key.algorithm.algorithm.to_id_string() == "1.3.101.112")
-}
-
-fn public_key(pem: &str) -> Result<Vec<u8>, String> {
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
-        .map_err(|e| format!("its public half cannot be read: {e}"))?;
-    if block.label != "PUBLIC KEY" {
-        return Err(format!("its public half is a `{}`", block.label));
-    }
-    match SubjectPublicKeyInfo::from_der(&block.contents) {
-        Ok(([], _)) => Ok(block.contents),
-        Ok(_) => Err("something follows its public half".to_owned()),
-        Err(e) => Err(format!("its public half cannot be read: {e}")),
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use kmh_cert::Facts;
+use kmh_cert::rules::Topic;
 use kmh_doc::pki::Certificate;
 use kmh_model::Model;
 
+use super::usages::broken_rules;
 use super::{REISSUE, expect};
-use crate::certificate::Facts;
 use crate::documents::Pki;
 use crate::findings::Findings;
 
@@ -74,12 +76,8 @@ fn alternatives(model: &Model, entry: &Certificate, facts: &Facts, out: &mut Fin
             REISSUE,
         );
     }
-    if facts.other_names > 0 {
-        out.critical(
-            &entry.name,
-            "it has alternative names that are neither DNS names nor addresses",
-            REISSUE,
-        );
+    for complaint in broken_rules(entry, facts, Topic::Names) {
+        out.critical(&entry.name, complaint, REISSUE);
     }
 }
 

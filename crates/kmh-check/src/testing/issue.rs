@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kmh_cert::Facts;
+use kmh_cert::facts::rfc3339;
 use kmh_doc::pki::{Certificate, Class, Deploy, Key, KeyClass, PkiSpec, Usage};
 use kmh_model::Model;
 use rcgen::{
@@ -11,7 +13,6 @@ use rcgen::{
 use time::macros::datetime;
 
 use super::Fixture;
-use crate::certificate::{Facts, rfc3339};
 use crate::pki::{class_name, expect};
 
 /// The name of a CA's certificate.
@@ -60,7 +61,7 @@ pub(crate) fn params(model: &Model, row: &expect::Row, machine: Option<&str>) ->
 
 /// Sets the fields of an entry to what its certificate says.
 fn describe(entry: &mut Certificate) {
-    let facts = Facts::from_pem(&entry.pem).expect("a certificate");
+    let facts = Facts::from_pem(entry.pem.as_bytes()).expect("a certificate");
     entry.common_name = facts.common_names.join(", ");
     entry.fingerprint = facts.fingerprint();
     entry.serial = facts.serial_hex();

@@ -16,11 +16,11 @@ use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file}
 use zeroize::Zeroizing;
 
 use crate::layout::Layout;
+use crate::look::{self, Ground};
 use crate::observed::Observed;
 use crate::secret::Secret;
-use crate::store::{Opening, Store};
-use crate::want::{self, Wants};
-use crate::{TOOL, ensure, plan};
+use crate::want::Wants;
+use crate::{TOOL, plan};
 
 /// A file of an export.
 pub struct Entry {
@@ -87,23 +87,13 @@ fn export(
     format: Format,
     store: Option<PathBuf>,
 ) -> Result<Answer, Failure> {
-    let (document, source) = stream.inventory()?;
-    let (model, warnings) = kmh_model::load(&document, ensure::NEEDS)
-        .map_err(|problems| Failure::problems(&source, &problems))?;
-    context.warn_all(&source, &warnings);
-    let chosen = ensure::chosen(&model, context)?;
-    let path = ensure::named(store)?;
-    let now = context.env.now;
-    ensure::refuse_unset_clock(now)?;
     let pipe = args.to.as_os_str() == "-";
     if pipe {
         refuse_pipe(args, context)?;
     }
-    let wants = want::wants(&model);
     // Looking only: nothing is made, not even a store.
-    let opening = Opening { cluster: model.name.as_str(), init: false, dry_run: true };
-    let store = Store::open(&path, opening, &mut |message| context.say(message))?
-        .ok_or_else(|| Failure::wrong(format!("store `{}` does not exist", path.display())))?;
+    let Ground { model, wants, chosen, store } = look::ground(stream, context, store, false)?;
+    let (path, now) = (store.root().to_owned(), context.env.now);
     let observed = store.observe(&wants)?;
     let chosen = |machine: &str| chosen.contains(machine);
     let plan = plan::plan(&wants, &observed, now, &chosen);

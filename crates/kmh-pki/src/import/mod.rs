@@ -25,7 +25,7 @@ use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
 use crate::store::{Change, Made, Opening, Public, Store};
 use crate::want::Wants;
-use crate::{TOOL, ensure, import_signed, want};
+use crate::{TOOL, import_signed, look, want};
 
 /// The arguments of `import`.
 #[derive(clap::Args, Clone, Debug)]
@@ -77,19 +77,19 @@ fn import(
     (store, init): (Option<PathBuf>, bool),
 ) -> Result<Answer, Failure> {
     let (document, source) = stream.inventory()?;
-    let (model, warnings) = kmh_model::load(&document, ensure::NEEDS)
-        .map_err(|problems| Failure::problems(&source, &problems))?;
+    let (model, warnings) =
+        kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
-    let path = ensure::named(store)?;
+    let path = look::named(store)?;
     let (now, dry_run) = (context.env.now, context.common.dry_run);
-    ensure::refuse_unset_clock(now)?;
+    look::refuse_unset_clock(now)?;
     if !context.common.limit.is_empty() {
         return Err(Failure::wrong("`import` takes a whole PKI, and knows no `--limit`")
             .hint("name the folders that it shall read with `--from`"));
     }
     let wants = want::wants(&model);
     let sources = args.from.iter().map(|from| read(from, &model)).collect::<Result<Vec<_>, _>>()?;
-    let (layout, gathered, judged) = look(&sources, args.layout, &model, &wants, now)?;
+    let (layout, gathered, judged) = examine(&sources, args.layout, &model, &wants, now)?;
     refuse_useless(&gathered, &judged)?;
     if context.common.strict {
         for one in judged.findings.iter().filter(|one| one.level == Level::Warning) {
@@ -128,7 +128,7 @@ fn import(
 }
 
 /// Looks through folders that were read. Pure.
-fn look(
+fn examine(
     sources: &[Source],
     layout: Option<Layout>,
     model: &Model,
@@ -150,7 +150,7 @@ pub fn of_files(
 ) -> Result<(BTreeMap<String, Pair>, usize), Failure> {
     let files = files.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
     let source = Source { machine: None, path: PathBuf::new(), files, skipped: Vec::new() };
-    let (_, _, judged) = look(&[source], None, model, &want::wants(model), now)?;
+    let (_, _, judged) = examine(&[source], None, model, &want::wants(model), now)?;
     Ok((judged.observed.pairs, judged.findings.len()))
 }
 

@@ -49,16 +49,16 @@ struct Identity {
 
 /// The format that this program writes.
 const FORMAT: u32 = 1;
-const IDENTITY: &str = "store.json";
-const PENDING: &str = "pending.json";
+pub(crate) const IDENTITY: &str = "store.json";
+pub(crate) const PENDING: &str = "pending.json";
 /// What every unfinished file ends with.
-const UNFINISHED: &str = ".kmh-new";
+pub(crate) const UNFINISHED: &str = ".kmh-new";
 /// The directories of a store.
 const FOLDERS: [&str; 6] = ["ca", "cluster", "keys", "nodes", "requests", "routers"];
 /// The folder of the CAs.
 const CAS: &str = "ca";
 /// What is no longer in use. Nothing in it is read as a part of the store.
-const ARCHIVE: &str = "archive";
+pub(crate) const ARCHIVE: &str = "archive";
 /// The endings of the files of one name.
 const ENDINGS: [&str; 3] = ["key", "crt", "csr"];
 /// The keys and requests that wait until a CA that is elsewhere has signed them.
@@ -67,7 +67,7 @@ pub const REQUESTS: &str = "requests";
 /// next one, which is trusted and does not sign yet, and the last one, which signs no more and is still trusted.
 pub const GENERATIONS: [&str; 2] = ["next", "old"];
 /// What an empty store may hold, so that it can be a git repository or the root of a file system.
-const NOT_OURS: [&str; 5] = [".git", ".gitignore", ".gitattributes", "README.md", "lost+found"];
+pub(crate) const NOT_OURS: [&str; 5] = [".git", ".gitignore", ".gitattributes", "README.md", "lost+found"];
 
 /// How to open a store.
 #[derive(Clone, Copy, Debug)]

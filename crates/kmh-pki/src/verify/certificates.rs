@@ -1,0 +1,262 @@
+//! The certificates of a store: each alone, against its CA, against the inventory, against its key, among the others.
+//! Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kmh_cert::facts::{public_key, rfc3339};
+use kmh_cert::rules::Weight;
+use kmh_cert::{Facts, Role, among, chain, rules};
+use kmh_doc::check::State;
+use rayon::prelude::*;
+use time::OffsetDateTime;
+
+use super::Note;
+use crate::cert::Certificate;
+use crate::look::{USERS, generation};
+use crate::observed::{Half, Observed};
+use crate::plan::differences;
+use crate::reason::Reason;
+use crate::table::Life;
+use crate::want::{Wanted, Wants};
+
+/// All that is judged.
+pub(super) struct Subject<'a> {
+    pub(super) wants: &'a Wants,
+    pub(super) observed: &'a Observed,
+    /// Every certificate of the store.
+    pub(super) found: &'a BTreeMap<String, Result<Facts, String>>,
+    /// The paths of all files.
+    pub(super) paths: &'a BTreeSet<&'a str>,
+    pub(super) now: OffsetDateTime,
+}
+
+/// A certificate and what it should be.
+struct One<'a> {
+    name: &'a str,
+    facts: &'a Facts,
+    wanted: Option<&'a Wanted>,
+}
+
+const ENSURE: &str = "`kmh-pki ensure` makes it again";
+const ROTATE: &str = "`kmh-pki rotate` makes a new CA; `ensure` never replaces one";
+const PERSON: &str = "make a new kubeconfig: `kmh-pki kubeconfig`";
+const RESTORE: &str = "restore it from a backup";
+
+/// What is wrong.
+pub(super) fn judge(all: &Subject<'_>) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut ones = Vec::new();
+    for (name, facts) in all.found {
+        let wanted = wanted(name, all.wants);
+        let person = name.split('/').next() == Some(USERS);
+        match facts {
+            Err(why) => notes.push(Note::new("certificate.damaged", name, State::Critical, why, RESTORE)),
+            // What a person was given and has ended is history.
+            Ok(facts) if person && facts.not_after <= all.now => {}
+            Ok(facts) if person || wanted.is_some() => ones.push(One { name, facts, wanted }),
+            Ok(_) => {}
+        }
+    }
+    notes.par_extend(ones.par_iter().flat_map_iter(|one| one.judge(all)));
+    among_each_other(all, &ones, &mut notes);
+    keys(all, &mut notes);
+    presence(all, &mut notes);
+    notes
+}
+
+/// What a name is wanted as; another generation of a CA as that CA.
+fn wanted<'a>(name: &str, wants: &'a Wants) -> Option<&'a Wanted> {
+    wants.certificates.get(name).or_else(|| {
+        let base = wants.certificates.get(generation(name)?.0)?;
+        (base.life == Life::Authority).then_some(base)
+    })
+}
+
+impl One<'_> {
+    fn is_authority(&self) -> bool {
+        self.wanted.is_some_and(|one| one.life == Life::Authority)
+    }
+
+    /// How to put it right.
+    fn hint(&self) -> &'static str {
+        match self.wanted {
+            Some(wanted) if wanted.life == Life::Authority => ROTATE,
+            Some(_) => ENSURE,
+            None => PERSON,
+        }
+    }
+
+    fn judge(&self, all: &Subject<'_>) -> Vec<Note> {
+        let note = |id: &str, state, message: String| Note::new(id, self.name, state, message, self.hint());
+        let mut notes = Vec::new();
+        let role = if self.is_authority() { Role::Authority } else { Role::Leaf };
+        for one in rules::broken(self.facts, role) {
+            let state = if one.rule.weight == Weight::Must { State::Critical } else { State::Warning };
+            let message = format!("{} ({})", one.message, one.rule.source);
+            notes.push(note(&format!("rule.{}", one.rule.id), state, message));
+        }
+        if self.facts.not_after <= all.now {
+            let message = format!("it expired at {}", rfc3339(self.facts.not_after));
+            notes.push(note("dates.expired", State::Critical, message));
+        }
+        if all.now < self.facts.not_before {
+            let message = format!("it is not valid before {}", rfc3339(self.facts.not_before));
+            notes.push(note("dates.future", State::Critical, message));
+        }
+        if let Some(wanted) = self.wanted {
+            for reason in differences(wanted, &Certificate::of(self.facts.clone())) {
+                let (id, state) = match reason {
+                    Reason::Subject { .. } => ("wanted.subject", State::Critical),
+                    Reason::Names { .. } => ("wanted.names", State::Critical),
+                    Reason::Usages { .. } => ("wanted.usages", State::Critical),
+                    // Another key does no harm until it is exchanged.
+                    _ => ("wanted.algorithm", State::Warning),
+                };
+                notes.push(note(id, state, reason.to_string()));
+            }
+        }
+        notes.extend(self.chain(all));
+        notes
+    }
+
+    /// Who signed it: of the generations of its CA the one whose key did, else the current one is asked.
+    fn chain(&self, all: &Subject<'_>) -> Vec<Note> {
+        let note = |id: &str, state, message: String| Note::new(id, self.name, state, message, self.hint());
+        let ca = match self.wanted {
+            Some(wanted) => wanted.issuer.as_deref().unwrap_or(self.name),
+            None => "ca/cluster",
+        };
+        let there = |name: String| match all.found.get(&name) {
+            Some(Ok(facts)) => Some((name, facts)),
+            _ => None,
+        };
+        let generations: Vec<(String, &Facts)> = match self.wanted {
+            Some(wanted) if wanted.issuer.is_none() => there(ca.to_owned()).into_iter().collect(),
+            _ => ["", ".next", ".old"].iter().filter_map(|ending| there(format!("{ca}{ending}"))).collect(),
+        };
+        let signer = generations.iter().find(|(_, issuer)| self.facts.is_signed_by(issuer).is_ok());
+        let Some((name, issuer)) = signer.or(generations.first()) else {
+            return vec![note("chain.no-ca", State::Critical, format!("its CA `{ca}` is not in the store"))];
+        };
+        let mut notes: Vec<Note> = chain::complaints(self.facts, issuer, name)
+            .into_iter()
+            .map(|one| note(&format!("chain.{}", one.id), State::Critical, one.message))
+            .collect();
+        match generation(name) {
+            Some((_, "old")) if self.name != name => {
+                let message = format!("`{name}` signed it, which is retired");
+                notes.push(note("chain.retired", State::Warning, message));
+            }
+            Some((_, "next")) if self.name != name => {
+                let message = format!("`{name}` signed it, which nobody need trust yet");
+                notes.push(note("chain.early", State::Critical, message));
+            }
+            _ => {}
+        }
+        notes
+    }
+}
+
+/// What no two may have in common.
+fn among_each_other(all: &Subject<'_>, ones: &[One<'_>], notes: &mut Vec<Note>) {
+    let named = || ones.iter().map(|one| (one.name, one.facts));
+    let hint = |name: &str| ones.iter().find(|one| one.name == name).map_or(ENSURE, One::hint);
+    for (name, other) in among::same_serials(named()) {
+        let message = format!("`{other}` has the same issuer and serial number");
+        notes.push(Note::new("among.serial", name, State::Critical, message, hint(name)));
+    }
+    for (name, other) in among::same_keys(named()) {
+        let message = format!("it has the same key as `{other}`");
+        notes.push(Note::new("among.key", name, State::Critical, message, hint(name)));
+    }
+    // Generations of one CA have one name. Two CAs must not: who trusts the one would take the other's clients.
+    let current = ones.iter().filter(|one| one.is_authority() && generation(one.name).is_none());
+    for (name, other) in among::same_subjects(current.map(|one| (one.name, one.facts))) {
+        let message = format!("it has the same subject as `{other}`");
+        notes.push(Note::new("among.subject", name, State::Critical, message, ROTATE));
+    }
+    let public = |name: &str| match all.observed.keys.get(name) {
+        Some(Half::There(bare)) => bare.public.as_deref().and_then(|pem| public_key(pem).ok()),
+        _ => None,
+    };
+    for name in all.wants.keys.keys() {
+        let Some(key) = public(name) else { continue };
+        if let Some(one) = ones.iter().find(|one| one.facts.public_key == key) {
+            let message = format!("it is the key of `{}`", one.name);
+            notes.push(Note::new("among.key", name, State::Critical, message, RESTORE));
+        }
+    }
+}
+
+/// Whether every key is there, whole, and its certificate's.
+fn keys(all: &Subject<'_>, notes: &mut Vec<Note>) {
+    for (name, wanted) in &all.wants.certificates {
+        let Some(pair) = all.observed.pairs.get(name) else { continue };
+        let mut note = |id: &str, message: String, hint: &str| {
+            notes.push(Note::new(id, name, State::Critical, message, hint));
+        };
+        let authority = wanted.life == Life::Authority;
+        // To have a leaf made again, both its files must go: `ensure` does not guess.
+        let remove = format!("{RESTORE}, or remove `{name}.crt` and `{name}.key` to have both made again");
+        let hint = if authority { RESTORE } else { &remove };
+        match (&pair.certificate, &pair.key) {
+            (_, Half::Damaged(why)) => note("key.damaged", format!("its key is damaged: {why}"), hint),
+            (Half::Absent, Half::There(_)) => {
+                note("key.alone", "it is a key without certificate".into(), hint);
+            }
+            (Half::There(certificate), Half::There(key)) if certificate.public != *key => {
+                note("key.other", "its key does not belong to it".into(), hint);
+            }
+            // The key of a CA may be away, and one that never left its machine is known by its request.
+            (Half::There(_), Half::Absent)
+                if !authority && !all.paths.contains(format!("{name}.csr").as_str()) =>
+            {
+                note("key.missing", "the store does not hold its key".into(), hint);
+            }
+            _ => {}
+        }
+    }
+    for (name, half) in &all.observed.keys {
+        if let Half::Damaged(why) = half {
+            let message = format!("it is damaged: {why}");
+            notes.push(Note::new("key.damaged", name, State::Critical, message, RESTORE));
+        }
+    }
+}
+
+/// What is wanted and missing, and what is there and not wanted.
+fn presence(all: &Subject<'_>, notes: &mut Vec<Note>) {
+    const MISSING: &str = "`kmh-pki ensure` makes it";
+    const NOTHING: &str = "a machine, site or tunnel left the inventory: put it back, or take its files out";
+    let mut missing = |name: &str| {
+        let message = "the inventory asks for it, and the store does not hold it";
+        notes.push(Note::new("wanted.missing", name, State::Critical, message, MISSING));
+    };
+    for name in all.wants.certificates.keys() {
+        let half = all.observed.pairs.get(name).is_some_and(|pair| pair.key != Half::Absent);
+        if !all.found.contains_key(name) && !half {
+            missing(name);
+        }
+    }
+    for name in all.wants.keys.keys() {
+        if matches!(all.observed.keys.get(name), None | Some(Half::Absent)) {
+            missing(name);
+        }
+    }
+    for name in all.observed.leftover.iter().chain(&all.observed.unused) {
+        let base = generation(name).map_or(name.as_str(), |(base, _)| base);
+        if !all.wants.certificates.contains_key(base) && !all.wants.keys.contains_key(base) {
+            notes.push(Note::new("wanted.nothing", name, State::Warning, "nothing asks for it", NOTHING));
+        }
+    }
+    for name in &all.observed.pending {
+        let message = "a run was interrupted while it wrote it";
+        notes.push(Note::new(
+            "store.pending",
+            name,
+            State::Warning,
+            message,
+            "the next `kmh-pki ensure` ends it",
+        ));
+    }
+}

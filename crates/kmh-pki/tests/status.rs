@@ -1,0 +1,229 @@
+//! What ends when, who uses it, and what the exit code says of it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use common::{Place, Ran, SMALL, article};
+use kmh_cli::{Env, Exit};
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+
+/// The program that many days from now, and an hour: a test that takes a second must not come to another day.
+fn later(place: &Place, days: i64, args: &[&str], inventory: &str) -> Ran {
+    let store = place.store().display().to_string();
+    let all = [&["kmh-pki", "status", "--store", &store], args].concat();
+    let (mut env, captured) = Env::fake(all, inventory);
+    env.now = OffsetDateTime::now_utc() + Duration::days(days) + Duration::HOUR;
+    let exit = kmh_pki::run(&mut env);
+    Ran { code: exit as i32, stdout: captured.stdout_text(), stderr: captured.stderr_text() }
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+fn row<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let rows = report["certificates"].as_array().unwrap();
+    rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no row {name}: {report:#}"))
+}
+
+fn due(report: &Value) -> Vec<&str> {
+    let rows = report["certificates"].as_array().unwrap().iter();
+    rows.filter(|row| row["due"] == true).map(|row| row["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn everything_that_can_end_is_there_with_its_users() {
+    let place = Place::with_store(SMALL);
+    let report = json(&later(&place, 0, &[], SMALL).exits(0));
+    let document = place.document(SMALL);
+    let wanted = document["spec"]["certificates"].as_array().unwrap();
+    assert_eq!(report["certificates"].as_array().unwrap().len(), wanted.len());
+    for one in wanted {
+        let row = row(&report, one["name"].as_str().unwrap());
+        for field in ["not_before", "not_after", "serial", "fingerprint", "class"] {
+            assert_eq!(row[field], one[field], "{field} of {}", one["name"]);
+        }
+        assert_eq!(
+            (&row["state"], &row["due"], &row["purpose"]),
+            (&"ok".into(), &false.into(), &"wanted".into())
+        );
+    }
+    assert_eq!(report["store"], document["spec"]["store"]);
+    assert_eq!((&report["ok"], &report["due"]), (&true.into(), &0.into()));
+    // Sorted by their end: leaves before CAs.
+    let ends: Vec<&str> = report["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["not_after"].as_str().unwrap())
+        .collect();
+    assert!(ends.is_sorted(), "{ends:?}");
+    let kubelet = row(&report, "nodes/w-1/kubelet-client");
+    assert_eq!(kubelet["component"], "kubelet");
+    assert_eq!(kubelet["days_left"], 364);
+    assert_eq!(
+        kubelet["used_by"],
+        serde_json::json!([{"machine": "w-1", "path": "/var/lib/kubelet/pki/kubelet-client.crt",
+            "kubeconfigs": ["/etc/kubernetes/kubelet.conf"]}])
+    );
+    // Every kubeconfig of a machine trusts by the cluster's CA.
+    let ca = row(&report, "ca/cluster")["used_by"].as_array().unwrap().clone();
+    let of = |machine: &str| ca.iter().find(|one| one["machine"] == machine).unwrap()["kubeconfigs"].clone();
+    let on = |names: &[&str]| {
+        Value::from(names.iter().map(|n| format!("/etc/kubernetes/{n}.conf")).collect::<Vec<_>>())
+    };
+    assert_eq!(of("cp-1"), on(&["admin", "controller-manager", "kube-proxy", "kubelet", "scheduler"]));
+    assert_eq!(of("w-2"), on(&["kube-proxy", "kubelet"]));
+}
+
+#[test]
+fn due_is_what_ensure_would_make_again_and_a_ca_that_is_too_short() {
+    let place = Place::with_store(SMALL);
+    assert_eq!(due(&json(&later(&place, 240, &[], SMALL).exits(0))), [""; 0]);
+    // Two thirds of a year are over.
+    let report = json(&later(&place, 245, &[], SMALL).exits(1));
+    assert_eq!(due(&report).len(), 23);
+    assert!(due(&report).iter().all(|name| !name.starts_with("ca/")));
+    assert_eq!(report["due"], 23);
+    assert_eq!(row(&report, "nodes/cp-1/apiserver")["state"], "due");
+    // The inventory may set another threshold.
+    let late = format!("{SMALL}  pki: {{renew_days: 30}}\n");
+    later(&place, 330, &[], &late).exits(0);
+    assert_eq!(due(&json(&later(&place, 340, &[], &late).exits(1))).len(), 23);
+    // Nine years and one day: what the CAs sign now ends with them.
+    let report = json(&later(&place, 9 * 365 + 1, &[], SMALL).exits(1));
+    assert_eq!(due(&report).iter().filter(|name| name.starts_with("ca/")).count(), 4);
+    assert_eq!(row(&report, "nodes/cp-1/apiserver")["state"], "expired");
+    assert_eq!(row(&report, "nodes/cp-1/apiserver")["days_left"], -2922);
+    // A clock that is behind: nothing has begun.
+    let report = json(&later(&place, -30, &[], SMALL).exits(1));
+    assert_eq!(row(&report, "ca/etcd")["state"], "future");
+    later(&place, -9000, &[], SMALL).exits(3).says("the clock of this machine says");
+}
+
+#[test]
+fn within_asks_for_another_time() {
+    let place = Place::with_store(SMALL);
+    later(&place, 245, &["--within", "30d"], SMALL).exits(0);
+    later(&place, 340, &["--within", "3w"], SMALL).exits(0);
+    let report = json(&later(&place, 340, &["--within", "4w"], SMALL).exits(1));
+    assert_eq!(due(&report).len(), 23);
+    later(&place, 364, &["--within", "12h"], SMALL).exits(0);
+    let all = json(&later(&place, 0, &["--within", "600w"], SMALL).exits(1));
+    assert_eq!(due(&all).len(), 27);
+    later(&place, 0, &["--within", "a month"], SMALL).exits(2).says("`a month` is no time such as");
+}
+
+#[test]
+fn the_table_fits_a_terminal_and_groups_machines() {
+    let place = Place::with_store(&article());
+    let ran = later(&place, 0, &["-o", "text"], &article()).exits(0);
+    let text = &ran.stdout;
+    let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 100).collect();
+    assert_eq!(wide, [""; 0]);
+    assert!(text.lines().count() < 45, "{text}");
+    let line = |name: &str| {
+        text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"))
+    };
+    assert!(
+        line("nodes/*/kubelet-client ").ends_with("364   kubelet on attic-1, flat-1, pi-1, vps-1"),
+        "{text}"
+    );
+    assert!(text.contains("  in /etc/kubernetes/kubelet.conf\n"), "{text}");
+    assert!(line("nodes/*/controller-manager ").ends_with("kube-controller-manager on 3 machines"), "{text}");
+    assert!(line("cluster/break-glass-admin").ends_with("admins in an emergency"), "{text}");
+    assert!(text.contains("nothing is due: the first of 56 certificates ends on "), "{text}");
+    // What was made again on one machine stands alone.
+    let moved = article().replace("10.20.0.21", "10.20.0.22");
+    place.pki(&["--store", "store"], &moved).exits(0);
+    let ran = later(&place, 244, &["-o", "text"], &moved).exits(1);
+    assert!(
+        ran.stdout.contains("52 certificates are due, of 56; `kmh-pki ensure` makes them again"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn limit_asks_about_machines() {
+    let place = Place::with_store(SMALL);
+    let report = json(&later(&place, 0, &["--limit", "w-1"], SMALL).exits(0));
+    let names: Vec<_> =
+        report["certificates"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["nodes/w-1/kube-proxy", "nodes/w-1/kubelet-client", "nodes/w-1/kubelet-serving", "ca/cluster"]
+    );
+    later(&place, 0, &["--limit", "w-9"], SMALL).exits(2).says("w-9");
+}
+
+#[test]
+fn what_is_missing_damaged_or_left_over_is_said() {
+    let place = Place::with_store(SMALL);
+    let without = SMALL.replace("    - {name: w-2, site: here, address: [10.10.0.22, 'fd00:10::22']}\n", "");
+    // Nobody needs what a machine leaves behind, so it is never due.
+    let report = json(&later(&place, 400, &["--limit", "cp-1"], &without));
+    assert!(report["certificates"].as_array().unwrap().iter().all(|row| row["purpose"] == "wanted"));
+    let report = json(&later(&place, 300, &[], &without).exits(1));
+    let left = row(&report, "nodes/w-2/kube-proxy");
+    assert_eq!(
+        (&left["purpose"], &left["due"], &left["component"]),
+        (&"leftover".into(), &false.into(), &"nobody".into())
+    );
+    // Of a half that is gone, the key is not asked for.
+    std::fs::remove_file(place.store().join("nodes/w-1/kube-proxy.crt")).unwrap();
+    std::fs::write(place.store().join("nodes/w-1/kubelet-client.crt"), "-----BEGIN CERTIFICATE-----\nMIIB")
+        .unwrap();
+    let ran = later(&place, 0, &["-o", "text"], SMALL).exits(1);
+    assert!(
+        ran.stdout.contains("1 certificate is missing, 1 certificate is damaged, of 25"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("MISSING\nnodes/w-1/kube-proxy\n"), "{}", ran.stdout);
+    let report = json(&later(&place, 0, &[], SMALL).exits(1));
+    assert_eq!(report["missing"], serde_json::json!(["nodes/w-1/kube-proxy"]));
+    assert_eq!(report["damaged"][0]["name"], "nodes/w-1/kubelet-client");
+}
+
+#[test]
+fn it_reads_no_key_and_writes_nothing() {
+    let place = Place::with_store(SMALL);
+    // Keys that would be refused at once: nobody looks.
+    for key in ["ca/cluster.key", "nodes/w-1/kube-proxy.key", "keys/encryption.key"] {
+        std::fs::write(place.store().join(key), "no key at all").unwrap();
+    }
+    let before = place.snapshot();
+    later(&place, 0, &[], SMALL).exits(0);
+    place.pki(&["status", "--store", "store", "-o", "text"], SMALL).exits(0);
+    assert_eq!(place.snapshot(), before);
+    // A store that nobody may write, the keys unreadable even to the kernel's answer for this user.
+    let mut folders = vec![place.store()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+            }
+        }
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o500)).unwrap();
+    }
+    let read_only = place.snapshot();
+    later(&place, 0, &[], SMALL).exits(0);
+    assert_eq!(place.snapshot(), read_only);
+}
+
+#[test]
+fn a_store_must_be_there_and_init_makes_none() {
+    let place = Place::new();
+    let ran = place.pki(&["status", "--store", "store", "--init"], SMALL).exits(2);
+    ran.says("store `store` does not exist");
+    assert!(!place.store().exists());
+    place.pki(&["status"], SMALL).exits(2).says("no store is named");
+    assert_eq!(Exit::No as i32, 1);
+}
