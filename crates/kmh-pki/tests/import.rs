@@ -34,7 +34,8 @@ fn make(place: &Place, recipe: &str, folder: &str, variables: &str) {
 const CP1: &str = "NODE=cp-1 ADDRESS=10.10.0.11 SANS=IP:fd00:10::11";
 
 fn import(place: &Place, args: &[&str], inventory: &str) -> Ran {
-    place.pki(&[&["import", "--store", "store", "--init", "-o", "json"], args].concat(), inventory)
+    let form = if args.contains(&"-o") { &[][..] } else { &["-o", "json"][..] };
+    place.pki(&[&["import", "--store", "store", "--init"], form, args].concat(), inventory)
 }
 
 #[track_caller]
@@ -82,6 +83,15 @@ fn a_folder_of_kubeadm_becomes_a_store_and_what_is_sound_stays() {
     let inventory = rsa();
     let dry = told(&import(&place, &["--from", "cp-1", "--dry-run"], &inventory).exits(0));
     assert!(!place.store().exists());
+    // An inventory that says nothing of algorithms asks for ECDSA.
+    let other = import(&place, &["--from", "cp-1", "--dry-run", "-o", "text"], SMALL).exits(0).stdout;
+    assert!(
+        other.contains(
+            "  key algorithm changed by settings: rsa-2048 should be ecdsa-p256\n    \
+             hint: to keep it, say `pki: {algorithm: rsa-2048}` in the inventory\n"
+        ),
+        "{other}"
+    );
     let told = told(&import(&place, &["--from", "cp-1"], &inventory).exits(0));
     assert_eq!((told["layout"].clone(), told["dry_run"].clone()), ("kubeadm".into(), false.into()));
     assert_eq!((&dry["imported"], &dry["findings"]), (&told["imported"], &told["findings"]));
