@@ -190,7 +190,7 @@ fn keys(gathered: &Gathered, say: &mut dyn FnMut(Finding)) {
                 Level::Note,
                 "",
                 "no encryption configuration is among the files: a new key is made",
-                "if the cluster encrypts its Secrets, import again with that file in the folder",
+                "if the cluster encrypts its Secrets, import into a new store, with that file in the folder",
             )
         });
     };
