@@ -169,7 +169,7 @@ mod tests {
         let paths = ["a".to_owned(), format!("nodes/{}", "b".repeat(94)), long];
         let entries: Vec<Entry> = paths.iter().cloned().map(entry).collect();
         let bytes = write(&entries).unwrap();
-        assert!(is_one(&bytes) && bytes.len() % BLOCK == 0);
+        assert!(is_one(&bytes) && bytes.len().is_multiple_of(BLOCK));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.tar");
         std::fs::write(&file, &*bytes).unwrap();
