@@ -60,7 +60,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Ok((pairs, _)) = kmh_pki::import::of_files(files, model(), now) {
         for pair in pairs.values() {
             // A key that is taken belongs to its certificate.
-            let (Half::There(certificate), key) = (&pair.certificate, &pair.key) else { panic!("half a pair") };
+            let (Half::There(certificate), key) = (&pair.certificate, &pair.key) else {
+                panic!("half a pair")
+            };
             assert!(*key == Half::Absent || *key == Half::There(certificate.public.clone()));
         }
     }

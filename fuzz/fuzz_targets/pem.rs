@@ -18,7 +18,9 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
             // What becomes of a key is what the store reads.
             assert!(secret.key_pair().is_ok());
             let again = pem::blocks(secret.octets()).ok().and_then(|all| pem::private_key(&all[0]));
-            assert!(again.is_some_and(|again| again.is_ok_and(|(again, _)| again.octets() == secret.octets())));
+            assert!(
+                again.is_some_and(|again| again.is_ok_and(|(again, _)| again.octets() == secret.octets()))
+            );
         }
     }
 });

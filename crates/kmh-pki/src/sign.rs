@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 
 use crate::cert::{Certificate, date, rfc3339};
 use crate::csr::{Request, subject};
-use crate::look::{self, NEEDS};
 use crate::issue::Authority;
+use crate::look::{NEEDS, refuse_unset_clock};
 use crate::observed::{Half, Observed};
 use crate::access::At;
 use crate::store::{Change, Made, Public, Store};
@@ -183,7 +183,7 @@ pub(crate) fn wants(stream: &Stream, context: &mut Context<'_>) -> Result<(Wants
 /// The time; refused when the clock was never set.
 pub(crate) fn clock(context: &Context<'_>) -> Result<OffsetDateTime, Failure> {
     let now = context.env.now;
-    look::refuse_unset_clock(now)?;
+    refuse_unset_clock(now)?;
     Ok(now)
 }
 

@@ -34,7 +34,8 @@ fn make(place: &Place, recipe: &str, folder: &str, variables: &str) {
 const CP1: &str = "NODE=cp-1 ADDRESS=10.10.0.11 SANS=IP:fd00:10::11";
 
 fn import(place: &Place, args: &[&str], inventory: &str) -> Ran {
-    place.pki(&[&["import", "--store", "store", "--init", "-o", "json"], args].concat(), inventory)
+    let form = if args.contains(&"-o") { &[][..] } else { &["-o", "json"][..] };
+    place.pki(&[&["import", "--store", "store", "--init"], form, args].concat(), inventory)
 }
 
 #[track_caller]
@@ -82,6 +83,15 @@ fn a_folder_of_kubeadm_becomes_a_store_and_what_is_sound_stays() {
     let inventory = rsa();
     let dry = told(&import(&place, &["--from", "cp-1", "--dry-run"], &inventory).exits(0));
     assert!(!place.store().exists());
+    // An inventory that says nothing of algorithms asks for ECDSA.
+    let other = import(&place, &["--from", "cp-1", "--dry-run", "-o", "text"], SMALL).exits(0).stdout;
+    assert!(
+        other.contains(
+            "  key algorithm changed by settings: rsa-2048 should be ecdsa-p256\n    \
+             hint: to keep it, say `pki: {algorithm: rsa-2048}` in the inventory\n"
+        ),
+        "{other}"
+    );
     let told = told(&import(&place, &["--from", "cp-1"], &inventory).exits(0));
     assert_eq!((told["layout"].clone(), told["dry_run"].clone()), ("kubeadm".into(), false.into()));
     assert_eq!((&dry["imported"], &dry["findings"]), (&told["imported"], &told["findings"]));
@@ -156,7 +166,7 @@ fn ecdsa_keys_of_kubeadm_claim_too_much_and_its_cas_stay() {
     );
     assert_eq!(
         findings(&told, "k/etc/kubernetes/admin.conf"),
-        ["warning: it claims key encipherment, which a key for signatures cannot do"]
+        ["warning: its key usage permits more than its key can be used for"]
     );
     assert_eq!(
         findings(&told, "k/etc/kubernetes/pki/ca.crt"),
@@ -209,9 +219,9 @@ fn the_first_guide_gives_a_ca_of_version_1_and_its_keys() {
     assert_eq!(told["layout"], "hard-way");
     assert_eq!(imported(&told), ["ca/cluster", "keys/encryption", "keys/service-account"]);
     let ca = findings(&told, "home/ca.crt");
-    assert!(ca.contains(&"warning: it is not of version 3".to_owned()), "{ca:?}");
+    assert!(ca.contains(&"warning: it is not X.509 v3".to_owned()), "{ca:?}");
     let admin = findings(&told, "home/admin.crt");
-    assert!(admin.contains(&"warning: it is not of version 3".to_owned()), "{admin:?}");
+    assert!(admin.contains(&"warning: it is not X.509 v3".to_owned()), "{admin:?}");
     let shared = findings(&told, "home/kube-proxy.crt");
     assert_eq!(shared, ["warning: 3 machines would share its key"]);
     let etcd = findings(&told, "home/etcd-server.crt");
@@ -228,7 +238,7 @@ fn the_first_guide_gives_a_ca_of_version_1_and_its_keys() {
         .exits(0);
     ensure_keeps(&place, &inventory, &told);
     let ran = place.pki(&["--store", "store"], &inventory).exits(0);
-    ran.says("warning: CA `ca/cluster` is not as strict programs want it: it is not of version 3");
+    ran.says("warning: CA `ca/cluster` is not as strict programs want it: it is not X.509 v3");
     place.sh("openssl verify -CAfile home/ca.crt store/nodes/cp-1/apiserver.crt store/nodes/w-1/kube-proxy.crt", "").exits(0);
 }
 
@@ -243,7 +253,7 @@ fn the_second_guide_gives_a_lax_ca_and_its_keys() {
     for part in [
         "home/ca.crt",
         "home/ca.crt  CN=CA\n",
-        "its basic constraints are absent or not critical",
+        "its basic constraints are not marked critical",
         "    hint: strict programs refuse it; a rotation replaces it\n",
         "home/kube-api-server.crt",
         "  usage differs: client and server should be server\n",

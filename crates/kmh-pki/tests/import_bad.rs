@@ -73,7 +73,7 @@ fn each_defect_of_a_file_is_found_and_the_rest_is_taken() {
         "openssl x509 -req -in <(openssl req -new -key kept.k -subj /CN=front-proxy-client) -CA front-proxy-ca.crt \
         -CAkey front-proxy-ca.key -set_serial 7 -days 1 -out front-proxy-client.crt 2>&-",
     );
-    is(&client, of, "warning: it is not of version 3", false);
+    is(&client, of, "warning: it is not X.509 v3", false);
     sh("cp kept.c front-proxy-client.crt; head -c 2000000 /dev/zero >big.crt; ln -s /etc/passwd away.crt; \
         ln -s /elsewhere/apiserver.crt other.crt");
     is(&format!("{pki}/big.crt"), of, "note: it is larger than a mebibyte, and was not read", true);
@@ -118,7 +118,7 @@ fn what_ends_soon_or_has_ended_is_made_anew() {
         .exits(0);
     let (found, taken) =
         told(&place, "etc/kubernetes/pki/front-proxy-client.crt", "nodes/cp-1/front-proxy-client");
-    assert!(!taken && found.len() == 1 && found[0].starts_with("warning: expired on "), "{found:#?}");
+    assert!(!taken && found.iter().any(|one| one.starts_with("warning: expired on ")), "{found:#?}");
 }
 
 #[test]

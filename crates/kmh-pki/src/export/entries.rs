@@ -1,6 +1,6 @@
 //! Which file of an export holds what: the table of a layout applied to a cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cli::Failure;
 use kmh_doc::inventory::Role;
@@ -36,7 +36,7 @@ pub(super) fn of(
     chosen: &dyn Fn(&str) -> bool,
     with_ca_keys: bool,
 ) -> Result<Vec<Entry>, Failure> {
-    let mut maker = Maker { ground: *ground, layout, entries: Vec::new() };
+    let mut maker = Maker { ground: *ground, layout, entries: BTreeMap::new() };
     let leaders: Vec<&str> =
         ground.model.nodes_with(Role::ControlPlane).map(|node| node.name.as_str()).collect();
     for wanted in ground.wants.certificates.values() {
@@ -58,13 +58,13 @@ pub(super) fn of(
     for machine in leaders.into_iter().filter(|machine| chosen(machine)) {
         maker.put_keys(machine)?;
     }
-    Ok(maker.entries)
+    Ok(maker.entries.into_values().collect())
 }
 
 struct Maker<'a> {
     ground: Ground<'a>,
     layout: Layout,
-    entries: Vec<Entry>,
+    entries: BTreeMap<String, Entry>,
 }
 
 impl<'a> Maker<'a> {
@@ -74,7 +74,16 @@ impl<'a> Maker<'a> {
 
     fn add(&mut self, machine: &str, path: &str, mode: u32, content: Secret, time: u64) {
         let path = format!("{machine}/{}", path.trim_start_matches('/').replace("{}", machine));
-        self.entries.push(Entry { path, mode, content, time });
+        match self.entries.get_mut(&path) {
+            None => {
+                self.entries.insert(path.clone(), Entry { path, mode, content, time });
+            }
+            // Several generations of a CA are trusted as one file, the current one first; its key alone is there.
+            Some(one) if mode == PUBLIC => {
+                one.content = Secret::new([one.content.octets(), content.octets()].concat());
+            }
+            Some(_) => {}
+        }
     }
 
     /// A certificate, and its key, in their places on a machine.

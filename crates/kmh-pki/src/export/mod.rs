@@ -16,11 +16,12 @@ use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file}
 use zeroize::Zeroizing;
 
 use crate::layout::Layout;
+use crate::look::{self, Ground};
 use crate::observed::Observed;
 use crate::secret::Secret;
-use crate::want::{self, Wants};
+use crate::want::Wants;
 use crate::access::At;
-use crate::{TOOL, ensure, look, plan};
+use crate::{TOOL, plan};
 
 /// A file of an export.
 pub struct Entry {
@@ -87,25 +88,17 @@ fn export(
     format: Format,
     at: &At,
 ) -> Result<Answer, Failure> {
-    let (document, source) = stream.inventory()?;
-    let (model, warnings) = kmh_model::load(&document, look::NEEDS)
-        .map_err(|problems| Failure::problems(&source, &problems))?;
-    context.warn_all(&source, &warnings);
-    let chosen = ensure::chosen(&model, context)?;
-    let path = at.named()?;
-    let now = context.env.now;
-    look::refuse_unset_clock(now)?;
     let pipe = args.to.as_os_str() == "-";
     if pipe {
         refuse_pipe(args, context)?;
     }
-    let wants = want::wants(&model);
     // Looking only: nothing is made, not even a store.
-    let store = at.open_there(model.name.as_str(), true, context)?;
+    let Ground { model, wants, chosen, store } = look::ground(stream, context, at, false)?;
+    let (path, now) = (store.root().to_owned(), context.env.now);
     let observed = store.observe(&wants)?;
     let chosen = |machine: &str| chosen.contains(machine);
     let plan = plan::plan(&wants, &observed, now, &chosen);
-    refuse_unfinished(context, path, &plan, &wants, &observed)?;
+    refuse_unfinished(context, &path, &plan, &wants, &observed)?;
     context.refuse_if_strict()?;
 
     let mut entries = match args.layout {

@@ -152,3 +152,35 @@ fn split(path: &str) -> Option<(&str, &str)> {
         .map(|(at, _)| (&path[..at], &path[at + 1..]))
         .find(|(prefix, name)| prefix.len() <= 155 && name.len() <= 100)
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn entry(path: String) -> Entry {
+        Entry { path, mode: 0o600, content: Secret::new(vec![b'x'; 700]), time: 1_000_000_000 }
+    }
+
+    #[test]
+    fn the_real_tar_reads_long_paths_and_too_long_ones_are_refused() {
+        let node = "n".repeat(63);
+        let long = format!("archive/nodes/{node}/controller-manager-serving.{}.key.age", "0".repeat(40));
+        let paths = ["a".to_owned(), format!("nodes/{}", "b".repeat(94)), long];
+        let entries: Vec<Entry> = paths.iter().cloned().map(entry).collect();
+        let bytes = write(&entries).unwrap();
+        assert!(is_one(&bytes) && bytes.len().is_multiple_of(BLOCK));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.tar");
+        std::fs::write(&file, &*bytes).unwrap();
+        let run = |args: &[&str]| {
+            let output = std::process::Command::new("tar").args(args).arg(&file).output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(run(&["-tf"]).lines().collect::<Vec<_>>(), paths);
+        assert_eq!(run(&["--to-stdout", "-xf"]).len(), 2100);
+        let Err(failure) = write(&[entry("d".repeat(101))]) else { panic!("a name of 101 octets") };
+        assert!(failure.summary().ends_with("is too long for a tar file"), "{}", failure.summary());
+    }
+}

@@ -10,6 +10,7 @@ use crate::cert::date;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::pem::Form;
 use crate::plan;
+use crate::reason::Reason;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
 
@@ -48,7 +49,7 @@ pub(super) fn judge(wants: &Wants, gathered: &mut Gathered, now: OffsetDateTime)
     let plan = plan::plan(wants, &observed, now, &|_| true);
     refused.clear();
     for step in plan.steps.iter().chain(&plan.asked) {
-        let reasons = step.reasons.iter().map(|reason| (reason.to_string(), ANEW.to_owned()));
+        let reasons = step.reasons.iter().map(|reason| (reason.to_string(), way(reason)));
         refused.entry(step.name.clone()).or_default().extend(reasons);
     }
     for refusal in &plan.refusals {
@@ -78,6 +79,16 @@ pub(super) fn judge(wants: &Wants, gathered: &mut Gathered, now: OffsetDateTime)
     let next = wants.certificates.keys().chain(wants.keys.keys());
     let next: BTreeSet<_> = next.filter(|name| !there(name)).cloned().collect();
     Judged { observed, findings, next: next.into_iter().collect() }
+}
+
+/// How to go on where a plan has that reason.
+fn way(reason: &Reason) -> String {
+    match reason {
+        Reason::Algorithm { is, .. } => {
+            format!("to keep it, say `pki: {{algorithm: {is}}}` in the inventory")
+        }
+        _ => ANEW.to_owned(),
+    }
 }
 
 type Refused = BTreeMap<String, Vec<(String, String)>>;
@@ -179,7 +190,7 @@ fn keys(gathered: &Gathered, say: &mut dyn FnMut(Finding)) {
                 Level::Note,
                 "",
                 "no encryption configuration is among the files: a new key is made",
-                "if the cluster encrypts its Secrets, import again with that file in the folder",
+                "if the cluster encrypts its Secrets, import into a new store, with that file in the folder",
             )
         });
     };

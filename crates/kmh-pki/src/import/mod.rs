@@ -78,8 +78,8 @@ fn import(
     at: &At,
 ) -> Result<Answer, Failure> {
     let (document, source) = stream.inventory()?;
-    let (model, warnings) = kmh_model::load(&document, look::NEEDS)
-        .map_err(|problems| Failure::problems(&source, &problems))?;
+    let (model, warnings) =
+        kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let path = at.named()?;
     let (now, dry_run) = (context.env.now, context.common.dry_run);
@@ -90,7 +90,7 @@ fn import(
     }
     let wants = want::wants(&model);
     let sources = args.from.iter().map(|from| read(from, &model)).collect::<Result<Vec<_>, _>>()?;
-    let (layout, gathered, judged) = look(&sources, args.layout, &model, &wants, now)?;
+    let (layout, gathered, judged) = examine(&sources, args.layout, &model, &wants, now)?;
     refuse_useless(&gathered, &judged)?;
     if context.common.strict {
         for one in judged.findings.iter().filter(|one| one.level == Level::Warning) {
@@ -129,7 +129,7 @@ fn import(
 }
 
 /// Looks through folders that were read. Pure.
-fn look(
+fn examine(
     sources: &[Source],
     layout: Option<Layout>,
     model: &Model,
@@ -151,7 +151,7 @@ pub fn of_files(
 ) -> Result<(BTreeMap<String, Pair>, usize), Failure> {
     let files = files.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
     let source = Source { machine: None, path: PathBuf::new(), files, skipped: Vec::new() };
-    let (_, _, judged) = look(&[source], None, model, &want::wants(model), now)?;
+    let (_, _, judged) = examine(&[source], None, model, &want::wants(model), now)?;
     Ok((judged.observed.pairs, judged.findings.len()))
 }
 

@@ -17,13 +17,15 @@ const SEQUENCE: u8 = 0x30;
 const BIT_STRING: u8 = 0x03;
 
 /// The CA as the library knows it; its name is put in afterwards.
-pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Result<Issuer<'static, &'a KeyPair>, String> {
-    let id = ca.key_id.clone().ok_or("the CA has no subject key identifier")?;
+pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Issuer<'static, &'a KeyPair> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.key_identifier_method = KeyIdMethod::PreSpecified(id);
+    // A CA of version 1 has none; the library then derives one from its key, and nobody compares it.
+    if let Some(id) = ca.key_id.clone() {
+        params.key_identifier_method = KeyIdMethod::PreSpecified(id);
+    }
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    Ok(Issuer::new(params, key))
+    Issuer::new(params, key)
 }
 
 /// The certificate with the issuer that its CA is called, signed again.
