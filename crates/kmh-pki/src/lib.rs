@@ -11,6 +11,7 @@ pub mod document;
 mod ensure;
 pub mod import_signed;
 pub mod issue;
+pub mod kubeconfig;
 pub mod look;
 pub mod make;
 pub mod observed;
@@ -68,6 +69,9 @@ enum Verb {
     Ensure(ensure::Args),
     /// Take in what a CA elsewhere signed
     Import(ImportArgs),
+    /// A kubeconfig for a person, or for an emergency
+    #[command(after_long_help = kubeconfig::EXAMPLES)]
+    Kubeconfig(kubeconfig::Args),
     /// Sign the request of a machine whose key stays on it
     #[command(after_long_help = sign::EXAMPLES)]
     Sign(sign::Args),
@@ -137,6 +141,12 @@ pub fn run(env: &mut Env) -> Exit {
             let store = env.store(cli.store);
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, form| {
                 import_signed::run(stream, context, form, &args.signed, store)
+            })
+        }
+        Verb::Kubeconfig(args) => {
+            let store = env.store(cli.store);
+            kmh_cli::answer(env, TOOL, &cli.common, args.forms(), |stream, context, format| {
+                kubeconfig::run(&args, stream, context, format, store)
             })
         }
         Verb::Sign(args) => {

@@ -28,8 +28,8 @@ const LINE: usize = 48;
 
 impl Secret {
     /// Takes ownership of octets that were read.
-    pub fn new(octets: Vec<u8>) -> Self {
-        Self(Zeroizing::new(octets))
+    pub fn new(octets: impl Into<Zeroizing<Vec<u8>>>) -> Self {
+        Self(octets.into())
     }
 
     /// Of that many random octets.

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 
 use crate::cert::{Certificate, date, rfc3339};
 use crate::csr::{Request, subject};
-use crate::look::{NEEDS, refuse_unset_clock};
 use crate::issue::Authority;
+use crate::look::{NEEDS, refuse_unset_clock};
 use crate::observed::{Half, Observed};
 use crate::store::{Change, Made, Opening, Public, Store};
 use crate::table::Life;
