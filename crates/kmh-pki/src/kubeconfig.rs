@@ -54,25 +54,21 @@ pub struct Args {
 pub const EXAMPLES: &str = "\
 EXAMPLES
   For a week:
-    kmh-pki kubeconfig --user anna --group dev --to anna.conf
-      --store pki -i cluster.yaml
+    kmh-pki kubeconfig --user anna --group dev --to anna.conf --store pki -i cluster.yaml
 
-  For an admin, for today:
-    kmh-pki kubeconfig --admin --user anna --days 1 --to anna-admin.conf
-      --store pki -i cluster.yaml
+  For an admin with a name, for today:
+    kmh-pki kubeconfig --admin --user anna --days 1 --to admin.conf --store pki -i cluster.yaml
 
   For the safe; it ends with the certificate in the store:
-    kmh-pki kubeconfig --break-glass --to /media/safe/break-glass.conf
-      --store pki -i cluster.yaml
+    kmh-pki kubeconfig --break-glass --to break-glass.conf --store pki -i cluster.yaml
 
   Straight into a program that keeps secrets:
     kmh-pki kubeconfig --user anna --to - --store pki -i cluster.yaml |
-      age -r age1... > anna.conf.age
+      age -r age1q... > anna.conf.age
 
   Who was let in, and until when:
     kmh-pki status --store pki -i cluster.yaml -o json |
-      jq -r '.certificates[] | select(.purpose == \"person\") |
-        .component + \" \" + .not_after'
+      jq -r '.certificates[] | select(.purpose == \"person\") | .component + \" \" + .not_after'
 ";
 
 /// The file name that means standard output.

@@ -150,7 +150,10 @@ fn a_person_gets_a_week_in_a_file_of_their_own() {
     let new: BTreeMap<_, _> = after.iter().filter(|(name, _)| !keys.contains_key(*name)).collect();
     let names: Vec<&&String> = new.keys().collect();
     assert_eq!(names.len(), 1, "{names:?}");
-    assert!(names[0].starts_with("users/anna@example.net.") && names[0].strip_suffix(".crt").is_some(), "{names:?}");
+    assert!(
+        names[0].starts_with("users/anna@example.net.") && names[0].strip_suffix(".crt").is_some(),
+        "{names:?}"
+    );
     assert_eq!(*new[names[0]], std::fs::read(place.path().join("user.crt")).unwrap());
 }
 
@@ -408,4 +411,36 @@ fn the_key_is_in_the_file_and_nowhere_else() {
     for (name, bytes) in place.files() {
         assert!(!String::from_utf8_lossy(&bytes).contains(line), "{name}");
     }
+}
+
+#[test]
+fn the_examples_of_the_help_work_as_they_stand() {
+    let place = Place::on_disk();
+    std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_kmh-pki")).parent().unwrap().display().to_string();
+    // age stands for any program that keeps secrets.
+    let around = format!("PATH={bin}:$PATH; set -e -o pipefail; age() {{ cat >/dev/null; }}\n");
+    let sh = |line: &str| place.sh(&(around.clone() + line), "");
+    sh("kmh-pki --init --store pki -i cluster.yaml && mkdir backup && cp -a pki backup/").exits(0);
+    let mut ran = 0;
+    for examples in [kmh_pki::status::EXAMPLES, kmh_pki::verify::EXAMPLES, kmh_pki::kubeconfig::EXAMPLES] {
+        for example in examples.split("\n\n") {
+            let line: String =
+                example.lines().filter(|line| line.starts_with("    ")).map(|l| format!("{l}\n")).collect();
+            let said = sh(&line);
+            assert_eq!(said.code, 0, "{line}\n{}{}", said.stdout, said.stderr);
+            if line.contains("$name") {
+                assert!(
+                    said.stdout.contains("w-1 /etc/kubernetes/kubelet.conf nodes/w-1/kubelet-client\n"),
+                    "{}",
+                    said.stdout
+                );
+            }
+            if line.contains(r#""person""#) {
+                assert!(said.stdout.contains("anna (dev) 20"), "{}", said.stdout);
+            }
+            ran += 1;
+        }
+    }
+    assert_eq!(ran, 11);
 }
