@@ -15,7 +15,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("kmh-cli", &["kmh-doc"]),
     ("kmh-route", &["kmh-doc", "kmh-calico"]),
     ("kmh-cert", &["kmh-doc"]),
-    ("kmh-pki", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-cert"]),
+    ("kmh-pki", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-cert", "kmh-store"]),
     ("kmh-bgpcfg", &NETWORK),
     ("kmh-render", &SHARED),
     ("kmh-store", &["kmh-doc", "kmh-cli"]),

@@ -13,6 +13,9 @@ use time::OffsetDateTime;
 
 use crate::want::Wanted;
 
+/// Rules of which kubeadm's certificates break some and that no program minds: no reason to make anything anew.
+const HARMLESS: [&str; 3] = ["leaf-subject-key-id", "ca-key-usage-more", "path-length"];
+
 /// A certificate that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -69,17 +72,22 @@ impl Certificate {
 
     /// From what was read of it.
     pub fn of(facts: Facts) -> Self {
-        let role = if facts.is_ca() { Role::Authority } else { Role::Leaf };
+        let own = facts.subject == facts.issuer;
+        // Before version 3 nothing said what a certificate may do, and everybody takes its own issuer for a CA.
+        let is_ca = facts.is_ca() || (facts.version < 3 && own);
+        let role = if is_ca { Role::Authority } else { Role::Leaf };
         // Of keys and signatures the settings speak, not the profile.
-        let broken = broken(&facts, role).filter(|one| one.rule.topic != Topic::Algorithm);
+        let broken = broken(&facts, role)
+            .filter(|one| one.rule.topic != Topic::Algorithm && !HARMLESS.contains(&one.rule.id));
         let mut deviations: Vec<&'static str> = broken.map(|one| one.rule.says).collect();
-        if facts.authority_key_id.is_none() {
+        // RFC 5280, 4.2.1.1: what signed itself may leave it out.
+        if !own && facts.authority_key_id.is_none() {
             deviations.push("it has no authority key identifier");
         }
         Self {
             pem: pem_of("CERTIFICATE", &facts.der),
             attributes: facts.subject_fields,
-            is_ca: facts.is_ca(),
+            is_ca,
             common_name: facts.common_names.into_iter().next().unwrap_or_default(),
             organizations: facts.organizations,
             dns_names: facts.dns_names.into_iter().collect(),
@@ -102,7 +110,10 @@ impl Certificate {
     /// Whether that CA signed it: by name and identifier, and by signature.
     pub fn is_signed_by(&self, authority: &Self) -> bool {
         self.issuer == authority.subject
-            && (self.issuer_key_id.is_none() || self.issuer_key_id == authority.key_id)
+            // An identifier is compared where both have one: a CA of version 1 has none.
+            && (self.issuer_key_id.is_none()
+                || authority.key_id.is_none()
+                || self.issuer_key_id == authority.key_id)
             && is_signed(&self.der, &authority.der).is_ok()
     }
 

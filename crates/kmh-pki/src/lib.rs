@@ -9,12 +9,16 @@ pub mod cert;
 pub mod csr;
 pub mod document;
 mod ensure;
+pub mod export;
+pub mod import;
 pub mod import_signed;
 pub mod issue;
 pub mod kubeconfig;
+pub mod layout;
 pub mod look;
 pub mod make;
 pub mod observed;
+pub mod pem;
 pub mod plan;
 pub mod reason;
 pub mod requests;
@@ -67,8 +71,12 @@ struct Cli {
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
     Ensure(ensure::Args),
-    /// Take in what a CA elsewhere signed
-    Import(ImportArgs),
+    /// Write the PKI as kubeadm or the guides lay it out, or the store as a tar; keys are among it
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(export::Args),
+    /// Make a store of a PKI that kubeadm or a guide made, or take in what a CA elsewhere signed
+    #[command(after_long_help = import::EXAMPLES)]
+    Import(import::Args),
     /// A kubeconfig for a person, or for an emergency
     #[command(after_long_help = kubeconfig::EXAMPLES)]
     Kubeconfig(kubeconfig::Args),
@@ -81,14 +89,6 @@ enum Verb {
     /// The whole store against the inventory and RFC 5280; exit code 1 when something is wrong
     #[command(after_long_help = verify::EXAMPLES)]
     Verify,
-}
-
-/// Options of `kmh-pki import`.
-#[derive(clap::Args, Clone, Debug)]
-struct ImportArgs {
-    /// What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki's
-    #[arg(long, value_name = "FILE")]
-    signed: PathBuf,
 }
 
 const EXAMPLES: &str = "\
@@ -125,6 +125,14 @@ pub fn run(env: &mut Env) -> Exit {
                 ensure::run(stream, context, store, cli.init, &args)
             })
         }
+        Verb::Export(args) => {
+            let store = env.store(cli.store);
+            export::run(env, &cli.common, &args, store)
+        }
+        Verb::Import(args) => {
+            let store = env.store(cli.store);
+            import::run(env, &cli.common, &args, store, cli.init)
+        }
         Verb::Status(args) => {
             let store = env.store(cli.store);
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
@@ -135,12 +143,6 @@ pub fn run(env: &mut Env) -> Exit {
             let store = env.store(cli.store);
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
                 verify::run(stream, context, format, store)
-            })
-        }
-        Verb::Import(args) => {
-            let store = env.store(cli.store);
-            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, form| {
-                import_signed::run(stream, context, form, &args.signed, store)
             })
         }
         Verb::Kubeconfig(args) => {

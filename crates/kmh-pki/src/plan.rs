@@ -250,6 +250,12 @@ fn judge_authority<'a>(
             if !certificate.is_ca {
                 return refuse(format!("{name}.crt"), format!("`{name}` is no certificate of a CA"), RESTORE);
             }
+            if !certificate.deviations.is_empty() {
+                plan.warnings.push(format!(
+                    "CA `{name}` is not as strict programs want it: {}; a rotation replaces it",
+                    certificate.deviations.join("; ")
+                ));
+            }
             if certificate.algorithm != wanted.algorithm.as_str() {
                 plan.warnings.push(other_algorithm(
                     "CA",

@@ -23,13 +23,15 @@ const ORGANIZATION: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x0a];
 const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 
 /// The CA as the library knows it; its name is put in afterwards.
-pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Result<Issuer<'static, &'a KeyPair>, String> {
-    let id = ca.key_id.clone().ok_or("the CA has no subject key identifier")?;
+pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Issuer<'static, &'a KeyPair> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.key_identifier_method = KeyIdMethod::PreSpecified(id);
+    // A CA of version 1 has none; the library then derives one from its key, and nobody compares it.
+    if let Some(id) = ca.key_id.clone() {
+        params.key_identifier_method = KeyIdMethod::PreSpecified(id);
+    }
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    Ok(Issuer::new(params, key))
+    Issuer::new(params, key)
 }
 
 /// Organizations, then a common name, as a subject (RFC 5280, 4.1.2.4).

@@ -1,4 +1,5 @@
-//! A kubeconfig file with everything in it: for people, who carry it about. Services refer to files instead.
+//! A kubeconfig file with everything in it: for people, who carry it about, and as kubeadm writes them. Services of our own
+//! refer to files instead.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +25,7 @@ pub struct User<'a> {
 }
 
 /// Base64 in memory that is cleared.
-fn base64(octets: &[u8]) -> Zeroizing<Vec<u8>> {
+pub fn base64(octets: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(vec![0; octets.len().div_ceil(3) * 4]);
     let length = STANDARD.encode_slice(octets, &mut out[..]).unwrap_or(0);
     out.truncate(length);

@@ -84,11 +84,17 @@ impl Store {
     /// Reads a private key of the store.
     pub fn key(&self, name: &str) -> Result<Key, Failure> {
         let path = self.root.join(format!("{name}.key"));
-        let gone = || Failure::world(format!("`{}` is gone", path.display()));
-        let (bytes, _) = self.file(name, "key")?.ok_or_else(gone)?;
-        Secret::new(bytes)
+        self.secret(name)?
             .key_pair()
             .map_err(|why| Failure::world(format!("`{}` is damaged", path.display())).because(why))
+    }
+
+    /// Reads a key of the store, whatever it is.
+    pub fn secret(&self, name: &str) -> Result<Secret, Failure> {
+        let path = self.root.join(format!("{name}.key"));
+        let gone = || Failure::world(format!("`{}` is gone", path.display()));
+        let (bytes, _) = self.file(name, "key")?.ok_or_else(gone)?;
+        Ok(Secret::new(bytes))
     }
 
     fn see(&self, name: &str) -> Result<Seen, Failure> {

@@ -1,0 +1,240 @@
+//! `export`: the PKI in the folders that other tools know, or the store itself as one tar file.
+//!
+//! An export is a further place where keys lie, so it is asked for by name, is for its owner alone, and keeps itself
+//! out of git. It is written whole beside its place and then put there in one step.
+
+mod entries;
+mod folder;
+mod tar;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file};
+use zeroize::Zeroizing;
+
+use crate::layout::Layout;
+use crate::look::{self, Ground};
+use crate::observed::Observed;
+use crate::secret::Secret;
+use crate::want::Wants;
+use crate::{TOOL, plan};
+
+/// A file of an export.
+pub struct Entry {
+    /// Its path in the export, without a slash at its beginning.
+    pub path: String,
+    /// Its mode.
+    pub mode: u32,
+    /// What it holds; cleared when it is dropped, for most hold a key.
+    pub content: Secret,
+    /// Its time, in seconds since 1970: the start of the certificate that it belongs to, or zero.
+    pub time: u64,
+}
+
+/// The arguments of `export`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// kubeadm and hard-way: one folder for each machine; tar: the store itself
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Form,
+    /// The folder or tar file to make; `-` writes a tar to a pipe
+    #[arg(long, value_name = "PLACE")]
+    to: PathBuf,
+    /// With the keys of the CAs and the break-glass admin, which no machine needs
+    #[arg(long)]
+    with_ca_keys: bool,
+}
+
+/// What an export looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// Below NODE/etc/kubernetes, as kubeadm 1.36 has it
+    Kubeadm,
+    /// NODE/, with the flat names of the guides that set a cluster up the hard way
+    HardWay,
+    /// The store itself in one file
+    Tar,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+EXAMPLES
+  For kubeadm, or to look at: a folder for each machine:
+    kmh-pki export --layout kubeadm --to out --store pki -i cluster.yaml
+
+  The control plane's, with the names of the guides:
+    kmh-pki export --layout hard-way --to flat --limit role=control-plane \\
+      --store pki -i cluster.yaml
+
+  A backup of the store, with the keys of its CAs:
+    kmh-pki export --layout tar --with-ca-keys --to - --store pki \\
+      -i cluster.yaml | gpg --symmetric >pki.tar.gpg
+";
+
+/// Runs it.
+pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, store: Option<PathBuf>) -> Exit {
+    kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, format| {
+        export(args, stream, context, format, store)
+    })
+}
+
+fn export(
+    args: &Args,
+    stream: &Stream,
+    context: &mut Context<'_>,
+    format: Format,
+    store: Option<PathBuf>,
+) -> Result<Answer, Failure> {
+    let pipe = args.to.as_os_str() == "-";
+    if pipe {
+        refuse_pipe(args, context)?;
+    }
+    // Looking only: nothing is made, not even a store.
+    let Ground { model, wants, chosen, store } = look::ground(stream, context, store, false)?;
+    let (path, now) = (store.root().to_owned(), context.env.now);
+    let observed = store.observe(&wants)?;
+    let chosen = |machine: &str| chosen.contains(machine);
+    let plan = plan::plan(&wants, &observed, now, &chosen);
+    refuse_unfinished(context, &path, &plan, &wants, &observed)?;
+    context.refuse_if_strict()?;
+
+    let mut entries = match args.layout {
+        Form::Kubeadm | Form::HardWay => {
+            let layout = if args.layout == Form::Kubeadm { Layout::Kubeadm } else { Layout::HardWay };
+            let ground = entries::Ground { model: &model, wants: &wants, observed: &observed, store: &store };
+            entries::of(&ground, layout, &chosen, args.with_ca_keys)?
+        }
+        Form::Tar => tar::entries(store.root(), &observed, &chosen, args.with_ca_keys)?,
+    };
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    let changed = match (args.layout, context.common.dry_run) {
+        (_, true) => true,
+        (Form::Tar, false) => {
+            let bytes = tar::write(&entries)?;
+            if pipe { send(context, &bytes)? } else { keep(&args.to, &bytes)? }
+        }
+        (_, false) => folder::write(&args.to, store.id(), &entries)?,
+    };
+    if pipe {
+        // The tar is the answer.
+        return Ok(Answer { text: String::new(), exit: Exit::Done });
+    }
+    Ok(Answer { text: told(args, context, format, &entries, changed)?, exit: Exit::Done })
+}
+
+/// A tar may go down a pipe, never to a terminal; folders cannot.
+fn refuse_pipe(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
+    if args.layout != Form::Tar {
+        return Err(Failure::wrong("`--to -` is for a tar; this layout is a folder")
+            .hint("name a folder, or choose `--layout tar`"));
+    }
+    if context.env.stdout_is_terminal {
+        return Err(Failure::wrong("keys are not written to a terminal")
+            .hint("name a file with `--to FILE`, or send the tar to another program"));
+    }
+    Ok(())
+}
+
+/// What the store lacks cannot be exported, and what is damaged must not be.
+fn refuse_unfinished(
+    context: &mut Context<'_>,
+    path: &Path,
+    plan: &plan::Plan,
+    wants: &Wants,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let refusals = plan.refusals.iter().map(|refusal| {
+        Failure::world(&refusal.what).at(path.join(&refusal.name).display().to_string()).hint(&refusal.hint)
+    });
+    Failure::all(refusals).map_or(Ok(()), Err)?;
+    let there = |name: &str| {
+        if wants.certificates.contains_key(name) {
+            observed.pairs.get(name).is_some_and(|pair| pair.certificate.there().is_some())
+        } else {
+            observed.keys.get(name).is_some_and(|half| half.there().is_some())
+        }
+    };
+    let (old, missing): (Vec<_>, Vec<_>) =
+        plan.steps.iter().chain(&plan.asked).partition(|step| there(&step.name));
+    if let Some(first) = missing.first() {
+        let more = match missing.len() - 1 {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        return Err(Failure::wrong(format!(
+            "store `{}` does not hold `{}`{more} that the inventory asks for",
+            path.display(),
+            first.name
+        ))
+        .hint("have it made first: `kmh-pki ensure`"));
+    }
+    if let Some(first) = old.first() {
+        let what = match old.len() {
+            1 => format!("`{}` is", first.name),
+            count => format!("{count} certificates are"),
+        };
+        context.warn(&format!(
+            "{what} exported as the store has them, and the next `ensure` makes them again: {}",
+            first.why()
+        ));
+    }
+    Ok(())
+}
+
+fn send(context: &mut Context<'_>, bytes: &[u8]) -> Result<bool, Failure> {
+    let out = &mut context.env.stdout;
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::world("cannot write to stdout").because(file::plain(&error)))
+        }
+        _ => Ok(true),
+    }
+}
+
+/// Writes the tar file; what is there already must be one.
+fn keep(path: &Path, bytes: &Zeroizing<Vec<u8>>) -> Result<bool, Failure> {
+    if let Some(there) = file::read_if_there(path)?.map(Zeroizing::new)
+        && !tar::is_one(&there)
+    {
+        return Err(Failure::wrong(format!("`{}` is there already, and is no export", path.display()))
+            .hint("name another file"));
+    }
+    file::write(path, bytes, 0o600)
+}
+
+fn told(
+    args: &Args,
+    context: &Context<'_>,
+    format: Format,
+    entries: &[Entry],
+    changed: bool,
+) -> Result<String, Failure> {
+    let dry_run = context.common.dry_run;
+    if format == Format::Json {
+        let files: Vec<_> = entries
+            .iter()
+            .map(|one| serde_json::json!({"path": one.path, "mode": format!("{:04o}", one.mode)}))
+            .collect();
+        let layout = args.layout.to_possible_value().map(|value| value.get_name().to_owned());
+        let told = serde_json::json!({
+            "to": args.to, "layout": layout, "dry_run": dry_run, "changed": changed, "files": files,
+        });
+        return serde_json::to_string(&told)
+            .map_err(|error| Failure::world("cannot write JSON").because(error));
+    }
+    let count = match entries.len() {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    let place = args.to.display();
+    if dry_run {
+        let names = entries.iter().map(|one| format!("{:04o}  {}\n", one.mode, one.path));
+        return Ok(names.collect::<String>() + &format!("would write {count} to `{place}`"));
+    }
+    Ok(if changed {
+        format!("wrote {count} to `{place}`: keys are among them")
+    } else {
+        format!("nothing to do: `{place}` holds the same {count}")
+    })
+}

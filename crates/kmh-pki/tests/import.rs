@@ -1,0 +1,290 @@
+//! What others made becomes a store: folders made with the real openssl the way of kubeadm and of two guides. What is
+//! sound stays byte for byte, what is not is told, and `ensure` makes it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Place, Ran, SMALL, texts};
+use serde_json::Value;
+
+const KUBEADM: &str = include_str!("recipes/kubeadm.sh");
+const MM: &str = include_str!("recipes/mm.sh");
+const KH: &str = include_str!("recipes/kh.sh");
+
+/// kubeadm's keys are RSA, and so shall the new ones be.
+fn rsa() -> String {
+    SMALL.to_owned() + "  pki: {algorithm: rsa-2048}\n"
+}
+
+/// A place with a folder that a recipe made.
+fn made(recipe: &str, folder: &str, variables: &str) -> Place {
+    let place = Place::new();
+    make(&place, recipe, folder, variables);
+    place
+}
+
+fn make(place: &Place, recipe: &str, folder: &str, variables: &str) {
+    std::fs::write(place.path().join("recipe.sh"), recipe).unwrap();
+    let line = format!("mkdir -p {folder} && cd {folder} && {variables} bash ../recipe.sh");
+    place.sh(&line, "").exits(0);
+}
+
+const CP1: &str = "NODE=cp-1 ADDRESS=10.10.0.11 SANS=IP:fd00:10::11";
+
+fn import(place: &Place, args: &[&str], inventory: &str) -> Ran {
+    place.pki(&[&["import", "--store", "store", "--init", "-o", "json"], args].concat(), inventory)
+}
+
+#[track_caller]
+fn told(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}\n{}", ran.stdout, ran.stderr))
+}
+
+fn imported(told: &Value) -> Vec<String> {
+    told["imported"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Findings of a file, as level and text.
+fn findings(told: &Value, file: &str) -> Vec<String> {
+    let all = told["findings"].as_array().unwrap().iter().filter(|one| one["file"] == file);
+    all.map(|one| format!("{}: {}", one["level"].as_str().unwrap(), one["finding"].as_str().unwrap()))
+        .collect()
+}
+
+/// Runs `ensure` twice: what was imported stays byte for byte, and the second run has nothing to do.
+#[track_caller]
+fn ensure_keeps(place: &Place, inventory: &str, told: &Value) {
+    let before = place.files();
+    let ran = place.pki(&["--store", "store", "-o", "text"], inventory).exits(0);
+    let after = place.files();
+    for (path, bytes) in &before {
+        assert!(after.get(path) == Some(bytes), "{path} changed:\n{}", ran.stdout);
+    }
+    let made: BTreeSet<String> = after
+        .keys()
+        .filter(|path| !before.contains_key(*path))
+        .filter_map(|path| path.rsplit_once('.'))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let passwords = |name: &String| !name.starts_with("archive/");
+    assert_eq!(made.into_iter().filter(passwords).collect::<Vec<_>>(), texts(&told["next"]));
+    let again = place.pki(&["--store", "store", "-o", "text"], inventory).exits(0);
+    assert!(again.stdout.contains("\nnothing to do: "), "{}", again.stdout);
+    assert_eq!(place.files(), after);
+}
+
+#[test]
+fn a_folder_of_kubeadm_becomes_a_store_and_what_is_sound_stays() {
+    let place = made(KUBEADM, "cp-1", CP1);
+    let source = place.snapshot();
+    let inventory = rsa();
+    let dry = told(&import(&place, &["--from", "cp-1", "--dry-run"], &inventory).exits(0));
+    assert!(!place.store().exists());
+    let told = told(&import(&place, &["--from", "cp-1"], &inventory).exits(0));
+    assert_eq!((told["layout"].clone(), told["dry_run"].clone()), ("kubeadm".into(), false.into()));
+    assert_eq!((&dry["imported"], &dry["findings"]), (&told["imported"], &told["findings"]));
+    assert_eq!(
+        imported(&told),
+        [
+            "ca/cluster",
+            "ca/etcd",
+            "ca/front-proxy",
+            "cluster/break-glass-admin",
+            "keys/encryption",
+            "keys/service-account",
+            "nodes/cp-1/admin",
+            "nodes/cp-1/apiserver-etcd-client",
+            "nodes/cp-1/apiserver-kubelet-client",
+            "nodes/cp-1/controller-manager",
+            "nodes/cp-1/etcd-healthcheck-client",
+            "nodes/cp-1/etcd-server",
+            "nodes/cp-1/front-proxy-client",
+            "nodes/cp-1/kubelet-client",
+            "nodes/cp-1/scheduler",
+        ]
+    );
+    let pki = "cp-1/etc/kubernetes/pki";
+    assert_eq!(
+        findings(&told, &format!("{pki}/apiserver.crt")),
+        ["warning: names differ: + 127.0.0.1, + ::1, + fd00:10::11, + fd00:201::1, + localhost"]
+    );
+    assert_eq!(findings(&told, &format!("{pki}/etcd/peer.crt")), ["warning: names differ: + fd00:10::11"]);
+    assert_eq!(
+        findings(&told, &format!("{pki}/ca.crt")),
+        ["note: its key has the form PKCS #1, and 13 more"]
+    );
+    let kubelet = findings(&told, "cp-1/var/lib/kubelet/pki/kubelet.crt");
+    assert!(kubelet.contains(&"warning: signed by another CA than ca/cluster".to_owned()), "{kubelet:?}");
+    let none = findings(&told, "");
+    assert_eq!(none, ["note: no encryption configuration is among the files: a new key is made"]);
+    // The same bytes, the same keys.
+    let files = place.files();
+    let original = |path: &str| std::fs::read(place.path().join(pki).join(path)).unwrap();
+    for (ours, theirs) in [("ca/etcd", "etcd/ca"), ("nodes/cp-1/etcd-server", "etcd/server")] {
+        assert_eq!(files[&format!("{ours}.crt")], original(&format!("{theirs}.crt")));
+        let public = |path: String| place.sh(&format!("openssl pkey -pubout -in {path}"), "").exits(0).stdout;
+        assert_eq!(public(format!("store/{ours}.key")), public(format!("{pki}/{theirs}.key")));
+    }
+    ensure_keeps(&place, &inventory, &told);
+    // A leaf of the imported CA passes, an imported leaf and a new one trust each other's CA.
+    let verify = format!(
+        "openssl verify -CAfile {pki}/ca.crt store/nodes/cp-1/apiserver.crt store/nodes/w-1/kubelet-serving.crt"
+    );
+    place.sh(&verify, "").exits(0);
+    // The folder is as it was.
+    let after = place.snapshot();
+    assert!(source.iter().all(|(path, was)| path.is_dir() || after.get(path) == Some(was)));
+    // The same again has nothing to do, and another PKI is refused.
+    let again = import(&place, &["--from", "cp-1"], &inventory).exits(0);
+    assert_eq!(imported(&self::told(&again)), [""; 0]);
+    make(&place, KUBEADM, "other", CP1);
+    import(&place, &["--from", "other"], &inventory)
+        .exits(2)
+        .says("the store holds `ca/cluster` already, and it is not the one of the files")
+        .says("the store holds `keys/service-account` already");
+}
+
+#[test]
+fn ecdsa_keys_of_kubeadm_claim_too_much_and_its_cas_stay() {
+    let place = made(KUBEADM, "k", &format!("KIND=ec {CP1}"));
+    let told = told(&import(&place, &["--from", "k/etc/kubernetes"], SMALL).exits(0));
+    assert_eq!(
+        imported(&told),
+        ["ca/cluster", "ca/etcd", "ca/front-proxy", "keys/encryption", "keys/service-account"]
+    );
+    assert_eq!(
+        findings(&told, "k/etc/kubernetes/admin.conf"),
+        ["warning: its key usage permits more than its key can be used for"]
+    );
+    assert_eq!(
+        findings(&told, "k/etc/kubernetes/pki/ca.crt"),
+        ["note: its key has the form SEC 1, and 3 more"]
+    );
+    ensure_keeps(&place, SMALL, &told);
+    // The folder of the PKI alone, too.
+    let told =
+        self::told(&place.pki(
+            &["import", "--store", "two", "--init", "--from", "k/etc/kubernetes/pki", "-o", "json"],
+            SMALL,
+        ));
+    assert_eq!(imported(&told).len(), 5);
+}
+
+#[test]
+fn several_machines_of_a_control_plane_are_told_apart() {
+    let inventory = SMALL.replace("w-1, site: here", "cp-2, roles: [control-plane, etcd], site: here");
+    let kind = "KIND=ec USE=digitalSignature";
+    let place = made(KUBEADM, "a", &format!("{kind} {CP1}"));
+    let cp2 = "NODE=cp-2 ADDRESS=10.10.0.21 SANS=IP:fd00:10::21";
+    make(&place, KUBEADM, "b", &format!("SHARED=../a {kind} {cp2}"));
+    for from in [["--from", "a", "--from", "b"], ["--from", "cp-2=b", "--from", "cp-1=a"]] {
+        let told = told(&import(&place, &[&from[..], &["--dry-run"]].concat(), &inventory).exits(0));
+        let names = imported(&told);
+        for name in ["nodes/cp-1/etcd-server", "nodes/cp-2/etcd-server", "nodes/cp-2/kubelet-client"] {
+            assert!(names.contains(&name.to_owned()), "{name}: {names:?}");
+        }
+    }
+    // Both in one folder, one below the name of each machine.
+    place.sh("mkdir all && mv a all/cp-1 && mv b all/cp-2", "").exits(0);
+    let told = told(&import(&place, &["--from", "all"], &inventory).exits(0));
+    assert_eq!(imported(&told).len(), 24);
+    ensure_keeps(&place, &inventory, &told);
+
+    // Whose it is is said, or asked for; two PKIs are no cluster.
+    make(&place, KUBEADM, "c", &format!("{kind} NODE=elsewhere ADDRESS=10.10.0.99"));
+    let ran = import(&place, &["--from", "c"], &inventory).exits(2);
+    ran.says("which machine is folder `c` of?").says("`--from NODE=c`; the nodes are cp-1, cp-2");
+    let ran = import(&place, &["--from", "all", "--from", "cp-1=c"], &inventory).exits(2);
+    ran.says("two different CAs are among the files, and each would be `ca/etcd`")
+        .says("two different keys of service accounts");
+}
+
+#[test]
+fn the_first_guide_gives_a_ca_of_version_1_and_its_keys() {
+    let place = made(MM, "home", "");
+    let inventory = rsa();
+    let told = told(&import(&place, &["--from", "home"], &inventory).exits(0));
+    assert_eq!(told["layout"], "hard-way");
+    assert_eq!(imported(&told), ["ca/cluster", "keys/encryption", "keys/service-account"]);
+    let ca = findings(&told, "home/ca.crt");
+    assert!(ca.contains(&"warning: it is not X.509 v3".to_owned()), "{ca:?}");
+    let admin = findings(&told, "home/admin.crt");
+    assert!(admin.contains(&"warning: it is not X.509 v3".to_owned()), "{admin:?}");
+    let shared = findings(&told, "home/kube-proxy.crt");
+    assert_eq!(shared, ["warning: 3 machines would share its key"]);
+    let etcd = findings(&told, "home/etcd-server.crt");
+    assert_eq!(etcd, ["warning: its CA `ca/etcd` is not among the files"]);
+    let secrets = findings(&told, "home/encryption-config.yaml");
+    assert_eq!(
+        secrets,
+        [
+            "warning: Secrets are encrypted by `aescbc` with key `key1`; kmh's configuration reads `secretbox` with key `key1` alone"
+        ]
+    );
+    place
+        .sh("sed -n 's/ *secret: //p' home/encryption-config.yaml | base64 -d | cmp - store/keys/encryption.key", "")
+        .exits(0);
+    ensure_keeps(&place, &inventory, &told);
+    let ran = place.pki(&["--store", "store"], &inventory).exits(0);
+    ran.says("warning: CA `ca/cluster` is not as strict programs want it: it is not X.509 v3");
+    place.sh("openssl verify -CAfile home/ca.crt store/nodes/cp-1/apiserver.crt store/nodes/w-1/kube-proxy.crt", "").exits(0);
+}
+
+#[test]
+fn the_second_guide_gives_a_lax_ca_and_its_keys() {
+    let place = made(KH, "home", "");
+    let inventory = rsa();
+    let ran = place
+        .pki(&["import", "--store", "store", "--init", "-o", "text", "--from", "home"], &inventory)
+        .exits(0);
+    let warnings = ran.stdout.split("NOT SOUND").nth(1).unwrap();
+    for part in [
+        "home/ca.crt",
+        "home/ca.crt  CN=CA\n",
+        "its basic constraints are not marked critical",
+        "    hint: strict programs refuse it; a rotation replaces it\n",
+        "home/kube-api-server.crt",
+        "  usage differs: client and server should be server\n",
+    ] {
+        assert!(warnings.contains(part), "{part}:\n{}", ran.stdout);
+    }
+    let end = "imported 1 certificate and 2 keys into store `store`; the next `ensure` makes ";
+    assert!(ran.stdout.lines().last().unwrap().starts_with(end), "{}", ran.stdout);
+    assert!(place.files().contains_key("ca/cluster.key"));
+    place.pki(&["--store", "store"], &inventory).exits(0);
+    place.sh("openssl verify -CAfile home/ca.crt store/nodes/cp-1/apiserver.crt store/nodes/w-1/kube-proxy.crt", "").exits(0);
+    let again = place.pki(&["--store", "store", "-o", "text"], &inventory).exits(0);
+    assert!(again.stdout.contains("\nnothing to do: "), "{}", again.stdout);
+}
+
+#[test]
+fn an_export_comes_back_as_the_store_that_it_was() {
+    // What no file of a machine holds as such, passwords of BGP, is not in these layouts.
+    let inventory = SMALL.replace("  sites:", "  bgp: {passwords: false}\n  sites:");
+    let place = Place::with_store(&inventory);
+    let first = place.files();
+    std::fs::rename(place.store(), place.path().join("first")).unwrap();
+    for layout in ["kubeadm", "hard-way"] {
+        let export = ["export", "--store", "first", "--layout", layout, "--with-ca-keys", "--to", layout];
+        place.pki(&export, &inventory).exits(0);
+        let _ = std::fs::remove_dir_all(place.store());
+        let told = told(&import(&place, &["--from", layout], &inventory).exits(0));
+        assert_eq!(told["layout"], layout);
+        assert_eq!(
+            (&told["findings"], &told["next"]),
+            (&Value::from([0; 0].to_vec()), &Value::from([0; 0].to_vec())),
+            "{told:#}"
+        );
+        let ran = place.pki(&["--store", "store", "-o", "text"], &inventory).exits(0);
+        assert!(ran.stdout.contains("\nnothing to do: 27 certificates and 2 keys"), "{}", ran.stdout);
+        // But for its identity it is the same store, byte for byte.
+        let without = |files: &BTreeMap<String, Vec<u8>>| {
+            files.clone().into_iter().filter(|(path, _)| path != "store.json").collect::<BTreeMap<_, _>>()
+        };
+        let (now, was) = (without(&place.files()), without(&first));
+        assert_eq!(now.keys().collect::<Vec<_>>(), was.keys().collect::<Vec<_>>());
+        assert!(now == was, "{layout}");
+    }
+}
