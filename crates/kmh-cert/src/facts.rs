@@ -286,6 +286,19 @@ impl Facts {
     }
 }
 
+/// The PEM blocks of a text, each with its lines as they are: a file of a CA holds one for each that is trusted.
+pub fn blocks(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let end = rest.find("-----END ").and_then(|at| Some(at + rest.get(at..)?.find('\n')?));
+        let (block, tail) = rest.split_at(end.unwrap_or(rest.len()));
+        found.push(block.trim());
+        rest = tail.trim();
+    }
+    found
+}
+
 /// Whether the key of one certificate made the signature of another; both DER.
 pub fn is_signed(certificate: &[u8], issuer: &[u8]) -> Result<(), String> {
     let (_, certificate) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;

@@ -78,7 +78,10 @@ impl Authority {
             Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?
         };
         let issued = params.signed_by(key, &issuer).map_err(|error| error.to_string())?;
-        let der = name::put(issued.der(), &self.certificate, self.key.pair())?;
+        // Of several organizations the library would write the last one.
+        let subject = (wanted.organizations.len() > 1)
+            .then(|| name::subject(&wanted.organizations, &wanted.common_name));
+        let der = name::put(issued.der(), &self.certificate, subject.as_deref(), self.key.pair())?;
         Certificate::from_der(&der).map_err(ToOwned::to_owned)
     }
 }

@@ -15,6 +15,7 @@ pub mod export;
 pub mod import;
 pub mod import_signed;
 pub mod issue;
+pub mod kubeconfig;
 pub mod layout;
 pub mod look;
 pub mod make;
@@ -82,6 +83,9 @@ enum Verb {
     /// The whole store against the inventory and RFC 5280; exit code 1 when something is wrong
     #[command(after_long_help = verify::EXAMPLES)]
     Verify,
+    /// A kubeconfig for a person, or for an emergency
+    #[command(after_long_help = kubeconfig::EXAMPLES)]
+    Kubeconfig(kubeconfig::Args),
     /// Sign the request of a machine whose key stays on it
     #[command(after_long_help = sign::EXAMPLES)]
     Sign(sign::Args),
@@ -134,6 +138,11 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Verify => {
             kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
                 verify::run(stream, context, format, at)
+            })
+        }
+        Verb::Kubeconfig(args) => {
+            kmh_cli::answer(env, TOOL, &cli.common, args.forms(), |stream, context, format| {
+                kubeconfig::run(&args, stream, context, format, at)
             })
         }
         Verb::Sign(args) => sign::run(env, &cli.common, &args, at),

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use crate::access::At;
-use crate::cert::date;
+use crate::cert::{Certificate, date};
 use crate::store::{GENERATIONS, Store};
 use crate::want::{self, Wanted, Wants};
 
@@ -123,6 +123,23 @@ fn read(
 /// A name's own part and its generation: `ca/cluster.next` is another generation of `ca/cluster`.
 pub fn generation(name: &str) -> Option<(&str, &str)> {
     name.rsplit_once('.').filter(|(_, generation)| GENERATIONS.contains(generation))
+}
+
+/// The file of a CA: every generation of it that is trusted, PEM, the oldest first. So its bytes stay as they are when the
+/// next one begins to sign.
+pub fn bundle(root: &Path, ca: &str) -> Result<String, Failure> {
+    let mut bundle = String::new();
+    for ending in [".old", "", ".next"] {
+        let path = root.join(format!("{ca}{ending}.crt"));
+        let Some(octets) = file::read_if_there(&path)? else { continue };
+        let read = Certificate::from_pem(&octets).map_err(|why| {
+            Failure::world(format!("`{}` is damaged", path.display()))
+                .because(why)
+                .hint("restore it from a backup")
+        })?;
+        bundle.push_str(&read.pem);
+    }
+    Ok(bundle)
 }
 
 /// The names in a folder, sorted; none when it is no folder.

@@ -42,8 +42,8 @@ EXAMPLES
 
   Which certificates a kubeconfig points to:
     kmh-pki status --store pki -i cluster.yaml -o json |
-      jq -r '.certificates[] | .name as $n | .used_by[] |
-        .kubeconfigs[] as $k | [$n, .machine, $k] | @tsv'
+      jq -r '.certificates[] | .name as $name | .used_by[] |
+        .machine + \" \" + .kubeconfigs[] + \" \" + $name'
 ";
 
 /// How a certificate stands.

@@ -29,8 +29,8 @@ EXAMPLES
     kmh-pki verify --store pki -i cluster.yaml -o json |
       jq -r '.findings[] | select(.state == \"critical\") | .subject + \": \" + .message'
 
-  A backup, before it is needed:
-    kmh-pki verify --store /media/backup/pki -i cluster.yaml --strict -o text
+  A backup, before it is needed; warnings say no, too:
+    kmh-pki verify --strict --store backup/pki -i cluster.yaml -o text
 ";
 
 /// The names of all findings besides `rule.…` (`kmh_cert::rules::RULES`) and `chain.…` (`kmh_cert::chain::COMPLAINTS`).

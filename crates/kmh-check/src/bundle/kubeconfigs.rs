@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use kmh_cert::Facts;
+use kmh_cert::facts::blocks;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::Class;
 use kmh_model::Model;
@@ -142,8 +143,9 @@ fn server(
         None => out.critical(subject, "it names no CA to know the API server by", RENDER),
         Some((path, None)) => out.critical(subject, format!("its CA `{path}` is not in the bundle"), RENDER),
         Some((path, Some(pem))) => {
-            let names =
-                |facts: &Facts| Facts::from_pem(pem.as_bytes()).is_ok_and(|ca| facts.issuer == ca.subject);
+            let trusted: Vec<Facts> =
+                blocks(pem).into_iter().filter_map(|block| Facts::from_pem(block.as_bytes()).ok()).collect();
+            let names = |facts: &Facts| trusted.iter().any(|ca| facts.issuer == ca.subject);
             if !apis.is_empty() && !apis.values().any(|facts| names(facts)) {
                 out.critical(subject, format!("its CA `{path}` is not that of the API server"), RENDER);
             }

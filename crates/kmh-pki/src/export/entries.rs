@@ -8,8 +8,9 @@ use kmh_doc::pki::{Class, Deploy};
 use kmh_model::Model;
 use zeroize::Zeroizing;
 
-use super::{Entry, kubeconfig};
+use super::Entry;
 use crate::cert::Certificate;
+use crate::kubeconfig::file as kubeconfig;
 use crate::layout::{Layout, Spot};
 use crate::observed::{Half, Observed};
 use crate::secret::Secret;
@@ -149,7 +150,9 @@ impl<'a> Maker<'a> {
         kubeconfig::write(&kubeconfig::User {
             cluster: model.name.as_str(),
             server: &format!("https://{host}:{port}"),
-            authority: self.certificate(&want::name(row(Class::ClusterCa), None)),
+            authorities: self
+                .certificate(&want::name(row(Class::ClusterCa), None))
+                .map_or("", |one| &one.pem),
             name: &wanted.common_name,
             certificate,
             key,

@@ -5,7 +5,6 @@
 
 mod entries;
 mod folder;
-mod kubeconfig;
 mod tar;
 
 use std::io::Write as _;

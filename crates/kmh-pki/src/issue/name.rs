@@ -1,4 +1,5 @@
-//! The name of a CA from elsewhere, octet by octet.
+//! Names that the library does not write, octet by octet: that of a CA from elsewhere, and subjects with several
+//! organizations.
 //!
 //! A path is only built where the issuer of a certificate is the subject of its CA (RFC 5280, 6.1), and several programs
 //! compare octets. The library writes names of its own kind: each attribute once, one in a set. A company's CA may be
@@ -12,9 +13,14 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::cert::Certificate;
 
-/// Tag of a sequence and of a bit string.
+/// Tags of a sequence, a set, a bit string and a text.
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
 const BIT_STRING: u8 = 0x03;
+const UTF8: u8 = 0x0c;
+/// The object identifiers 2.5.4.10 and 2.5.4.3.
+const ORGANIZATION: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x0a];
+const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 
 /// The CA as the library knows it; its name is put in afterwards.
 pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Issuer<'static, &'a KeyPair> {
@@ -28,22 +34,39 @@ pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Issuer<'static, 
     Issuer::new(params, key)
 }
 
-/// The certificate with the issuer that its CA is called, signed again.
-pub(super) fn put(der: &[u8], ca: &Certificate, key: &KeyPair) -> Result<Vec<u8>, String> {
+/// Organizations, then a common name, as a subject (RFC 5280, 4.1.2.4).
+pub(super) fn subject(organizations: &[String], common_name: &str) -> Vec<u8> {
+    let fields = organizations.iter().map(|one| (ORGANIZATION, one.as_str()));
+    let fields = fields.chain([(COMMON_NAME, common_name)]);
+    let sets: Vec<Vec<u8>> = fields
+        .map(|(oid, text)| wrap(SET, &[&wrap(SEQUENCE, &[&oid, &wrap(UTF8, &[text.as_bytes()])])]))
+        .collect();
+    wrap(SEQUENCE, &sets.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+/// The certificate with the issuer that its CA is called and, where one is given, with that subject; signed again.
+pub(super) fn put(
+    der: &[u8],
+    ca: &Certificate,
+    subject: Option<&[u8]>,
+    key: &KeyPair,
+) -> Result<Vec<u8>, String> {
     let odd = || "its CA has a name that cannot be written".to_owned();
     let (_, own) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
-    let (_, other) = X509Certificate::from_der(&ca.der).map_err(|error| error.to_string())?;
-    let (is, name) = (own.issuer().as_raw(), other.subject().as_raw());
-    if is == name {
+    let (issuer, holder) = (own.issuer().as_raw(), own.subject().as_raw());
+    let subject = subject.unwrap_or(holder);
+    if issuer == ca.subject && holder == subject {
         return Ok(der.to_vec());
     }
     let tbs = own.tbs_certificate.as_ref();
     let (head, _) = element(tbs).ok_or_else(odd)?;
     // The parser's slices are parts of what it read.
-    let at = is.as_ptr().addr().checked_sub(tbs.as_ptr().addr()).ok_or_else(odd)?;
-    let before = tbs.get(head..at).ok_or_else(odd)?;
-    let after = tbs.get(at + is.len()..).ok_or_else(odd)?;
-    let tbs_new = wrap(SEQUENCE, &[before, name, after]);
+    let place = |name: &[u8]| name.as_ptr().addr().checked_sub(tbs.as_ptr().addr());
+    let (first, second) = (place(issuer).ok_or_else(odd)?, place(holder).ok_or_else(odd)?);
+    let before = tbs.get(head..first).ok_or_else(odd)?;
+    let between = tbs.get(first + issuer.len()..second).ok_or_else(odd)?;
+    let after = tbs.get(second + holder.len()..).ok_or_else(odd)?;
+    let tbs_new = wrap(SEQUENCE, &[before, &ca.subject, between, subject, after]);
 
     // What follows the signed part: the algorithm, then the signature.
     let start = tbs.as_ptr().addr().checked_sub(der.as_ptr().addr()).ok_or_else(odd)?;

@@ -159,7 +159,11 @@ impl One<'_> {
 
 /// What no two may have in common.
 fn among_each_other(all: &Subject<'_>, ones: &[One<'_>], notes: &mut Vec<Note>) {
-    let named = || ones.iter().map(|one| (one.name, one.facts));
+    // What a person was given of the store itself is the same certificate, and no twin.
+    let wanted: BTreeSet<&[u8]> =
+        ones.iter().filter(|one| one.wanted.is_some()).map(|one| one.facts.der.as_slice()).collect();
+    let copy = |one: &&One<'_>| one.wanted.is_none() && wanted.contains(one.facts.der.as_slice());
+    let named = || ones.iter().filter(|one| !copy(one)).map(|one| (one.name, one.facts));
     let hint = |name: &str| ones.iter().find(|one| one.name == name).map_or(ENSURE, One::hint);
     for (name, other) in among::same_serials(named()) {
         let message = format!("`{other}` has the same issuer and serial number");

@@ -1,4 +1,5 @@
-//! A kubeconfig file with everything in it, as kubeadm writes them.
+//! A kubeconfig file with everything in it: for people, who carry it about, and as kubeadm writes them. Services of our own
+//! refer to files instead.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,23 +9,23 @@ use crate::cert::Certificate;
 use crate::secret::Secret;
 
 /// Whose it is.
-pub(super) struct User<'a> {
+pub struct User<'a> {
     /// The cluster's name.
-    pub(super) cluster: &'a str,
+    pub cluster: &'a str,
     /// Where the API server is.
-    pub(super) server: &'a str,
-    /// The CA that signed the API server's certificate.
-    pub(super) authority: Option<&'a Certificate>,
+    pub server: &'a str,
+    /// The trusted CAs that may have signed the API server's certificate, PEM.
+    pub authorities: &'a str,
     /// The user's name.
-    pub(super) name: &'a str,
+    pub name: &'a str,
     /// The user's certificate.
-    pub(super) certificate: &'a Certificate,
+    pub certificate: &'a Certificate,
     /// Its key.
-    pub(super) key: &'a Secret,
+    pub key: &'a Secret,
 }
 
 /// Base64 in memory that is cleared.
-pub(super) fn base64(octets: &[u8]) -> Zeroizing<Vec<u8>> {
+pub fn base64(octets: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(vec![0; octets.len().div_ceil(3) * 4]);
     let length = STANDARD.encode_slice(octets, &mut out[..]).unwrap_or(0);
     out.truncate(length);
@@ -32,19 +33,18 @@ pub(super) fn base64(octets: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 /// The file. JSON's quotes are YAML's too.
-pub(super) fn write(user: &User<'_>) -> Secret {
+pub fn write(user: &User<'_>) -> Secret {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let context = format!("{}@{}", user.name, user.cluster);
-    let authority = user.authority.map(|one| STANDARD.encode(&one.pem)).unwrap_or_default();
     let head = format!(
         "apiVersion: v1\nkind: Config\n\
-         clusters:\n- name: {cluster}\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\n\
+         clusters:\n- name: {cluster}\n  cluster:\n    server: {server}\n    certificate-authority-data: {authorities}\n\
          contexts:\n- name: {context}\n  context: {{cluster: {cluster}, user: {name}}}\n\
          current-context: {context}\n\
          users:\n- name: {name}\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: ",
         cluster = quoted(user.cluster),
         server = quoted(user.server),
-        context = quoted(&context),
+        authorities = STANDARD.encode(user.authorities),
+        context = quoted(&format!("{}@{}", user.name, user.cluster)),
         name = quoted(user.name),
         certificate = STANDARD.encode(&user.certificate.pem),
     );
