@@ -213,6 +213,19 @@ impl Facts {
     }
 }
 
+/// The PEM blocks of a text, each with its lines as they are: a file of a CA holds one for each that is trusted.
+pub(crate) fn blocks(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let end = rest.find("-----END ").and_then(|at| Some(at + rest.get(at..)?.find('\n')?));
+        let (block, tail) = rest.split_at(end.unwrap_or(rest.len()));
+        found.push(block.trim());
+        rest = tail.trim();
+    }
+    found
+}
+
 /// A moment as the documents write it: RFC 3339 in UTC.
 pub(crate) fn rfc3339(moment: OffsetDateTime) -> String {
     moment.to_offset(time::UtcOffset::UTC).format(&Rfc3339).unwrap_or_default()

@@ -19,6 +19,7 @@ mod outside;
 mod pki;
 mod ports;
 mod ranges;
+pub mod reload;
 mod report;
 mod resolve;
 mod routers;

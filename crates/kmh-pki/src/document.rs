@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cli::Diff;
 use kmh_cli::table::Table;
-use kmh_doc::pki::{Certificate, Key, PkiSpec};
+use kmh_doc::pki::{Certificate, Generation, Key, PkiSpec};
 use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
-use crate::observed::Observed;
+use crate::observed::{Bare, Observed};
 use crate::plan::{Make, Plan, Step};
 use crate::reason::usages;
 use crate::table::P256;
@@ -27,7 +27,9 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
                 return Some(planned_entry(wanted));
             }
             let pair = observed.pairs.get(&wanted.name)?;
-            Some(entry(wanted, pair.certificate.there()?, pair.key.there().is_some()))
+            let mut entry = entry(wanted, pair.certificate.there()?, pair.key.there().is_some());
+            entry.issuer = issuer(wanted, pair.certificate.there()?, observed);
+            Some(entry)
         })
         .collect();
     let keys = wants
@@ -37,11 +39,12 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
             let found = observed.keys.get(&wanted.name).and_then(|half| half.there());
             match found {
                 None if !steps.contains(wanted.name.as_str()) => None,
-                found => Some(key(wanted, found.and_then(|bare| bare.public.clone()))),
+                found => Some(key(wanted, found)),
             }
         })
         .collect();
-    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys }
+    let rotations = wants.rotations();
+    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys, rotations }
 }
 
 /// The reference of a secret: its path below the store.
@@ -89,13 +92,25 @@ fn planned_entry(wanted: &Wanted) -> Certificate {
     }
 }
 
-fn key(wanted: &WantedKey, public: Option<String>) -> Key {
+/// The CA that signed it: while one is rotated, what `--limit` left out is still of the old one.
+fn issuer(wanted: &Wanted, found: &cert::Certificate, observed: &Observed) -> Option<String> {
+    let name = wanted.issuer.as_deref()?;
+    let is_of = |name: &str| {
+        let ca = observed.pairs.get(name).and_then(|pair| pair.certificate.there());
+        ca.is_some_and(|ca| ca.key_id.is_some() && ca.key_id == found.issuer_key_id)
+    };
+    let old = format!("{name}{}", Generation::Old.ending());
+    Some(if !is_of(name) && is_of(&old) { old } else { name.to_owned() })
+}
+
+fn key(wanted: &WantedKey, found: Option<&Bare>) -> Key {
     Key {
         name: wanted.name.clone(),
         class: wanted.class,
         algorithm: wanted.algorithm.to_owned(),
         secret: reference(&wanted.name),
-        public,
+        public: found.and_then(|bare| bare.public.clone()),
+        id: found.and_then(|bare| bare.id.clone()),
         deploy: wanted.deploy.clone(),
     }
 }

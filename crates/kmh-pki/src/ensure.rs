@@ -7,6 +7,7 @@ use kmh_cli::{Context, Exit, Failure, Outcome, Stream};
 use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::{Certificate, PkiSpec};
+use kmh_model::reload::Held;
 use kmh_model::{Model, Need};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -18,10 +19,10 @@ use crate::want::Wants;
 use crate::{cert, document, make, plan, want};
 
 /// What an inventory must have for its PKI: the name by which the API server is called, and somebody to serve it.
-const NEEDS: &[Need] = &[Need::Api, Need::Roles];
+pub(crate) const NEEDS: &[Need] = &[Need::Api, Need::Roles];
 
 /// No clock that was ever set shows an earlier time: this program is younger.
-const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+pub(crate) const EARLIEST: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 /// More keys than this that others may read are warned about together.
 const FEW: usize = 3;
@@ -38,7 +39,7 @@ pub(crate) fn run(
         kmh_model::load(&document, NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
-    let wants = want::wants(&model);
+    let mut wants = want::wants(&model);
     let path = store.ok_or_else(|| {
         Failure::wrong("no store is named")
             .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
@@ -58,6 +59,7 @@ pub(crate) fn run(
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
     };
+    wants.add_generations(&observed);
     let plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
     report(context, &path, &plan, &observed)?;
 
@@ -71,7 +73,7 @@ pub(crate) fn run(
         None => ("", &plan.steps[..]),
     };
     let spec = document::spec(id, &wants, &observed, planned);
-    let message = document::message(&spec, &plan, &observed, dry_run);
+    let message = document::message(&spec, &plan, &observed, dry_run) + &told(&plan, &wants, &before, &model);
     let all = context.common.limit.is_empty();
     let shown = |one: &Certificate| match &one.machine {
         _ if all => true,
@@ -82,6 +84,23 @@ pub(crate) fn run(
     let diff = document::diff(&wants, &before, &spec, &plan);
     let changed = !plan.steps.is_empty();
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })
+}
+
+/// Who has to be told of what was renewed, because its program reads it only once.
+fn told(plan: &Plan, wants: &Wants, before: &Observed, model: &Model) -> String {
+    let was_there =
+        |name: &str| before.pairs.get(name).is_some_and(|pair| pair.certificate.there().is_some());
+    let renewed = plan.steps.iter().filter_map(|step| wants.certificates.get(&step.name));
+    let held: Vec<_> = renewed
+        .filter(|wanted| was_there(&wanted.name))
+        .flat_map(|wanted| {
+            wanted.deploy.iter().map(|place| (place.machine.as_str(), Held::Certificate(wanted.class)))
+        })
+        .collect();
+    match crate::rotate::guide::to_tell(&held, model) {
+        units if units.is_empty() => units,
+        units => format!("; of the renewed, these are read by nobody until a push does this: {units}"),
+    }
 }
 
 /// Makes and writes what the plan names; leaves nothing of an interrupted run behind.
@@ -105,7 +124,7 @@ fn execute(
 }
 
 /// Says what a person must know; with a refusal nothing is done.
-fn report(
+pub(crate) fn report(
     context: &mut Context<'_>,
     path: &std::path::Path,
     plan: &Plan,

@@ -12,6 +12,7 @@ pub mod make;
 pub mod observed;
 pub mod plan;
 pub mod reason;
+pub mod rotate;
 pub mod secret;
 pub mod store;
 pub mod table;
@@ -20,7 +21,7 @@ pub mod want;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use kmh_cli::{Common, Env, Exit};
+use kmh_cli::{Common, Env, Exit, Format};
 
 const TOOL: &str = "kmh-pki";
 
@@ -51,11 +52,14 @@ struct Cli {
 }
 
 /// What to do.
-#[derive(Subcommand, Clone, Copy, Debug, Default)]
+#[derive(Subcommand, Clone, Debug, Default)]
 enum Verb {
     /// Make what is missing, wrong or about to end (the default)
     #[default]
     Ensure,
+    /// Replace a CA or a key in stages, one at each call; say what has to follow
+    #[command(after_long_help = rotate::EXAMPLES)]
+    Rotate(rotate::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -91,6 +95,12 @@ pub fn run(env: &mut Env) -> Exit {
             let store = env.store(cli.store);
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
                 ensure::run(stream, context, store, cli.init)
+            })
+        }
+        Verb::Rotate(args) => {
+            let store = env.store(cli.store);
+            kmh_cli::answer(env, TOOL, &cli.common, &[Format::Text, Format::Json], |stream, context, form| {
+                rotate::run(&args, store, stream, context, form)
             })
         }
     }

@@ -43,6 +43,8 @@ pub struct Pair {
 pub struct Bare {
     /// Its public half as PEM, where it has one.
     pub public: Option<String>,
+    /// What an encryption key is called for life.
+    pub id: Option<String>,
 }
 
 /// What the store holds of what is wanted, and the names of what is not.

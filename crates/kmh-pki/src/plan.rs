@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kmh_doc::pki::KeyClass;
+use kmh_doc::pki::{Generation, KeyClass};
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::{Certificate, date};
@@ -83,7 +83,8 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
     for wanted in leaves {
         let authority =
             wanted.issuer.as_deref().and_then(|name| states.get(name)).unwrap_or(&Authority::Refused);
-        let Some(step) = judge_leaf(wanted, authority, observed, now, &mut plan) else { continue };
+        let Some(mut step) = judge_leaf(wanted, authority, observed, now, &mut plan) else { continue };
+        say_retired(&mut step, wanted, observed);
         if !wanted.machine.as_deref().is_none_or(chosen) {
             plan.held.push(step);
             continue;
@@ -192,8 +193,12 @@ fn judge_time<'a>(
     plan: &mut Plan,
 ) -> Authority<'a> {
     let end = date(certificate.not_after);
+    // What is on its way out needs no warning.
+    let retired = Generation::of(name) == Generation::Old;
     if now >= certificate.not_after {
-        plan.warnings.push(format!("CA `{name}` expired on {end}"));
+        if !retired {
+            plan.warnings.push(format!("CA `{name}` expired on {end}"));
+        }
         return Authority::Cannot(format!("it expired on {end}"));
     }
     if now < certificate.not_before {
@@ -205,13 +210,31 @@ fn judge_time<'a>(
             date(now)
         ));
     }
-    if certificate.not_after - now < Life::Leaf.duration() {
+    if certificate.not_after - now < Life::Leaf.duration() && !retired {
         plan.warnings.push(format!("CA `{name}` expires on {end}: what it signs now ends with it"));
     }
     match key {
         Half::There(_) => Authority::Can(certificate),
         _ => Authority::Cannot("the store does not hold its key".to_owned()),
     }
+}
+
+/// Another CA than the one that signs now may be the one that did so before its rotation.
+fn say_retired(step: &mut Step, wanted: &Wanted, observed: &Observed) {
+    let certificate = |name: &str| observed.pairs.get(name)?.certificate.there();
+    let old = wanted.issuer.as_deref().and_then(|issuer| certificate(&former(issuer)));
+    for reason in step.reasons.iter_mut().filter(|reason| matches!(reason, Reason::Issuer(_))) {
+        if let (Some(old), Some(leaf)) = (old, certificate(&wanted.name))
+            && leaf.is_signed_by(old)
+        {
+            *reason = Reason::Retired;
+        }
+    }
+}
+
+/// The name of a CA's last generation.
+fn former(authority: &str) -> String {
+    format!("{authority}{}", Generation::Old.ending())
 }
 
 /// How many certificates the store holds that a CA of that name must have signed.

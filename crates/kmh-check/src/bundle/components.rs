@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::RENDER;
 use super::files::place;
 use super::view::{Bundle, View};
+use crate::certificate::blocks;
 use crate::documents::Pki;
 use crate::findings::Findings;
 
@@ -70,9 +71,9 @@ pub(crate) fn request_header(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
             );
             continue;
         };
-        let same_text = view.text(&client).is_some_and(|text| !text.is_empty())
-            && view.text(&client) == view.text(&header);
-        if client == header || same_text {
+        let held = |path: &str| blocks(view.text(path).unwrap_or_default());
+        let clients = held(&client);
+        if client == header || held(&header).iter().any(|block| clients.contains(block)) {
             out.critical(
                 &subject,
                 "the CA of request headers is the CA of clients: every client could act as any user",

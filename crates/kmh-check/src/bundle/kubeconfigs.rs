@@ -12,7 +12,7 @@ use super::RENDER;
 use super::etcd::host_and_port;
 use super::files::place;
 use super::view::{Bundle, View, ending, is_yaml};
-use crate::certificate::Facts;
+use crate::certificate::{Facts, blocks};
 use crate::documents::Pki;
 use crate::findings::Findings;
 use crate::parse::lines::lines;
@@ -134,7 +134,9 @@ fn server(
         None => out.critical(subject, "it names no CA to know the API server by", RENDER),
         Some((path, None)) => out.critical(subject, format!("its CA `{path}` is not in the bundle"), RENDER),
         Some((path, Some(pem))) => {
-            let names = |facts: &Facts| Facts::from_pem(pem).is_ok_and(|ca| facts.issuer == ca.subject);
+            let trusted: Vec<Facts> =
+                blocks(pem).into_iter().filter_map(|block| Facts::from_pem(block).ok()).collect();
+            let names = |facts: &Facts| trusted.iter().any(|ca| facts.issuer == ca.subject);
             if !apis.is_empty() && !apis.values().any(|facts| names(facts)) {
                 out.critical(subject, format!("its CA `{path}` is not that of the API server"), RENDER);
             }

@@ -1,6 +1,6 @@
 //! Whether each certificate was signed by the CA of its class, by the signature itself.
 
-use kmh_doc::pki::Certificate;
+use kmh_doc::pki::{Certificate, Generation};
 use rayon::prelude::*;
 
 use super::{REISSUE, class_name, expect};
@@ -39,6 +39,10 @@ fn complaints(pki: &Pki<'_>, entry: &Certificate, facts: &Facts) -> Vec<String> 
     if issuer_entry.class != row.issuer {
         let (is, must) = (class_name(issuer_entry.class), class_name(row.issuer));
         found.push(format!("it was issued by `{}`, a `{is}`; it must be a `{must}`", issuer_entry.name));
+    }
+    if entry.issuer.is_some() && issuer_entry.generation() == Generation::Next {
+        // Nobody need know it yet.
+        found.push(format!("`{}` signed it, which is not yet the one that signs", issuer_entry.name));
     }
     if facts.issuer != issuer.subject {
         found.push(format!("the issuer that it names is not the subject of `{}`", issuer_entry.name));

@@ -83,7 +83,7 @@ pub fn outcome<T>(spec: T, from: Vec<Kind>) -> Outcome<T> {
 }
 
 pub fn pki(store: &str) -> PkiSpec {
-    PkiSpec { store: store.into(), planned: false, certificates: vec![], keys: vec![] }
+    PkiSpec { store: store.into(), planned: false, certificates: vec![], keys: vec![], rotations: vec![] }
 }
 
 pub fn report(ok: bool) -> Outcome<CheckSpec> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
+use crate::safe;
 use crate::settings::{Flag, flags, lines, merge};
 use crate::shared::{NodeTarget, commas, host};
 use crate::view::{Slots, View};
@@ -152,19 +153,31 @@ pub(crate) fn restricts_anonymous(t: &NodeTarget<'_>) -> bool {
     t.shared.versions.minor >= 34
 }
 
-/// The key that encrypts Secrets in etcd.
+/// A key that encrypts Secrets in etcd.
 #[derive(Serialize)]
-struct Encryption {
-    name: &'static str,
-    key: String,
+struct EncryptionKey<'a> {
+    name: &'a str,
+    secret: String,
 }
+
+/// Those that can be read with. The first is written with.
+#[derive(Serialize)]
+struct Encryption<'a> {
+    keys: Vec<EncryptionKey<'a>>,
+}
+
+/// What a key is called that is only planned.
+const PLANNED: &str = "key-planned";
 
 /// `encryption.yaml`.
 pub(crate) fn encryption(t: &NodeTarget<'_>) -> Result<View, Fault> {
-    let key = t.shared.pki.shared_key(KeyClass::Encryption)?;
     let mut slots = Slots::default();
-    let view = Encryption { name: "key1", key: slots.put(&key.secret, Encoding::Base64) };
-    Ok(View::with(view, slots))
+    let mut keys = Vec::new();
+    for key in t.shared.pki.shared_keys(KeyClass::Encryption)? {
+        let name = safe::name(key.id.as_deref().unwrap_or(PLANNED))?;
+        keys.push(EncryptionKey { name, secret: slots.put(&key.secret, Encoding::Base64) });
+    }
+    Ok(View::with(Encryption { keys }, slots))
 }
 
 /// Flags that controller manager and scheduler share: who may ask them for metrics, and with what they serve.
