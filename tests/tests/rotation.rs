@@ -220,7 +220,7 @@ fn an_encryption_key_keeps_its_name_and_its_place_is_the_stages() {
     assert_eq!(keys(), [new.clone(), old.clone()]);
     on(&sandbox, "encryption");
     deployed(&sandbox, "encryption after");
-    assert_eq!(keys(), [new.clone()]);
+    assert_eq!(keys(), std::slice::from_ref(new));
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn with(stream: &str, kind: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut documents: Vec<Value> =
         serde_json::Deserializer::from_str(stream).into_iter().map(Result::unwrap).collect();
     change(documents.iter_mut().find(|one| one["kind"] == kind).unwrap());
-    documents.iter().map(|one| format!("{one}\n")).collect()
+    documents.iter().fold(String::new(), |all, one| all + &one.to_string() + "\n")
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn only_a_push_to_every_machine_shows_that_a_stage_is_deployed() {
     why(&push(&folders, &|one| one["spec"]["dry_run"] = true.into()), "dry run");
     why(
         &push(&folders, &|one| {
-            one["spec"]["machines"].as_array_mut().unwrap().retain(|one| one["name"] != "attic-1")
+            one["spec"]["machines"].as_array_mut().unwrap().retain(|one| one["name"] != "attic-1");
         }),
         "left out `",
     );
@@ -293,7 +293,7 @@ fn only_a_push_to_every_machine_shows_that_a_stage_is_deployed() {
     why(
         &push(&folders, &|one| {
             one["spec"]["machines"][0]["units"] =
-                json!([{"name": "etcd.service", "action": "restart", "ok": false}])
+                json!([{"name": "etcd.service", "action": "restart", "ok": false}]);
         }),
         "did not do all on",
     );
