@@ -36,6 +36,10 @@ pub(crate) fn keys(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
         }
         let names = view.yaml(&path).map(|config| names(&config)).unwrap_or_default();
         for (key, name) in keys.iter().zip(&names) {
+            if key.id.is_none() && !pki.spec.planned {
+                let message = format!("the PKI document does not say what `{}` is called", key.secret);
+                out.critical(&subject, message, "make the document again with `kmh-pki ensure`");
+            }
             if let Some(id) = key.id.as_deref().filter(|id| id != name) {
                 let message = format!("it calls `{}` `{name}`; it must be `{id}`", key.secret);
                 out.critical(&subject, message, RENDER);

@@ -141,6 +141,7 @@ pub(crate) const CASES: &[Case] = &[
     no("bundle.credentials", AT_API, "a `etcd-ca`", |f| { *f = Fixture::rotated(Stage::Issue); let old = f.entry("ca/cluster.old").pem.clone(); let more = f.entry("ca/etcd").pem.clone(); f.edit("cp", "/etc/kubernetes/pki/cluster-ca.crt", &old, &more); }),
     no("bundle.request-header", AT_API, "every client could act", |f| { *f = Fixture::rotated(Stage::Issue); let old = f.entry("ca/cluster.old").pem.clone(); let proxy = f.entry("ca/front-proxy").pem.clone(); f.edit("cp", "/etc/kubernetes/pki/front-proxy-ca.crt", &proxy, &(proxy.clone() + &old)); }),
     no("bundle.encryption-keys", "cp:/etc/kubernetes/encryption.yaml", "must be `key-87654321`", |f| f.pki.keys[0].id = Some("key-87654321".into())),
+    no("bundle.encryption-keys", "cp:/etc/kubernetes/encryption.yaml", "is called", |f| f.pki.keys[0].id = None),
     no("bundle.encryption-keys", "cp:/etc/kubernetes/encryption.yaml", "in this order", |f| { let mut more = f.pki.keys[0].clone(); more.name += ".next"; more.secret = "keys/encryption.next.key".into(); f.pki.keys.push(more); f.pki.rotations = vec![Rotation { name: Rotating::Encryption, stage: Stage::Add }]; }),
     no("network.tunnel-files", "ra--rb on ra", "holds more", |f| { let pem = f.entry("ca/ipsec").pem.clone(); f.edit("ra", "/etc/swanctl/x509ca/ca.crt", &pem, &(pem.clone() + &pem)); }),
     no("pki.trust", "ra", "`ipsec-ca`", |f| { f.entry("ca/ipsec").deploy.remove(0); }),

@@ -173,8 +173,17 @@ const PLANNED: &str = "key-planned";
 pub(crate) fn encryption(t: &NodeTarget<'_>) -> Result<View, Fault> {
     let mut slots = Slots::default();
     let mut keys = Vec::new();
-    for key in t.shared.pki.shared_keys(KeyClass::Encryption)? {
-        let name = safe::name(key.id.as_deref().unwrap_or(PLANNED))?;
+    let pki = &t.shared.pki;
+    for key in pki.shared_keys(KeyClass::Encryption)? {
+        // Under another name nothing that it encrypted could be read any more.
+        let name = match key.id.as_deref() {
+            Some(id) => safe::name(id)?,
+            None if pki.spec.planned => PLANNED,
+            None => {
+                return Err(Fault::new(format!("the PKI does not say what `{}` is called in etcd", key.name))
+                    .hint("run `kmh-pki ensure --store DIR` with this inventory again"));
+            }
+        };
         keys.push(EncryptionKey { name, secret: slots.put(&key.secret, Encoding::Base64) });
     }
     Ok(View::with(Encryption { keys }, slots))
