@@ -204,7 +204,7 @@ impl Facts {
 
     /// Whether its key is of an elliptic curve.
     pub(crate) fn is_elliptic(&self) -> bool {
-        self.algorithm.starts_with("ecdsa-")
+        self.algorithm.starts_with("ecdsa-") || self.algorithm == "ed25519"
     }
 
     /// Whether it may sign certificates.

@@ -116,6 +116,7 @@ fn check(stream: &Stream, ctx: &mut Context<'_>) -> Result<Outcome<CheckSpec>, F
         message: report::line(&spec),
         text: report::text(&spec, ctx.common.verbose > 0),
         diff: Vec::new(),
+        steps: None,
         spec,
     })
 }

@@ -1,5 +1,6 @@
 //! The frame of every filter verb: read the stream, run, write the stream or the chosen form.
 
+use kmh_doc::step::Step;
 use kmh_doc::{Digest, Kind, Spec};
 use serde::Serialize;
 
@@ -28,6 +29,8 @@ pub struct Outcome<T> {
     pub text: String,
     /// What changed, for `-o ansible` and `-v`. Secrets masked.
     pub diff: Vec<Diff>,
+    /// What was done and why, for `-o ansible`; none of a tool that decides nothing.
+    pub steps: Option<Vec<Step>>,
 }
 
 /// A change, in the shape that Ansible prints.
@@ -184,6 +187,8 @@ fn ansible<T>(outcome: &Outcome<T>, exit: Exit, document: &str) -> Result<String
         failed: bool,
         msg: &'a str,
         diff: &'a [Diff],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        steps: Option<&'a [Step]>,
         documents: [&'a serde_json::value::RawValue; 1],
     }
     let wrong = |error: serde_json::Error| Failure::wrong("cannot write the result").because(error);
@@ -192,6 +197,7 @@ fn ansible<T>(outcome: &Outcome<T>, exit: Exit, document: &str) -> Result<String
         failed: exit != Exit::Done,
         msg: &outcome.message,
         diff: &outcome.diff,
+        steps: outcome.steps.as_deref(),
         documents: [serde_json::from_str(document.trim_end()).map_err(wrong)?],
     };
     serde_json::to_string(&result).map(|text| text + "\n").map_err(wrong)

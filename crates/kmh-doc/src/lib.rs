@@ -21,6 +21,7 @@ pub mod pki;
 pub mod problem;
 pub mod push;
 pub mod schema;
+pub mod step;
 pub mod tree;
 mod yaml;
 

@@ -14,6 +14,7 @@ mod machines;
 mod model;
 mod names;
 mod needs;
+mod node_names;
 mod nodes;
 mod outside;
 mod pki;
@@ -58,6 +59,7 @@ pub fn load(document: &Tree, needs: &[Need]) -> Result<(Model, Problems), Proble
     ranges::check(&inventory, &mut report);
     machines::check(&inventory, &mut report);
     outside::check(&inventory, &mut report);
+    node_names::check(&inventory, &mut report);
     routers::check(&inventory, &mut report);
     lines::check(&inventory, &mut report);
     bgp::check(&inventory, needs, &mut report);

@@ -116,6 +116,8 @@ pub struct Node {
     pub site: Label,
     /// Its addresses, primary family first.
     pub addresses: Vec<IpAddr>,
+    /// Further names and addresses by which others reach it, sorted.
+    pub names: Vec<HostName>,
     /// Its AS number, by the layout; none when its site's router has none yet.
     pub asn: Option<Asn>,
     /// Its architecture.
@@ -175,6 +177,19 @@ impl Tunnel {
     /// Its name: `LOWER--HIGHER`, by the ids of its routers; of other lines than both first ones, `LOWER--HIGHER--U-V`.
     pub fn name(&self) -> String {
         tunnels::name(&self.ends[0].router, &self.ends[1].router, self.lines)
+    }
+}
+
+impl Node {
+    /// Every name by which others reach it: its own first.
+    pub fn dns_names(&self) -> impl Iterator<Item = &str> {
+        let more = self.names.iter().filter(|name| name.ip().is_none()).map(HostName::as_str);
+        std::iter::once(self.name.as_str()).chain(more)
+    }
+
+    /// Every address by which others reach it: those on the node segment first.
+    pub fn all_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().copied().chain(self.names.iter().filter_map(HostName::ip))
     }
 }
 

@@ -124,8 +124,11 @@ fn router(router: &doc::Router, site: &doc::Site, addresses: Vec<IpAddr>) -> Rou
 fn node(node: &doc::Node, inventory: &Inventory, addresses: Vec<IpAddr>) -> Node {
     let roles: BTreeSet<Role> = node.roles.iter().copied().collect();
     let site = inventory.sites.iter().find(|site| site.name == node.site);
+    let mut names = node.names.0.clone();
+    names.sort();
     Node {
         name: node.name.clone(),
+        names,
         site: node.site.clone(),
         asn: match inventory.bgp.layout {
             Layout::A => Some(inventory.cluster.node_asn),

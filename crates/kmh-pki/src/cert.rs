@@ -11,6 +11,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::secret::hex;
 use crate::want::Wanted;
@@ -85,7 +86,7 @@ impl Certificate {
             dns_names: BTreeSet::new(),
             addresses: BTreeSet::new(),
             usages: BTreeSet::new(),
-            algorithm: algorithm(&read),
+            algorithm: algorithm(read.public_key()),
             not_before: read.validity().not_before.to_datetime(),
             not_after: read.validity().not_after.to_datetime(),
             serial: hex(read.raw_serial()),
@@ -150,8 +151,8 @@ impl Certificate {
             (!matches!(usage, Some((true, _))), "its key usage is absent or not critical"),
             (self.is_ca != sign, "its key usage does not fit its basic constraints"),
             (
-                !self.is_ca && encipher && self.algorithm.starts_with("ecdsa"),
-                "it claims key encipherment, which ECDSA cannot do",
+                !self.is_ca && encipher && !self.algorithm.starts_with("rsa"),
+                "it claims key encipherment, which a key for signatures cannot do",
             ),
             (self.key_id.is_none(), "it has no subject key identifier"),
             (self.issuer_key_id.is_none(), "it has no authority key identifier"),
@@ -236,12 +237,20 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-fn algorithm(read: &X509Certificate<'_>) -> String {
-    match read.public_key().parsed() {
+/// The algorithm of a public key: `SubjectPublicKeyInfo` in DER.
+pub fn algorithm_of(public: &[u8]) -> String {
+    match SubjectPublicKeyInfo::from_der(public) {
+        Ok((_, key)) => algorithm(&key),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
+    match key.parsed() {
         Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size()),
         Ok(PublicKey::RSA(key)) => format!("rsa-{}", key.key_size()),
         // RFC 8410: id-Ed25519.
-        _ if read.public_key().algorithm.algorithm.to_id_string() == "1.3.101.112" => "ed25519".to_owned(),
+        _ if key.algorithm.algorithm.to_id_string() == "1.3.101.112" => "ed25519".to_owned(),
         _ => "unknown".to_owned(),
     }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use kmh_cli::Diff;
 use kmh_cli::table::Table;
 use kmh_doc::pki::{Certificate, Generation, Key, PkiSpec};
+use kmh_doc::step::{self, Action, Why};
 use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
 use crate::observed::{Bare, Observed};
 use crate::plan::{Make, Plan, Step};
-use crate::reason::usages;
-use crate::table::P256;
+use crate::reason::{Reason, usages};
 use crate::want::{Wanted, WantedKey, Wants};
 
 /// The document: what the store holds, and with a dry run's steps what it would hold.
@@ -44,7 +44,26 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
         })
         .collect();
     let rotations = wants.rotations();
-    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys, rotations }
+    let steps = self::steps(planned, observed);
+    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys, rotations, steps }
+}
+
+/// The steps of a plan, for programs. `before` is what the store held.
+pub fn steps(steps: &[Step], before: &Observed) -> Vec<step::Step> {
+    let action = |one: &Step| match one.make {
+        Make::Key => Action::Make,
+        _ if before.pairs.get(&one.name).is_some_and(|pair| pair.certificate.there().is_some()) => {
+            Action::Reissue
+        }
+        _ => Action::Issue,
+    };
+    let why = |reason: &Reason| Why { code: reason.code().to_owned(), message: reason.to_string() };
+    let step = |one: &Step| step::Step {
+        name: one.name.clone(),
+        action: action(one),
+        reasons: one.reasons.iter().map(why).collect(),
+    };
+    steps.iter().map(step).collect()
 }
 
 /// The reference of a secret: its path below the store.
@@ -81,7 +100,7 @@ fn planned_entry(wanted: &Wanted) -> Certificate {
         dns_names: wanted.dns_names.iter().cloned().collect(),
         addresses: wanted.addresses.iter().copied().collect(),
         usages: wanted.usages.to_vec(),
-        algorithm: P256.to_owned(),
+        algorithm: wanted.algorithm.as_str().to_owned(),
         not_before: String::new(),
         not_after: String::new(),
         serial: String::new(),
@@ -107,7 +126,7 @@ fn key(wanted: &WantedKey, found: Option<&Bare>) -> Key {
     Key {
         name: wanted.name.clone(),
         class: wanted.class,
-        algorithm: wanted.algorithm.to_owned(),
+        algorithm: found.and_then(Bare::algorithm).unwrap_or_else(|| wanted.algorithm.to_owned()),
         secret: reference(&wanted.name),
         public: found.and_then(|bare| bare.public.clone()),
         id: found.and_then(|bare| bare.id.clone()),

@@ -83,7 +83,8 @@ pub(crate) fn run(
     let text = document::text(&spec, &shown, &plan, &message, (now, dry_run));
     let diff = document::diff(&wants, &before, &spec, &plan);
     let changed = !plan.steps.is_empty();
-    Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff })
+    let steps = Some(document::steps(&plan.steps, &before));
+    Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
 }
 
 /// Who has to be told of what was renewed, because its program reads it only once.
@@ -99,7 +100,7 @@ fn told(plan: &Plan, wants: &Wants, before: &Observed, model: &Model) -> String 
         .collect();
     match crate::rotate::guide::to_tell(&held, model) {
         units if units.is_empty() => units,
-        units => format!("; of the renewed, these are read by nobody until a push does this: {units}"),
+        units => format!("; who does not read it again by itself is told by the next push: {units}"),
     }
 }
 

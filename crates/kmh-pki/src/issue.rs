@@ -1,7 +1,7 @@
 //! Issuing: the one place that makes keys and signs certificates.
 //!
 //! The profile is RFC 5280 without its liberties: version 3, critical basic constraints and key usage, identifiers of
-//! both keys, a path length of zero on CAs, no key encipherment on ECDSA keys, exact usages, random serial numbers.
+//! both keys, a path length of zero on CAs, no key encipherment, exact usages, random serial numbers.
 
 use kmh_doc::pki::Usage;
 use rcgen::{
@@ -12,7 +12,6 @@ use time::{Duration, OffsetDateTime};
 
 use crate::cert::Certificate;
 use crate::secret::{Key, random};
-use crate::table::Life;
 use crate::want::Wanted;
 
 /// How far the start lies before the time of issue.
@@ -40,10 +39,11 @@ impl Authority {
 
     /// Issues a certificate for a key.
     pub fn issue(&self, wanted: &Wanted, key: &KeyPair, now: OffsetDateTime) -> Result<Certificate, String> {
-        let (not_before, not_after) = validity(wanted.life, now, Some(&self.certificate));
+        let (not_before, not_after) = validity(wanted.lasts, now, Some(&self.certificate));
         let mut params = params(wanted, not_before, not_after)?;
         params.is_ca = IsCa::ExplicitNoCa;
-        // ECDSA keys sign and nothing else (RFC 8813, section 3: keyEncipherment must not be set).
+        // ECDSA and Ed25519 keys sign and nothing else (RFC 8813, section 3; RFC 9295, section 3). RSA keys could
+        // encipher, for a key exchange that TLS 1.3 has no more and TLS 1.2 should not have (RFC 9325, section 4.1).
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let der = (&self.certificate.der[..]).into();
         let issuer = Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?;
@@ -54,7 +54,7 @@ impl Authority {
 
 /// Makes the certificate of a CA, signed with its own key.
 pub fn authority(wanted: &Wanted, key: &Key, now: OffsetDateTime) -> Result<Certificate, String> {
-    let (not_before, not_after) = validity(wanted.life, now, None);
+    let (not_before, not_after) = validity(wanted.lasts, now, None);
     let mut params = params(wanted, not_before, not_after)?;
     // No CA below it (RFC 5280, 4.2.1.9).
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -65,12 +65,12 @@ pub fn authority(wanted: &Wanted, key: &Key, now: OffsetDateTime) -> Result<Cert
 
 /// Start and end of what is issued now; inside the CA's own time.
 pub fn validity(
-    life: Life,
+    lasts: Duration,
     now: OffsetDateTime,
     authority: Option<&Certificate>,
 ) -> (OffsetDateTime, OffsetDateTime) {
     let now = now.to_offset(time::UtcOffset::UTC).replace_nanosecond(0).unwrap_or(now);
-    let (start, end) = (now - BACKDATE, now + life.duration());
+    let (start, end) = (now - BACKDATE, now + lasts);
     match authority {
         Some(ca) => (start.max(ca.not_before), end.min(ca.not_after)),
         None => (start, end),

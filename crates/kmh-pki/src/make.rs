@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kmh_cli::Failure;
+use kmh_doc::inventory::Algorithm;
 use rayon::prelude::*;
 use time::OffsetDateTime;
 
@@ -81,7 +82,7 @@ fn make_authority(
     let (key, secret) = match step.make {
         Make::Certificate => (store.key(&wanted.name)?, None),
         Make::Pair | Make::Key => {
-            let key = Key::generate().map_err(|why| cannot(&wanted.name, why))?;
+            let key = Key::generate(wanted.algorithm).map_err(|why| cannot(&wanted.name, why))?;
             let secret = Secret::pem_of(key.pair());
             (key, Some(secret))
         }
@@ -99,7 +100,7 @@ fn make_leaf(
     let fail = |why| cannot(&wanted.name, why);
     let authority = wanted.issuer.as_ref().and_then(|name| authorities.get(name));
     let authority = authority.ok_or_else(|| fail("its CA is not at hand".to_owned()))?;
-    let key = Key::generate().map_err(fail)?;
+    let key = Key::generate(wanted.algorithm).map_err(fail)?;
     let certificate = authority.issue(wanted, key.pair(), now).map_err(fail)?;
     let secret = Secret::pem_of(key.pair());
     Ok((wanted.name.clone(), Made { key: Some(secret), public: Public::pair(certificate, key.public()) }))
@@ -116,7 +117,9 @@ fn make_key(name: &str, algorithm: &str) -> Result<Made, Failure> {
         let id = (algorithm == RANDOM).then(|| secret.id());
         return Ok(Made { key: Some(secret), public: Public::Bare(Bare { id, ..Bare::default() }) });
     }
-    let key = Key::generate().map_err(fail)?;
+    let algorithm =
+        Algorithm::named(algorithm).ok_or_else(|| fail(format!("`{algorithm}` is no algorithm")))?;
+    let key = Key::generate(algorithm).map_err(fail)?;
     let bare = Bare { public: Some(key.public_pem()), ..Bare::default() };
     Ok(Made { key: Some(Secret::pem_of(key.pair())), public: Public::Bare(bare) })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cert::Certificate;
+use crate::cert::{self, Certificate};
 
 /// One file of a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,14 @@ pub struct Bare {
     pub public: Option<String>,
     /// What an encryption key is called for life.
     pub id: Option<String>,
+}
+
+impl Bare {
+    /// The algorithm of its public half, where it has one.
+    pub fn algorithm(&self) -> Option<String> {
+        let (_, pem) = x509_parser::pem::parse_x509_pem(self.public.as_ref()?.as_bytes()).ok()?;
+        Some(cert::algorithm_of(&pem.contents))
+    }
 }
 
 /// What the store holds of what is wanted, and the names of what is not.

@@ -180,7 +180,18 @@ fn judge_authority<'a>(
             if !certificate.is_ca {
                 return refuse(format!("{name}.crt"), format!("`{name}` is no certificate of a CA"), RESTORE);
             }
-            judge_time(name, certificate, key, now, plan)
+            // Other generations: what goes may be of another, and what comes is not.
+            if certificate.algorithm != wanted.algorithm.as_str()
+                && Generation::of(name) == Generation::Current
+            {
+                plan.warnings.push(other_algorithm(
+                    "CA",
+                    name,
+                    &certificate.algorithm,
+                    wanted.algorithm.as_str(),
+                ));
+            }
+            judge_time(name, certificate, key, (now, wants.leaf), plan)
         }
     }
 }
@@ -189,7 +200,7 @@ fn judge_time<'a>(
     name: &str,
     certificate: &'a Certificate,
     key: &Half<Vec<u8>>,
-    now: OffsetDateTime,
+    (now, leaf): (OffsetDateTime, Duration),
     plan: &mut Plan,
 ) -> Authority<'a> {
     let end = date(certificate.not_after);
@@ -210,7 +221,7 @@ fn judge_time<'a>(
             date(now)
         ));
     }
-    if certificate.not_after - now < Life::Leaf.duration() && !retired {
+    if certificate.not_after - now < leaf && !retired {
         plan.warnings.push(format!("CA `{name}` expires on {end}: what it signs now ends with it"));
     }
     match key {
@@ -235,6 +246,14 @@ fn say_retired(step: &mut Step, wanted: &Wanted, observed: &Observed) {
 /// The name of a CA's last generation.
 fn former(authority: &str) -> String {
     format!("{authority}{}", Generation::Old.ending())
+}
+
+/// `ensure` never replaces what everything else hangs on.
+fn other_algorithm(what: &str, name: &str, is: &str, wanted: &str) -> String {
+    let short = name.rsplit('/').next().unwrap_or(name);
+    format!(
+        "{what} `{name}` has a key of {is}, and the settings say {wanted}: `kmh-pki rotate {short}` makes a new one"
+    )
 }
 
 /// How many certificates the store holds that a CA of that name must have signed.
@@ -308,6 +327,9 @@ fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: Of
             wanted: subject(&wanted.common_name, &wanted.organizations),
         });
     }
+    if is.algorithm != wanted.algorithm.as_str() {
+        reasons.push(Reason::Algorithm { is: is.algorithm.clone(), wanted: wanted.algorithm });
+    }
     let (have, want) = (is.names(), wanted.names());
     if have != want {
         reasons.push(Reason::Names {
@@ -341,13 +363,18 @@ fn ending(
     now: OffsetDateTime,
 ) -> Option<Reason> {
     let left = is.not_after - now;
-    if left * 3 >= is.not_after - is.not_before {
+    let soon = match wanted.renew {
+        Some(renew) => left < renew,
+        None => left * 3 < is.not_after - is.not_before,
+    };
+    if !soon {
         return None;
     }
-    if let Authority::Can(ca) = authority
-        && issue::validity(wanted.life, now, Some(ca)).1 < is.not_after + Duration::days(1)
-    {
-        return None;
+    if let Authority::Can(ca) = authority {
+        let end = issue::validity(wanted.lasts, now, Some(ca)).1;
+        if end == ca.not_after && end < is.not_after + Duration::days(1) {
+            return None;
+        }
     }
     let on = date(is.not_after);
     Some(if left.is_positive() {
@@ -373,7 +400,13 @@ fn judge_key(
         KeyClass::BgpPassword | KeyClass::TunnelPsk => None,
     };
     let what = match observed.keys.get(name) {
-        Some(Half::There(_)) => return,
+        Some(Half::There(bare)) => {
+            let current = Generation::of(name) == Generation::Current;
+            if let Some(is) = bare.algorithm().filter(|is| is != wanted.algorithm && current) {
+                plan.warnings.push(other_algorithm("key", name, &is, wanted.algorithm));
+            }
+            return;
+        }
         Some(Half::Damaged(why)) => format!("key `{name}` is damaged: {why}"),
         // These keys are made by the first run. Where a CA is in use, this one was there.
         Some(Half::Absent) | None

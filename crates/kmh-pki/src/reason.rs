@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use kmh_doc::inventory::Algorithm;
 use kmh_doc::pki::Usage;
 
 /// Why something is made.
@@ -12,7 +13,7 @@ pub enum Reason {
     Missing,
     /// A run was interrupted while it wrote it.
     Interrupted,
-    /// It ends soon: less than a third of its life is left.
+    /// It ends soon: less than a third of its life is left, or than the settings say.
     Expires {
         /// Days left.
         days: i64,
@@ -43,6 +44,13 @@ pub enum Reason {
         /// What it should be.
         wanted: String,
     },
+    /// Its key is of another algorithm.
+    Algorithm {
+        /// What it is.
+        is: String,
+        /// What it should be.
+        wanted: Algorithm,
+    },
     /// Its usages are others.
     Usages {
         /// What they are.
@@ -58,6 +66,27 @@ pub enum Reason {
     Rotation,
     /// It is not as RFC 5280 wants it.
     Profile(&'static str),
+}
+
+impl Reason {
+    /// Its word for programs: it stays when the sentence changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Interrupted => "interrupted",
+            Self::Expires { .. } => "expires",
+            Self::Future { .. } => "begins-later",
+            Self::Expired { .. } => "expired",
+            Self::Names { .. } => "names-differ",
+            Self::Subject { .. } => "subject-differs",
+            Self::Algorithm { .. } => "key-algorithm",
+            Self::Usages { .. } => "usage-differs",
+            Self::Issuer(_) => "issuer-differs",
+            Self::Retired => "issuer-retired",
+            Self::Rotation => "rotation",
+            Self::Profile(_) => "profile",
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -79,8 +108,11 @@ impl fmt::Display for Reason {
                 Ok(())
             }
             Self::Subject { is, wanted } => write!(f, "subject differs: `{is}` should be `{wanted}`"),
+            Self::Algorithm { is, wanted } => {
+                write!(f, "key algorithm changed by settings: {is} should be {wanted}")
+            }
             Self::Usages { is, wanted } => {
-                write!(f, "usages differ: {} should be {}", usages(is), usages(wanted))
+                write!(f, "usage differs: {} should be {}", usages(is), usages(wanted))
             }
             Self::Issuer(name) => write!(f, "signed by another CA than {name}"),
             Self::Retired => f.write_str("issued by a retired CA"),

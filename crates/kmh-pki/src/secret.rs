@@ -1,13 +1,14 @@
 //! Key material in memory: zeroed when dropped, and no `Debug`, no `Display`, no serialization.
 //!
-//! What stays out of reach: the buffers of the cryptographic library (ring keeps a key's scalar without zeroing it)
-//! and pages that the kernel swapped out. They live as long as the process, which is short.
+//! What stays out of reach: registers and stack frames of the cryptographic library (AWS-LC zeroes what it frees), and
+//! pages that the kernel swapped out. They live as long as the process, which is short.
 
 use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{KeyPair, PublicKeyData as _};
+use kmh_doc::inventory::Algorithm;
+use rcgen::{KeyPair, PublicKeyData as _, RsaKeySize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -18,6 +19,10 @@ const BEGIN: &str = "-----BEGIN PRIVATE KEY-----\n";
 const END: &str = "-----END PRIVATE KEY-----\n";
 /// Letters and digits.
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+/// What stands in front of the 32 octets of an Ed25519 key in PKCS #8 (RFC 8410, section 7), without the public half:
+/// OpenSSL before 3.5 does not read the form that has it (RFC 5958, version 2).
+const ED25519: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// Octets in a line of PEM (RFC 7468, section 2: 64 characters).
 const LINE: usize = 48;
 
@@ -124,11 +129,24 @@ impl Secret {
 pub struct Key(Zeroizing<KeyPair>);
 
 impl Key {
-    /// A new one: ECDSA on P-256.
-    pub fn generate() -> Result<Self, String> {
-        KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
-            .map(|pair| Self(Zeroizing::new(pair)))
-            .map_err(|error| error.to_string())
+    /// A new one.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, String> {
+        let rsa = |size| KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size);
+        let pair = match algorithm {
+            Algorithm::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
+            Algorithm::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
+            Algorithm::Rsa2048 => rsa(RsaKeySize::_2048),
+            Algorithm::Rsa3072 => rsa(RsaKeySize::_3072),
+            Algorithm::Rsa4096 => rsa(RsaKeySize::_4096),
+            Algorithm::Ed25519 => {
+                let mut der = Zeroizing::new([0_u8; ED25519.len() + 32]);
+                let (head, seed) = der.split_at_mut(ED25519.len());
+                head.copy_from_slice(&ED25519);
+                random(seed)?;
+                KeyPair::try_from(&der[..])
+            }
+        };
+        pair.map(|pair| Self(Zeroizing::new(pair))).map_err(|error| error.to_string())
     }
 
     /// The pair.
@@ -173,10 +191,17 @@ mod tests {
 
     #[test]
     fn a_key_survives_its_file_and_equals_what_the_library_writes() {
-        let key = Key::generate().unwrap();
-        let file = Secret::pem_of(key.pair());
-        assert_eq!(std::str::from_utf8(file.octets()).unwrap(), key.pair().serialize_pem());
-        assert_eq!(file.key_pair().map_err(ToOwned::to_owned).unwrap().public(), key.public());
+        for algorithm in Algorithm::ALL {
+            let key = Key::generate(algorithm).unwrap();
+            let file = Secret::pem_of(key.pair());
+            assert_eq!(
+                std::str::from_utf8(file.octets()).unwrap(),
+                key.pair().serialize_pem(),
+                "{algorithm}"
+            );
+            assert_eq!(file.key_pair().map_err(ToOwned::to_owned).unwrap().public(), key.public());
+            assert_eq!(crate::cert::algorithm_of(&key.public()), algorithm.as_str());
+        }
     }
 
     #[test]
@@ -202,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_broken_file_says_what_is_wrong_and_nothing_of_itself() {
-        let key = Key::generate().unwrap();
+        let key = Key::generate(Algorithm::EcdsaP256).unwrap();
         let file = Secret::pem_of(key.pair()).octets().to_vec();
         let text = String::from_utf8(file.clone()).unwrap();
         let why = |bytes: &[u8]| Secret::new(bytes.to_vec()).key_pair().map(|_| ()).unwrap_err();

@@ -2,7 +2,7 @@
 //!
 //! The model is kubeadm 1.36; each difference is meant, and stands with its reason in `docs/pki.md`.
 
-use kmh_doc::inventory::Role;
+use kmh_doc::inventory::{KeyOf, Pki, Role};
 use kmh_doc::pki::{Class, Deploy, KeyClass, Usage};
 use time::Duration;
 
@@ -39,9 +39,9 @@ pub enum Names {
     None,
     /// The API server by every name and address that it is called by, the local haproxy's included.
     Apiserver,
-    /// The machine's name and addresses.
+    /// All names and addresses of the machine.
     Machine,
-    /// The machine's name and addresses, `localhost` and both loopback addresses.
+    /// All names and addresses of the machine, `localhost` and both loopback addresses.
     MachineAndLoopback,
     /// The router's IKE identities, one for each line.
     Router,
@@ -50,19 +50,20 @@ pub enum Names {
 /// How long a certificate lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// Ten years: a CA. Nothing renews it by itself.
+    /// That of a CA: ten years, when the inventory says nothing else. Nothing renews it by itself.
     Authority,
-    /// One year, and never longer than the CA.
+    /// One year, when the inventory says nothing else, and never longer than the CA.
     Leaf,
 }
 
 impl Life {
     /// The time from issue to end.
-    pub fn duration(self) -> Duration {
-        match self {
-            Self::Authority => Duration::days(3650),
-            Self::Leaf => Duration::days(365),
-        }
+    pub fn duration(self, pki: &Pki) -> Duration {
+        let days = match self {
+            Self::Authority => pki.ca_days,
+            Self::Leaf => pki.days,
+        };
+        Duration::days(i64::from(days))
     }
 }
 
@@ -374,13 +375,33 @@ pub struct KeyRow {
     /// What it is made for.
     pub each: Each,
     /// What it is.
-    pub algorithm: &'static str,
+    pub material: Material,
     /// Where it goes.
     pub places: &'static [Place],
 }
 
-/// An ECDSA key on P-256.
-pub const P256: &str = "ecdsa-p256";
+/// What a key without a certificate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Material {
+    /// [`RANDOM`].
+    Random,
+    /// [`TEXT`].
+    Text,
+    /// A pair, of the algorithm that the inventory chooses.
+    Pair(KeyOf),
+}
+
+impl Material {
+    /// Its name in documents.
+    pub fn algorithm(self, pki: &Pki) -> &'static str {
+        match self {
+            Self::Random => RANDOM,
+            Self::Text => TEXT,
+            Self::Pair(key) => pki.algorithm_of(key).as_str(),
+        }
+    }
+}
+
 /// 32 random octets.
 pub const RANDOM: &str = "random-256";
 /// Letters and digits, a letter first, that hold as much: 45 of 62 characters.
@@ -397,36 +418,36 @@ pub const KEYS: &[KeyRow] = &[
         class: KeyClass::BgpPassword,
         name: "keys/bgp/{}",
         each: Each::Site,
-        algorithm: TEXT,
+        material: Material::Text,
         places: &[],
     },
     KeyRow {
         class: KeyClass::BgpPassword,
         name: "keys/bgp-tunnel/{}",
         each: Each::SignedTunnel,
-        algorithm: TEXT,
+        material: Material::Text,
         places: &[],
     },
     KeyRow {
         class: KeyClass::Encryption,
         name: "keys/encryption",
         each: Each::Cluster,
-        algorithm: RANDOM,
+        material: Material::Random,
         places: &[],
     },
     KeyRow {
         class: KeyClass::TunnelPsk,
         name: "keys/psk/{}",
         each: Each::Tunnel,
-        algorithm: TEXT,
+        material: Material::Text,
         places: &[],
     },
     KeyRow {
         class: KeyClass::ServiceAccount,
         name: "keys/service-account",
         each: Each::Cluster,
-        // kube-apiserver takes RSA and ECDSA keys only, no Ed25519.
-        algorithm: P256,
+        // RSA or ECDSA: the model refuses what no token can be signed with.
+        material: Material::Pair(KeyOf::SERVICE_ACCOUNT),
         places: &[Place {
             on: On::Role(Role::ControlPlane),
             certificate: "/etc/kubernetes/pki/sa.pub",

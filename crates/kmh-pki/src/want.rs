@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use kmh_doc::inventory::{RouterKind, TunnelAuth};
+use kmh_doc::inventory::{Algorithm, RouterKind, TunnelAuth};
 use kmh_doc::pki::{Class, Deploy, Generation, KeyClass, Rotating, Rotation, Usage};
 use kmh_model::{Model, Node, Router, ike_identity};
+use time::Duration;
 
 use crate::observed::Observed;
 use crate::table::{self, CommonName, Each, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
@@ -31,8 +32,14 @@ pub struct Wanted {
     pub addresses: BTreeSet<IpAddr>,
     /// Usages, sorted.
     pub usages: &'static [Usage],
-    /// How long it lives.
+    /// The algorithm of its key.
+    pub algorithm: Algorithm,
+    /// Whether it is a CA's or a leaf's life.
     pub life: Life,
+    /// How long it lives.
+    pub lasts: Duration,
+    /// How much of its life is left when it is made again; a third when none.
+    pub renew: Option<Duration>,
     /// Where it goes, sorted.
     pub deploy: Vec<Deploy>,
 }
@@ -57,6 +64,8 @@ pub struct Wants {
     pub certificates: BTreeMap<String, Wanted>,
     /// Keys without certificate, by name.
     pub keys: BTreeMap<String, WantedKey>,
+    /// How long a leaf lives.
+    pub leaf: Duration,
 }
 
 impl Wants {
@@ -135,11 +144,19 @@ impl Machine<'_> {
         }
     }
 
-    fn addresses(&self) -> &[IpAddr] {
+    fn dns_names(&self) -> Vec<String> {
         match self {
-            Self::None => &[],
-            Self::Node(node) => &node.addresses,
-            Self::Router(router) => &router.addresses,
+            Self::None => Vec::new(),
+            Self::Node(node) => node.dns_names().map(ToOwned::to_owned).collect(),
+            Self::Router(router) => vec![router.name.to_string()],
+        }
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Node(node) => node.all_addresses().collect(),
+            Self::Router(router) => router.addresses.clone(),
         }
     }
 }
@@ -168,7 +185,11 @@ pub fn wants(model: &Model) -> Wants {
         }
     }
     let keys = KEYS.iter().flat_map(|row| wanted_keys(model, row));
-    Wants { certificates, keys: keys.map(|wanted| (wanted.name.clone(), wanted)).collect() }
+    Wants {
+        certificates,
+        keys: keys.map(|wanted| (wanted.name.clone(), wanted)).collect(),
+        leaf: Life::Leaf.duration(&model.pki),
+    }
 }
 
 fn machines(model: &Model, per: Per) -> Vec<Machine<'_>> {
@@ -198,7 +219,10 @@ fn wanted(model: &Model, row: &Row, machine: Machine<'_>) -> Wanted {
         dns_names,
         addresses,
         usages: row.usages,
+        algorithm: model.pki.algorithm_of(row.class.into()),
         life: row.life,
+        lasts: row.life.duration(&model.pki),
+        renew: model.pki.renew_days.map(|days| Duration::days(i64::from(days))),
         deploy: deploy(model, row.places, machine),
     }
 }
@@ -221,7 +245,7 @@ fn wanted_keys(model: &Model, row: &KeyRow) -> Vec<WantedKey> {
         .map(|each| WantedKey {
             name: row.name.replace("{}", &each),
             class: row.class,
-            algorithm: row.algorithm,
+            algorithm: row.material.algorithm(&model.pki),
             deploy: deploy.clone(),
         })
         .collect()
@@ -229,7 +253,6 @@ fn wanted_keys(model: &Model, row: &KeyRow) -> Vec<WantedKey> {
 
 fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>, BTreeSet<IpAddr>) {
     const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let own = machine.name().unwrap_or_default();
     let mut dns = BTreeSet::new();
     let mut addresses = BTreeSet::new();
     match rule {
@@ -241,7 +264,7 @@ fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>,
             return (dns, addresses);
         }
         Names::Machine | Names::MachineAndLoopback | Names::Apiserver => {
-            dns.insert(own.to_owned());
+            dns.extend(machine.dns_names());
             addresses.extend(machine.addresses());
         }
     }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Place, SMALL, certificate};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn help_shows_examples_that_work() {
@@ -80,6 +80,12 @@ fn a_dry_run_touches_nothing_and_its_document_has_no_dates() {
     let document: Value = serde_json::from_str(&planned.stdout).unwrap();
     assert_eq!(document["spec"]["planned"], true);
     assert_eq!(document["spec"]["store"], "");
+    let steps = document["spec"]["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 30);
+    let missing = json!([{"code": "missing", "message": "missing"}]);
+    for (step, name, action) in [(0, "ca/cluster", "issue"), (29, "keys/service-account", "make")] {
+        assert_eq!(steps[step], json!({"name": name, "action": action, "reasons": missing}));
+    }
     let one = certificate(&document, "nodes/w-1/kubelet-serving");
     for field in ["pem", "fingerprint", "serial", "not_before", "not_after"] {
         assert_eq!(one[field], "", "{field}");
@@ -105,7 +111,21 @@ fn a_dry_run_touches_nothing_and_its_document_has_no_dates() {
     let all = document["spec"]["certificates"].as_array().unwrap();
     let planned: Vec<_> = all.iter().filter(|one| one["pem"] == "").map(|one| one["name"].clone()).collect();
     assert_eq!(planned, ["nodes/w-2/kubelet-serving"]);
+    let why = json!([{
+        "name": "nodes/w-2/kubelet-serving",
+        "action": "reissue",
+        "reasons": [{"code": "names-differ", "message": "names differ: + 10.10.0.33, - 10.10.0.22"}],
+    }]);
+    assert_eq!(document["spec"]["steps"], why);
     assert_eq!(place.snapshot(), before);
+    // What was done is told, and is no state.
+    let done = place.pki(&["--store", "store", "-o", "ansible"], &moved).exits(0);
+    let result: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(result["steps"], why);
+    assert_eq!(result["documents"][0]["spec"].get("steps"), None);
+    let again = place.pki(&["--store", "store", "-o", "ansible"], &moved).exits(0);
+    let result: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&result["changed"], &result["steps"]), (&json!(false), &json!([])));
 }
 
 #[test]
@@ -126,8 +146,11 @@ fn ansible_is_told_what_changed_and_why() {
         let after = diff[0]["after"].as_str().unwrap();
         assert!(after.contains("why: names differ: + 10.10.0.33, - 10.10.0.22"), "{after}");
     }
-    assert_eq!(check["msg"], "would make 1 certificate of 27 certificates and 3 keys");
-    assert_eq!(done["msg"], "made 1 certificate of 27 certificates and 3 keys");
+    let told =
+        "who does not read it again by itself is told by the next push: restart kubelet.service on w-2";
+    let total = "1 certificate of 27 certificates and 3 keys";
+    assert_eq!(check["msg"], format!("would make {total}; {told}"));
+    assert_eq!(done["msg"], format!("made {total}; {told}"));
     assert_eq!(result(&[])["changed"], false);
 }
 

@@ -5,53 +5,11 @@ mod common;
 
 use std::process::Command;
 
-use common::{Place, SMALL, certificate};
-use kmh_cli::{Env, Exit};
-use serde_json::Value;
+use common::clock::{START, at, document, made, reasons};
+use common::{Place, SMALL, certificate, texts};
+use kmh_cli::Exit;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
-
-const START: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
-
-/// A run in this process at that time: exit code, stdout, stderr.
-fn at(place: &Place, now: OffsetDateTime, args: &[&str], inventory: &str) -> (Exit, String, String) {
-    let store = place.store();
-    let args = [&["kmh-pki", "--store", store.to_str().unwrap()], args].concat();
-    let (mut env, captured) = Env::fake(args, inventory);
-    env.now = now;
-    let exit = kmh_pki::run(&mut env);
-    let text = |bytes: &std::sync::Mutex<Vec<u8>>| String::from_utf8(bytes.lock().unwrap().clone()).unwrap();
-    (exit, text(&captured.stdout), text(&captured.stderr))
-}
-
-/// A store that was made at that time.
-fn made(now: OffsetDateTime, inventory: &str) -> Place {
-    let place = Place::new();
-    let (exit, _, stderr) = at(&place, now, &["--init"], inventory);
-    assert_eq!(exit, Exit::Done, "{stderr}");
-    place
-}
-
-/// What was made, with the reason: name and why.
-fn reasons(place: &Place, now: OffsetDateTime, inventory: &str) -> Vec<(String, String)> {
-    let (exit, stdout, stderr) = at(place, now, &["-o", "ansible"], inventory);
-    assert_eq!(exit, Exit::Done, "{stderr}");
-    let result: Value = serde_json::from_str(&stdout).unwrap();
-    let diff = result["diff"].as_array().unwrap();
-    assert_eq!(result["changed"], !diff.is_empty());
-    diff.iter()
-        .map(|one| {
-            let after = one["after"].as_str().unwrap();
-            let why = after.lines().find_map(|line| line.strip_prefix("why: ")).unwrap();
-            (one["after_header"].as_str().unwrap().to_owned(), why.to_owned())
-        })
-        .collect()
-}
-
-fn document(place: &Place, now: OffsetDateTime, inventory: &str) -> Value {
-    let (_, stdout, _) = at(place, now, &["--only"], inventory);
-    serde_json::from_str(&stdout).unwrap()
-}
 
 #[test]
 fn dates_are_backdated_bounded_and_inside_the_ca() {
@@ -217,7 +175,7 @@ fn another_ca_subject_and_usage_are_reasons() {
         ("nodes/w-1/kubelet-client", "signed by another CA than ca/cluster"),
         (
             "nodes/w-1/kubelet-serving",
-            "names differ: + 10.10.0.21, + fd00:10::21, + w-1; usages differ: client should be server",
+            "names differ: + 10.10.0.21, + fd00:10::21, + w-1; usage differs: client should be server",
         ),
         (
             "nodes/w-2/kubelet-client",
@@ -238,7 +196,7 @@ fn a_certificate_that_strict_programs_refuse_is_made_again() {
     let found = reasons(&place, START + Duration::days(10), SMALL);
     assert_eq!(found.len(), 1, "{found:?}");
     for words in [
-        "usages differ: none should be client",
+        "usage differs: none should be client",
         "it is not of version 3",
         "it has no authority key identifier",
     ] {
@@ -291,4 +249,78 @@ fn the_order_of_sites_and_nodes_changes_nothing() {
     assert_ne!(turned.trim(), SMALL.trim());
     assert_eq!(reasons(&place, START, &turned), []);
     assert_eq!(document(&place, START, &turned)["spec"], document(&place, START, SMALL)["spec"]);
+}
+
+/// With that block.
+fn with(pki: &str) -> String {
+    SMALL.replacen("spec:\n", &format!("spec:\n  pki: {pki}\n"), 1)
+}
+
+#[test]
+fn lives_and_threshold_are_those_of_the_inventory() {
+    let short = with("{days: 90, ca_days: 400, renew_days: 10}");
+    let place = made(START, &short);
+    let ends = |name: &str| {
+        certificate(&document(&place, START, &short), name)["not_after"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(ends("ca/etcd"), "2027-12-27T12:00:00Z");
+    assert_eq!(ends("nodes/w-1/kube-proxy"), "2027-02-20T12:00:00Z");
+    // A third of the life would be thirty days.
+    assert_eq!(reasons(&place, START + Duration::days(80), &short), []);
+    let later = START + Duration::days(80) + Duration::hours(1);
+    let found = reasons(&place, later, &short);
+    assert_eq!((found.len(), found[0].1.as_str()), (23, "expires in 9 days, on 2027-02-20"));
+    assert_eq!(reasons(&place, later, &short), []);
+    // What lives already keeps its end; the threshold holds at once.
+    let long = with("{days: 300, ca_days: 400, renew_days: 10}");
+    assert_eq!(reasons(&place, later, &long), []);
+    assert_eq!(reasons(&place, later, &with("{days: 90, ca_days: 400, renew_days: 89}")), []);
+    let eager = with("{days: 120, ca_days: 400, renew_days: 91}");
+    assert_eq!(reasons(&place, later, &eager).len(), 23);
+    assert_eq!(reasons(&place, later, &eager), []);
+}
+
+#[test]
+fn a_certificate_of_a_day_is_made_again_before_it_ends() {
+    let daily = with("{days: 1}");
+    let place = made(START, &daily);
+    assert_eq!(reasons(&place, START + Duration::hours(15), &daily), []);
+    let found = reasons(&place, START + Duration::hours(16), &daily);
+    assert_eq!((found.len(), found[0].1.as_str()), (23, "expires in 0 days, on 2026-11-23"));
+}
+
+#[test]
+fn every_name_and_address_of_a_node_is_in_what_it_serves_with() {
+    let place = made(START, SMALL);
+    let known = SMALL.replace(
+        "roles: [control-plane, etcd]}",
+        "roles: [control-plane, etcd], names: [cp-1.vpn.example.net, 100.64.0.11, '2001:db8::11']}",
+    );
+    let why = "names differ: + 100.64.0.11, + 2001:db8::11, + cp-1.vpn.example.net";
+    let names = [
+        "apiserver",
+        "controller-manager-serving",
+        "etcd-peer",
+        "etcd-server",
+        "kubelet-serving",
+        "scheduler-serving",
+    ];
+    let wanted = names.map(|name| (format!("nodes/cp-1/{name}"), why.to_owned()));
+    assert_eq!(reasons(&place, START, &known), wanted);
+    assert_eq!(reasons(&place, START, &known), []);
+    let document = document(&place, START, &known);
+    for name in names {
+        let one = certificate(&document, &format!("nodes/cp-1/{name}"));
+        assert!(texts(&one["dns_names"]).contains(&"cp-1.vpn.example.net".to_owned()), "{one}");
+        for address in ["10.10.0.11", "fd00:10::11", "100.64.0.11", "2001:db8::11"] {
+            assert!(texts(&one["addresses"]).contains(&address.to_owned()), "{one}");
+        }
+    }
+    // One more address of a worker is in one certificate.
+    let more =
+        known.replace("10.10.0.21, 'fd00:10::21']}", "10.10.0.21, 'fd00:10::21'], names: 100.64.0.21}");
+    assert_eq!(
+        reasons(&place, START, &more),
+        [("nodes/w-1/kubelet-serving".to_owned(), "names differ: + 100.64.0.21".to_owned())]
+    );
 }

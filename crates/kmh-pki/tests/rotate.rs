@@ -353,7 +353,7 @@ fn ensure_names_the_units_of_what_it_renewed() {
     let line = ran
         .stderr
         .lines()
-        .find(|line| line.contains("of the renewed"))
+        .find(|line| line.contains("told by the next push"))
         .unwrap_or_else(|| panic!("{}", ran.stderr));
     // Without a version of Kubernetes in the inventory, the oldest is meant.
     for unit in ["restart kube-apiserver.service on cp-1", "restart kubelet.service on cp-1, w-1, w-2"] {
@@ -362,7 +362,7 @@ fn ensure_names_the_units_of_what_it_renewed() {
     // What is new is in no process yet.
     let place = Place::new();
     let ran = place.pki(&["--store", "store", "--init", "-v"], SMALL).exits(0);
-    assert!(!ran.stderr.contains("of the renewed"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("told by the next push"), "{}", ran.stderr);
 }
 
 /// A run that is killed at any moment leaves the rotation in the stage before or the one after, and the next goes on.

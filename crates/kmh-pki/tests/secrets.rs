@@ -15,9 +15,16 @@ fn secret(file: &[u8]) -> Option<Vec<u8>> {
     match std::str::from_utf8(file) {
         Ok(text) if text.starts_with("-----BEGIN") => {
             let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
-            // The scalar of a P-256 key stands at octet 36 of the structure that ring writes.
             let der = STANDARD.decode(body).ok()?;
-            (der.starts_with(&[0x30, 0x81]) && der.len() > 68).then(|| der[36..68].to_vec())
+            // Where private octets stand: the scalar of P-256, of P-384 (its first part), of Ed25519, and in the middle
+            // of an RSA key a part of its private exponent or primes.
+            let from = match (der.get(..2)?, der.len()) {
+                ([0x30, 0x81], 80..200) => 36,
+                ([0x30, 0x2e], 48) => 16,
+                ([0x30, 0x82], length) => length / 2,
+                _ => return None,
+            };
+            der.get(from..from + 32).map(<[u8]>::to_vec)
         }
         _ => Some(file.to_vec()),
     }
@@ -61,7 +68,10 @@ fn no_form_of_any_key_is_in_any_output() {
             keys.insert(format!("{name} {}", keys.len()), bytes);
         }
     };
-    run(&["--init"], SMALL);
+    // Every kind of key once, all of P-256 after that.
+    let mixed =
+        "spec:\n  pki: {algorithms: {apiserver: rsa-2048, kubelet-serving: ed25519, etcd-ca: ecdsa-p384}}\n";
+    run(&["--init"], &SMALL.replacen("spec:\n", mixed, 1));
     for form in ["json", "text", "ansible"] {
         run(&["-o", form, "--dry-run"], &moved);
         run(&["-o", form], if form == "text" { SMALL } else { &moved });
@@ -101,6 +111,9 @@ fn no_form_of_any_key_is_in_any_output() {
     // Scalars and random octets; passwords.
     keys.retain(|_, bytes| secret(bytes).is_some_and(|octets| matches!(octets.len(), 32 | 45)));
     assert!(keys.keys().any(|name| name.starts_with("keys/bgp/here.key")), "no password among them");
+    for (kind, length) in [("RSA", 1000..2000), ("Ed25519", 100..130), ("P-384", 290..330)] {
+        assert!(keys.values().any(|bytes| length.contains(&bytes.len())), "no {kind} key among them");
+    }
     let distinct: std::collections::BTreeSet<_> = keys.values().collect();
     assert!(distinct.len() > 29, "{}", distinct.len());
     let all = said.concat();

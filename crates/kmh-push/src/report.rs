@@ -34,6 +34,7 @@ pub(crate) fn refused(check: &CheckSpec, dry_run: bool) -> Outcome<PushSpec> {
         changed: false,
         exit: Exit::No,
         diff: vec![],
+        steps: None,
     }
 }
 
@@ -73,6 +74,7 @@ pub(crate) fn outcome(done: Vec<Done>, dry_run: bool, live: bool) -> Outcome<Pus
         text: format!("{text}{message}\n"),
         message,
         diff,
+        steps: None,
         spec,
     }
 }

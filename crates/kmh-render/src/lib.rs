@@ -104,6 +104,7 @@ fn run_bundle(stream: &Stream, context: &mut Context<'_>) -> Result<Outcome<Bund
         message: format!("{} machines, {files} files", spec.machines.len()),
         text: text::page(&spec),
         diff: Vec::new(),
+        steps: None,
         spec,
     })
 }

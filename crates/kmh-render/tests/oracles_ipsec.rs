@@ -100,7 +100,13 @@ fn established(sas: &str) -> Vec<[String; 4]> {
 }
 
 fn negotiate(auth: &str, cipher: &str, suite: &str) {
-    let rendered = render(&two_lines(auth, cipher));
+    negotiate_with(auth, cipher, suite, &json!({}));
+}
+
+fn negotiate_with(auth: &str, cipher: &str, suite: &str, pki: &Value) {
+    let mut inventory = two_lines(auth, cipher);
+    inventory["spec"]["pki"] = pki.clone();
+    let rendered = render(&inventory);
     let root = tempfile::tempdir().unwrap();
     for router in ["ra", "rb"] {
         let folder = root.path().join(router);
@@ -156,4 +162,15 @@ fn two_routers_with_two_lines_have_four_tunnels_by_certificates() {
 fn two_routers_with_two_lines_have_four_tunnels_by_pre_shared_keys() {
     negotiate("psk", "chacha20poly1305", "CHACHA20_POLY1305/PRF_HMAC_SHA2_256/CURVE_25519");
     negotiate("psk", "aes256cbc", "AES_CBC-256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_2048");
+}
+
+#[test]
+fn two_routers_believe_each_other_by_keys_of_every_kind() {
+    const SUITE: &str = "AES_GCM_16-256/PRF_HMAC_SHA2_384/ECP_384";
+    for pki in [
+        json!({"algorithms": {"ipsec-ca": "ed25519", "ipsec-router": "ed25519"}}),
+        json!({"algorithms": {"ipsec-ca": "ecdsa-p384", "ipsec-router": "rsa-3072"}}),
+    ] {
+        negotiate_with("certificates", "aes256gcm", SUITE, &pki);
+    }
 }

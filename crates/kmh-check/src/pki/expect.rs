@@ -165,7 +165,12 @@ fn loopback(own: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
 /// The alternative names that a class demands for a machine.
 pub(crate) fn alternatives(model: &Model, names: Names, machine: Option<&str>) -> Alternatives {
     let machine = machine.unwrap_or_default();
-    let own = model.nodes.get(machine).map_or(&[][..], |n| n.addresses.as_slice());
+    let node = model.nodes.get(machine);
+    let own: Vec<IpAddr> = node.map(|n| n.all_addresses().collect()).unwrap_or_default();
+    let own_names =
+        node.map_or_else(|| vec![machine.to_owned()], |n| n.dns_names().map(ToOwned::to_owned).collect());
+    // Of the families on the node segment: a VPN's may be another.
+    let loopback = || loopback(node.map_or(&[][..], |n| n.addresses.as_slice()));
     let mut found = Alternatives::default();
     let both_loopbacks = [IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)];
     match names {
@@ -181,25 +186,25 @@ pub(crate) fn alternatives(model: &Model, names: Names, machine: Option<&str>) -
             found.dns.insert(base);
         }
         Names::Node => {
-            found.dns.insert(machine.to_owned());
+            found.dns.extend(own_names);
             found.addresses.extend(own);
         }
         Names::NodeAndLoopback => {
-            found.dns.extend([machine.to_owned(), "localhost".to_owned()]);
-            found.addresses.extend(own.iter().copied().chain(loopback(own)));
+            found.dns.extend(own_names.into_iter().chain(["localhost".to_owned()]));
+            found.addresses.extend(own.into_iter().chain(loopback()));
             found.may_addresses.extend(both_loopbacks);
         }
         Names::Loopback => {
-            found.addresses.extend(loopback(own));
-            found.may_dns.extend([machine.to_owned(), "localhost".to_owned()]);
-            found.may_addresses.extend(own.iter().copied().chain(both_loopbacks));
+            found.addresses.extend(loopback());
+            found.may_dns.extend(own_names.into_iter().chain(["localhost".to_owned()]));
+            found.may_addresses.extend(own.into_iter().chain(both_loopbacks));
         }
         Names::Api => {
             let services = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
             found.dns.extend(services.map(str::to_owned));
             found.dns.insert(format!("kubernetes.default.svc.{}", model.domain));
-            found.dns.extend([machine.to_owned(), "localhost".to_owned()]);
-            found.addresses.extend(own.iter().copied().chain(loopback(own)));
+            found.dns.extend(own_names.into_iter().chain(["localhost".to_owned()]));
+            found.addresses.extend(own.into_iter().chain(loopback()));
             found.addresses.extend(model.services.iter().map(|range| crate::bundle::ranges::nth(*range, 1)));
             if let Some(api) = &model.api {
                 match api.host.ip() {
@@ -209,8 +214,8 @@ pub(crate) fn alternatives(model: &Model, names: Names, machine: Option<&str>) -
             }
             // The host that people use may lead to any control plane.
             for node in model.nodes_with(Role::ControlPlane) {
-                found.may_dns.insert(node.name.to_string());
-                found.may_addresses.extend(&node.addresses);
+                found.may_dns.extend(node.dns_names().map(ToOwned::to_owned));
+                found.may_addresses.extend(node.all_addresses());
             }
             found.may_addresses.extend(both_loopbacks);
         }

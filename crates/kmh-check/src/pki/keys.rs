@@ -9,8 +9,9 @@ use super::{REISSUE, class_name, expect};
 use crate::documents::Pki;
 use crate::findings::Findings;
 
-/// Algorithms that every program in the cluster takes: those of kubeadm (1.36).
-const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"];
+/// Algorithms that every program in the cluster takes in a certificate: those of kubeadm (1.36), and Ed25519, which
+/// Go's TLS, etcd and strongSwan take too.
+const ALGORITHMS: &[&str] = &["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"];
 
 /// `pki.serials`: positive, at most 20 octets (RFC 5280, 4.1.2.2), no two of one CA alike.
 pub(crate) fn serials(pki: &Pki<'_>, out: &mut Findings<'_>) {
@@ -72,12 +73,23 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
                 if let Some(other) = other.or(signers.insert(der, &key.name)) {
                     out.critical(&key.name, format!("it is the same key as that of `{other}`"), REISSUE);
                 }
+                if is_ed25519(&der) {
+                    const WHY: &str =
+                        "take RSA or ECDSA: the API server signs and verifies tokens by no other";
+                    out.critical(&key.name, "its key is `ed25519`, which no token can be signed with", WHY);
+                }
             }
             Some(Err(why)) => out.critical(&key.name, why, REISSUE),
             None if pki.spec.planned => {}
             None => out.critical(&key.name, "it has no public half, so no token can be verified", REISSUE),
         }
     }
+}
+
+/// Whether that `SubjectPublicKeyInfo` is of id-Ed25519 (RFC 8410, section 3).
+fn is_ed25519(der: &[u8]) -> bool {
+    SubjectPublicKeyInfo::from_der(der)
+        .is_ok_and(|(_, key)| key.algorithm.algorithm.to_id_string() == "1.3.101.112")
 }
 
 fn public_key(pem: &str) -> Result<Vec<u8>, String> {

@@ -83,7 +83,7 @@ fn of_leaf(facts: &Facts) -> Vec<&'static str> {
     match facts.key_usage {
         None => found.push("it has no key usage"),
         Some((_, bits)) => {
-            // RFC 8813, 3: keyEncipherment has no meaning for an elliptic curve key; RSA may have it.
+            // RFC 8813, 3 and RFC 9295, 3: keyEncipherment has no meaning for an elliptic curve key; RSA may have it.
             let allowed =
                 if facts.is_elliptic() { DIGITAL_SIGNATURE } else { DIGITAL_SIGNATURE | KEY_ENCIPHERMENT };
             if bits & DIGITAL_SIGNATURE == 0 {

@@ -47,6 +47,8 @@ const fn unknown(
     Case { id, state: State::Unknown, subject, message, change }
 }
 
+/// The public half of a key that is in nobody's hands.
+const ED25519: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEADn5mvqROV9c6mw+YfUeXzqhChO8rE/msZbeFL8WVmrI=\n-----END PUBLIC KEY-----\n";
 const API_UNIT: &str = "/etc/systemd/system/kube-apiserver.service";
 const AT_API: &str = "cp:/etc/systemd/system/kube-apiserver.service";
 
@@ -92,6 +94,8 @@ pub(crate) const CASES: &[Case] = &[
     no("pki.names", "cp/apiserver", "not valid for `10.201.0.1`", |f| f.reissue("cp/apiserver", |p| p.subject_alt_names.retain(|n| *n != SanType::IpAddress("10.201.0.1".parse().unwrap())))),
     no("pki.names", "cp/apiserver", "not valid for `127.0.0.1`", |f| f.reissue("cp/apiserver", |p| p.subject_alt_names.retain(|n| *n != SanType::IpAddress("127.0.0.1".parse().unwrap())))),
     no("pki.names", "cp/apiserver", "not valid for `k8s.example.net`", |f| f.reissue("cp/apiserver", |p| p.subject_alt_names.retain(|n| !matches!(n, SanType::DnsName(n) if n.as_str().starts_with("k8s"))))),
+    no("pki.names", "pi/kubelet-serving", "not valid for `100.64.0.5`", |f| f.reissue("pi/kubelet-serving", |p| p.subject_alt_names.retain(|n| *n != SanType::IpAddress("100.64.0.5".parse().unwrap())))),
+    no("pki.names", "pi/kubelet-serving", "not valid for `pi.vpn.example.net`", |f| f.reissue("pi/kubelet-serving", |p| p.subject_alt_names.retain(|n| !matches!(n, SanType::DnsName(n) if n.as_str().starts_with("pi."))))),
     no("pki.names", "cp/admin", "also valid for `evil.example`", |f| f.reissue("cp/admin", |p| p.subject_alt_names.push(SanType::DnsName("evil.example".try_into().unwrap())))),
     no("pki.names", "pi/kubelet-client", "`system:node:cp`", |f| f.reissue("pi/kubelet-client", |p| p.distinguished_name.push(DnType::CommonName, "system:node:cp"))),
     no("pki.names", "cp/admin", "must be `kubeadm:cluster-admins`", |f| f.reissue("cp/admin", |p| p.distinguished_name.push(DnType::OrganizationName, "system:masters"))),
@@ -114,6 +118,7 @@ pub(crate) const CASES: &[Case] = &[
     no("pki.keys", "ca/front-proxy", "same key as `ca/cluster`", |f| f.share_key("ca/front-proxy", "ca/cluster")),
     no("pki.keys", "pi/kube-proxy", "does not hold its key", |f| f.entry("pi/kube-proxy").key = None),
     no("pki.keys", "keys/service-account", "no public half", |f| f.pki.keys[1].public = None),
+    no("pki.keys", "keys/service-account", "which no token can be signed with", |f| f.pki.keys[1].public = Some(ED25519.to_owned())),
     no("pki.keys", "keys/service-account", "also that of", |f| f.pki.keys[1].secret = "ca/cluster.key".into()),
     no("pki.separate-cas", "ca/front-proxy", "X-Remote-User", |f| f.share_key("ca/front-proxy", "ca/cluster")),
     no("pki.separate-cas", "ca/ipsec", "its key or its name", |f| f.reissue_by("ca/ipsec", None, |p| p.distinguished_name.push(DnType::CommonName, "etcd-ca"))),

@@ -181,7 +181,14 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
         password("b"),
     ];
     (
-        PkiSpec { store: "store-1".to_owned(), planned: false, certificates, keys, rotations: vec![] },
+        PkiSpec {
+            store: "store-1".to_owned(),
+            planned: false,
+            certificates,
+            keys,
+            rotations: vec![],
+            steps: vec![],
+        },
         authorities,
     )
 }

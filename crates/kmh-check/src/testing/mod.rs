@@ -50,7 +50,7 @@ spec:
         - {name: rb, id: 3, kind: pfsense, asn: 65020, address: 10.20.0.1, interface: opt1, uplinks: [{name: wan, address: 198.51.100.7}]}
   nodes:
     - {name: cp, site: a, address: 10.10.0.11, arch: amd64, roles: [control-plane, etcd, worker]}
-    - {name: pi, site: b, address: 10.20.0.21, arch: arm64, roles: [worker]}
+    - {name: pi, site: b, address: 10.20.0.21, arch: arm64, roles: [worker], names: [pi.vpn.example.net, 100.64.0.5]}
 ";
 
 /// The moment of every test.

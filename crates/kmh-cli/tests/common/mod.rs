@@ -79,11 +79,19 @@ pub fn outcome<T>(spec: T, from: Vec<Kind>) -> Outcome<T> {
         message: "made it".into(),
         text: "a table".into(),
         diff: vec![],
+        steps: None,
     }
 }
 
 pub fn pki(store: &str) -> PkiSpec {
-    PkiSpec { store: store.into(), planned: false, certificates: vec![], keys: vec![], rotations: vec![] }
+    PkiSpec {
+        store: store.into(),
+        planned: false,
+        certificates: vec![],
+        keys: vec![],
+        rotations: vec![],
+        steps: vec![],
+    }
 }
 
 pub fn report(ok: bool) -> Outcome<CheckSpec> {

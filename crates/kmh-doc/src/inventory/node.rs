@@ -20,6 +20,10 @@ pub struct Node {
     pub site: Label,
     /// Its addresses on the node segment, at most one a family.
     pub address: OneOrMany<IpAddr>,
+    /// Further names and addresses by which others reach it: of a VPN, of its own DNS. They stand in its serving
+    /// certificates.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    pub names: OneOrMany<HostName>,
     /// Its AS number, in layout D only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asn: Option<Asn>,

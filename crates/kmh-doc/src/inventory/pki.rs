@@ -147,6 +147,11 @@ impl Algorithm {
     pub const ALL: [Self; 6] =
         [Self::EcdsaP256, Self::EcdsaP384, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::Ed25519];
 
+    /// The algorithm of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
     /// Its name in documents.
     pub fn as_str(self) -> &'static str {
         match self {

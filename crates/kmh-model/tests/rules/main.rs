@@ -4,6 +4,7 @@
 mod families;
 mod layouts;
 mod lines;
+mod node_names;
 mod pki;
 mod settings;
 mod traps;

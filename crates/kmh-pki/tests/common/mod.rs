@@ -7,6 +7,8 @@
     reason = "tests; each uses a part"
 )]
 
+pub mod clock;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

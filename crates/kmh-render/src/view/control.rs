@@ -180,8 +180,11 @@ pub(crate) fn encryption(t: &NodeTarget<'_>) -> Result<View, Fault> {
             Some(id) => safe::name(id)?,
             None if pki.spec.planned => PLANNED,
             None => {
-                return Err(Fault::new(format!("the PKI does not say what `{}` is called in etcd", key.name))
-                    .hint("run `kmh-pki ensure --store DIR` with this inventory again"));
+                return Err(Fault::new(format!(
+                    "the PKI does not say what `{}` is called in etcd",
+                    key.name
+                ))
+                .hint("run `kmh-pki ensure --store DIR` with this inventory again"));
             }
         };
         keys.push(EncryptionKey { name, secret: slots.put(&key.secret, Encoding::Base64) });
