@@ -4,6 +4,7 @@
 //! ([`make`]), writes it in one crash-safe step ([`store`]), and says in `kmh.pki/v1` what there is and where it goes:
 //! certificates as PEM, keys as references. Key material never leaves the store.
 
+pub mod access;
 pub mod cert;
 pub mod document;
 mod ensure;
@@ -47,6 +48,8 @@ struct Cli {
     /// Make the store when it is missing or empty; harmless when it is there
     #[arg(long, global = true)]
     init: bool,
+    #[command(flatten)]
+    access: access::Access,
     #[command(flatten)]
     common: Common,
 }
@@ -94,13 +97,13 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Ensure => {
             let store = env.store(cli.store);
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
-                ensure::run(stream, context, store, cli.init)
+                ensure::run(stream, context, store, cli.init, &cli.access)
             })
         }
         Verb::Rotate(args) => {
             let store = env.store(cli.store);
             kmh_cli::answer(env, TOOL, &cli.common, &[Format::Text, Format::Json], |stream, context, form| {
-                rotate::run(&args, store, stream, context, form)
+                rotate::run(&args, store, &cli.access, stream, context, form)
             })
         }
     }

@@ -16,6 +16,7 @@ use kmh_doc::{Digest, Kind};
 use kmh_model::Model;
 use serde::Serialize;
 
+use crate::access::Access;
 use crate::observed::Observed;
 use crate::store::{Change, Opening, Store};
 use crate::want::Wants;
@@ -121,6 +122,7 @@ struct Opened {
 pub(crate) fn run(
     args: &Args,
     store: Option<PathBuf>,
+    access: &Access,
     stream: &Stream,
     context: &mut Context<'_>,
     form: Format,
@@ -133,7 +135,7 @@ pub(crate) fn run(
     }
     let path = store
         .ok_or_else(|| Failure::wrong("no store is named").hint("name it with `--store DIR` or KMH_STORE"))?;
-    let mut opened = open(&path, stream, context)?;
+    let mut opened = open(&path, access, stream, context)?;
     let now = context.env.now;
     let mut found = crate::plan::plan(&opened.wants, &opened.observed, now, &|_| true);
     let refusals = plan::refusals(&found, &opened.wants, &opened.observed, now);
@@ -168,7 +170,7 @@ pub(crate) fn run(
 }
 
 /// Opens the store and looks at it.
-fn open(path: &Path, stream: &Stream, context: &mut Context<'_>) -> Result<Opened, Failure> {
+fn open(path: &Path, access: &Access, stream: &Stream, context: &mut Context<'_>) -> Result<Opened, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) = kmh_model::load(&document, ensure::NEEDS)
         .map_err(|problems| Failure::problems(&source, &problems))?;
@@ -182,7 +184,8 @@ fn open(path: &Path, stream: &Stream, context: &mut Context<'_>) -> Result<Opene
     context.refuse_if_strict()?;
     let opening = Opening { cluster: model.name.as_str(), init: false, dry_run: context.common.dry_run };
     let store = Store::open(path, opening, &mut |message| context.say(message))?
-        .ok_or_else(|| Failure::wrong(format!("store `{}` does not exist", path.display())))?;
+        .ok_or_else(|| Failure::wrong(format!("store `{}` does not exist", path.display())))?
+        .unlock(access.keyring(context.env));
     let observed = store.observe(&wants)?;
     wants.add_generations(&observed);
     Ok(Opened { model, store, wants, observed })

@@ -403,3 +403,40 @@ fn a_killed_rotation_goes_on() {
     }
     assert!(killed > 0, "no run was killed");
 }
+
+#[test]
+fn a_store_that_is_encrypted_is_rotated_and_its_keys_keep_their_names() {
+    let place = Place::new();
+    let to = place.sh("age-keygen -o id 2>/dev/null && age-keygen -y id", "").exits(0).stdout;
+    place.pki(&["--store", "store", "--init", "--recipient", to.trim()], SMALL).exits(0);
+    let id = |name: &str| {
+        // Without an identity: what is needed of an encryption key is beside it.
+        let document = place.document(SMALL);
+        let keys = document["spec"]["keys"].as_array().unwrap().clone();
+        keys.iter().find(|key| key["name"] == name).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let old = id("keys/encryption");
+    on(&place, "encryption");
+    let next = id("keys/encryption.next");
+    on(&place, "encryption");
+    assert_eq!((id("keys/encryption"), id("keys/encryption.old")), (next.clone(), old));
+    on(&place, "encryption");
+    assert_eq!(id("keys/encryption"), next);
+    // What stands beside it is believed of this very file only.
+    let beside = place.store().join("keys/encryption.pub");
+    let text = std::fs::read_to_string(&beside).unwrap();
+    std::fs::write(&beside, text.replace("SHA-256 ", "SHA-256 0")).unwrap();
+    place.pki(&["--store", "store"], SMALL).exits(3).says("its public half is missing, or of another file");
+    std::fs::write(&beside, text).unwrap();
+    for _ in 0..2 {
+        on(&place, "etcd");
+    }
+    // To issue needs the new CA's key.
+    place.pki(&["--store", "store"], SMALL).exits(3);
+    place.pki(&["--store", "store", "--identity", "id"], SMALL).exits(0);
+    on(&place, "etcd");
+    assert_eq!(stages(&place), []);
+    let names: Vec<_> =
+        place.everything().into_keys().filter(|path| path.split('.').next_back() == Some("key")).collect();
+    assert!(names.is_empty(), "{names:?}");
+}
