@@ -12,6 +12,7 @@
 
 pub mod ask;
 pub mod console;
+pub mod etcd;
 pub mod generate;
 pub mod lab;
 pub mod netns;

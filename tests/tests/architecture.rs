@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use kmh_tests::sandbox::{root, walk};
 
 /// Our crates, and which of ours each may use.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("kmh-doc", &[]),
     ("kmh-calico", &[]),
     ("kmh-model", &["kmh-doc"]),

@@ -1,14 +1,15 @@
 //! The table of all checks: name, what it proves, what to do when it says no, and the function.
 
 use crate::bundle::{
-    components, credentials, etcd, files, flags, kubeconfigs, machines, ranges, references, secrets, units,
+    components, credentials, encryption, etcd, files, flags, kubeconfigs, machines, ranges, references,
+    secrets, units,
 };
 use crate::check::{Check, Run};
 use crate::network::{
     bgp_files, calico, filters, firewall, ike, machines as planned_machines, peering, pfsense, policy, pools,
     sessions, tunnels,
 };
-use crate::pki::{chain, complete, dates, document, keys, names, usages};
+use crate::pki::{chain, complete, dates, document, generations, keys, names, usages};
 use crate::{inventory, push};
 
 const fn check(id: &'static str, proves: &'static str, advice: &'static str, run: Run) -> Check {
@@ -64,6 +65,12 @@ pub const TABLE: &[Check] = &[
         "Secrets are encrypted in etcd with a key of the store",
         RENDER,
         Run::Bundle(components::encryption),
+    ),
+    check(
+        "bundle.encryption-keys",
+        "API servers can read with every encryption key of the store, each under its own name, and write with the one in use",
+        RENDER,
+        Run::PkiBundle(encryption::keys),
     ),
     check(
         "bundle.etcd",
@@ -366,6 +373,12 @@ pub const TABLE: &[Check] = &[
         "no certificate ends within a month, no CA within half a year",
         ENSURE,
         Run::PkiNow(dates::expiry),
+    ),
+    check(
+        "pki.generations",
+        "what is being rotated has one generation besides the current one, and the document says which stage that is",
+        "Run `kmh-pki ensure` again; `kmh-pki rotate` without a name shows where each rotation is.",
+        Run::Pki(generations::generations),
     ),
     check(
         "pki.keys",

@@ -118,6 +118,11 @@ impl Stream {
         self.get(kind).map(|document| self.digest_of(document)).transpose()
     }
 
+    /// What the document of that kind says that it was computed from.
+    pub fn origins(&self, kind: Kind) -> &[(Kind, Digest)] {
+        self.get(kind).map_or(&[], |document| &document.from)
+    }
+
     fn get(&self, kind: Kind) -> Option<&Document> {
         self.documents.iter().find(|document| document.kind == Some(kind))
     }

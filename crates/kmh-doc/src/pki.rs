@@ -21,9 +21,98 @@ pub struct PkiSpec {
     pub certificates: Vec<Certificate>,
     /// Keys without a certificate, sorted by name.
     pub keys: Vec<Key>,
+    /// Rotations that are under way, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<Rotation>,
     /// What `ensure` would do, and why; only when planned, because what was done is no state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+}
+
+/// A rotation that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// What is rotated.
+    pub name: Rotating,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// What can be rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rotating {
+    /// The CA of the API server and its clients.
+    Cluster,
+    /// The key that encrypts Secrets in etcd.
+    Encryption,
+    /// The CA of etcd.
+    Etcd,
+    /// The CA of the aggregation layer.
+    FrontProxy,
+    /// The CA of the tunnels.
+    Ipsec,
+    /// The key that signs service-account tokens.
+    ServiceAccount,
+}
+
+/// How far a rotation is. What is to come is one more step in each: the old generation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The next CA, or key of tokens, is trusted and signs nothing yet.
+    Trust,
+    /// The new CA signs, the old one is still trusted.
+    Issue,
+    /// The new key signs tokens, those of the old one are still good.
+    Sign,
+    /// The next encryption key can be read with, and nothing is written with it.
+    Add,
+    /// The new encryption key is written with, and what the old one wrote can be read.
+    Promote,
+}
+
+/// Which of the at most two generations of a CA or key an entry is: its name ends with `.next`, `.old` or neither.
+/// In the order of their making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Generation {
+    /// Trusted, makes nothing any more.
+    Old,
+    /// In use.
+    Current,
+    /// Trusted, makes nothing yet.
+    Next,
+}
+
+impl Generation {
+    /// Of the entry of that name. No other name has a full stop: machines, sites and tunnels are made of labels.
+    pub fn of(name: &str) -> Self {
+        [Self::Old, Self::Next]
+            .into_iter()
+            .find(|one| {
+                name.ends_with(one.ending()) && (name.starts_with("ca/") || name.starts_with("keys/"))
+            })
+            .unwrap_or(Self::Current)
+    }
+
+    /// What a name of this generation ends with.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Old => ".old",
+            Self::Current => "",
+            Self::Next => ".next",
+        }
+    }
+
+    /// Current first, and of the others at most one is there.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Current => 0,
+            Self::Next => 1,
+            Self::Old => 2,
+        }
+    }
 }
 
 /// A certificate and its key.
@@ -149,6 +238,10 @@ pub struct Key {
     /// The public half, PEM, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<String>,
+    /// What an encryption key is called in the encryption configuration: `key-` and eight hexadecimal digits that follow
+    /// from the key. It stands in etcd before everything that the key encrypted, so it stays as long as the key does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Where it goes, sorted; `certificate` is the path of the public half.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deploy: Vec<Deploy>,
@@ -188,12 +281,135 @@ impl PkiSpec {
         self.certificates.iter().filter(move |c| c.class == class)
     }
 
+    /// The CAs of a class that are trusted, the one that signs first: more than one while it is rotated.
+    pub fn trusted(&self, class: Class) -> Vec<&Certificate> {
+        let mut found: Vec<_> = self.of(class).collect();
+        found.sort_by_key(|one| one.generation().rank());
+        found
+    }
+
+    /// The certificate of a class of which there is one; of a CA's generations the one that signs.
+    pub fn current(&self, class: Class) -> Option<&Certificate> {
+        self.of(class).find(|one| one.generation() == Generation::Current)
+    }
+
+    /// The file of a CA: every trusted certificate, the oldest first. So its bytes stay as they are when the next CA
+    /// becomes the one that signs, and nobody has to be told.
+    pub fn bundle(&self, class: Class) -> String {
+        let mut found: Vec<_> = self.of(class).collect();
+        found.sort_by_key(|one| one.generation());
+        found.iter().map(|one| one.pem.as_str()).collect()
+    }
+
+    /// The keys of a class, the one that is in use first: more than one while it is rotated.
+    pub fn keys_of(&self, class: KeyClass) -> Vec<&Key> {
+        let mut found: Vec<_> = self.keys.iter().filter(|key| key.class == class).collect();
+        found.sort_by_key(|key| key.generation().rank());
+        found
+    }
+
     /// The certificate of a class for a machine.
     pub fn for_machine(&self, class: Class, machine: &str) -> Option<&Certificate> {
         self.of(class).find(|c| c.machine.as_deref() == Some(machine))
     }
 }
 
+impl Certificate {
+    /// Which generation it is.
+    pub fn generation(&self) -> Generation {
+        Generation::of(&self.name)
+    }
+}
+
+impl Key {
+    /// Which generation it is.
+    pub fn generation(&self) -> Generation {
+        Generation::of(&self.name)
+    }
+}
+
+impl Rotating {
+    /// Each, by name.
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Encryption, Self::Etcd, Self::FrontProxy, Self::Ipsec, Self::ServiceAccount];
+
+    /// Its name, as the command line and the document have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Encryption => "encryption",
+            Self::Etcd => "etcd",
+            Self::FrontProxy => "front-proxy",
+            Self::Ipsec => "ipsec",
+            Self::ServiceAccount => "service-account",
+        }
+    }
+
+    /// The name of what is rotated, in the store.
+    pub fn subject(self) -> String {
+        match self {
+            Self::Encryption | Self::ServiceAccount => format!("keys/{}", self.as_str()),
+            _ => format!("ca/{}", self.as_str()),
+        }
+    }
+
+    /// The class of the CA; none of a key.
+    pub fn authority(self) -> Option<Class> {
+        match self {
+            Self::Cluster => Some(Class::ClusterCa),
+            Self::Etcd => Some(Class::EtcdCa),
+            Self::FrontProxy => Some(Class::FrontProxyCa),
+            Self::Ipsec => Some(Class::IpsecCa),
+            Self::Encryption | Self::ServiceAccount => None,
+        }
+    }
+
+    /// Its two stages: the next generation is there, the old one is still there.
+    pub fn stages(self) -> [Stage; 2] {
+        match self {
+            Self::Encryption => [Stage::Add, Stage::Promote],
+            Self::ServiceAccount => [Stage::Trust, Stage::Sign],
+            _ => [Stage::Trust, Stage::Issue],
+        }
+    }
+}
+
+impl Stage {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trust => "trust",
+            Self::Issue => "issue",
+            Self::Sign => "sign",
+            Self::Add => "add",
+            Self::Promote => "promote",
+        }
+    }
+}
+
 impl crate::Spec for PkiSpec {
     const KIND: crate::Kind = crate::Kind::Pki;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_follow_from_names_of_cas_and_keys_alone() {
+        for (name, generation) in [
+            ("ca/etcd", Generation::Current),
+            ("ca/etcd.next", Generation::Next),
+            ("keys/encryption.old", Generation::Old),
+            ("keys/bgp/next", Generation::Current),
+            ("nodes/old/etcd-peer.old", Generation::Current),
+        ] {
+            assert_eq!(Generation::of(name), generation, "{name}");
+        }
+        let words = |one: Rotating| serde_json::to_value(one).unwrap();
+        assert!(Rotating::ALL.iter().all(|one| words(*one) == one.as_str()));
+        assert!(Rotating::ALL.is_sorted_by_key(|one| one.as_str()));
+        let stages = Rotating::ALL.iter().flat_map(|one| one.stages());
+        assert!(stages.clone().all(|one| serde_json::to_value(one).unwrap() == one.as_str()));
+    }
 }

@@ -19,6 +19,9 @@ pub struct PushSpec {
     /// Whether nothing was to be changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// Whether it went to the machines themselves, where units are acted on, and not into folders.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// Every machine, sorted by name.
     pub machines: Vec<MachineReport>,
 }

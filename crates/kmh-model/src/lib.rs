@@ -20,6 +20,7 @@ mod outside;
 mod pki;
 mod ports;
 mod ranges;
+pub mod reload;
 mod report;
 mod resolve;
 mod routers;

@@ -97,7 +97,12 @@ impl At {
         context: &mut Context<'_>,
     ) -> Result<Store, Failure> {
         let there = Self { init: false, ..self.clone() };
-        let missing = || Failure::wrong(format!("store `{}` does not exist", self.named().map_or_else(|_| String::new(), |path| path.display().to_string())));
+        let missing = || {
+            Failure::wrong(format!(
+                "store `{}` does not exist",
+                self.named().map_or_else(|_| String::new(), |path| path.display().to_string())
+            ))
+        };
         there.open(cluster, dry_run, None, context)?.ok_or_else(missing)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cli::Diff;
 use kmh_cli::table::Table;
-use kmh_doc::pki::{Certificate, Key, PkiSpec};
+use kmh_doc::pki::{Certificate, Generation, Key, PkiSpec};
 use kmh_doc::step::{self, Action, Why};
 use time::OffsetDateTime;
 
@@ -30,7 +30,9 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
                 return Some(entry);
             }
             let pair = observed.pairs.get(&wanted.name)?;
-            Some(entry(wanted, pair.certificate.there()?, pair.key.there().is_some()))
+            let mut entry = entry(wanted, pair.certificate.there()?, pair.key.there().is_some());
+            entry.issuer = issuer(wanted, pair.certificate.there()?, observed);
+            Some(entry)
         })
         .collect();
     let keys = wants
@@ -44,8 +46,9 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
             }
         })
         .collect();
+    let rotations = wants.rotations();
     let steps = self::steps(planned, observed);
-    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys, steps }
+    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys, rotations, steps }
 }
 
 /// The steps of a plan, for programs. `before` is what the store held.
@@ -113,6 +116,17 @@ fn planned_entry(wanted: &Wanted) -> Certificate {
     }
 }
 
+/// The CA that signed it: while one is rotated, what `--limit` left out is still of the old one.
+fn issuer(wanted: &Wanted, found: &cert::Certificate, observed: &Observed) -> Option<String> {
+    let name = wanted.issuer.as_deref()?;
+    let is_of = |name: &str| {
+        let ca = observed.pairs.get(name).and_then(|pair| pair.certificate.there());
+        ca.is_some_and(|ca| ca.key_id.is_some() && ca.key_id == found.issuer_key_id)
+    };
+    let old = format!("{name}{}", Generation::Old.ending());
+    Some(if !is_of(name) && is_of(&old) { old } else { name.to_owned() })
+}
+
 fn key(wanted: &WantedKey, found: Option<&Bare>) -> Key {
     Key {
         name: wanted.name.clone(),
@@ -120,6 +134,7 @@ fn key(wanted: &WantedKey, found: Option<&Bare>) -> Key {
         algorithm: found.and_then(Bare::algorithm).unwrap_or_else(|| wanted.algorithm.to_owned()),
         secret: reference(&wanted.name),
         public: found.and_then(|bare| bare.public.clone()),
+        id: found.and_then(|bare| bare.id.clone()),
         deploy: wanted.deploy.clone(),
     }
 }

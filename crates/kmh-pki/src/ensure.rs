@@ -8,6 +8,7 @@ use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::{Certificate, PkiSpec};
 use kmh_model::Model;
+use kmh_model::reload::Held;
 use time::OffsetDateTime;
 
 use crate::access::At;
@@ -41,7 +42,7 @@ pub(crate) fn run(
         kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
-    let wants = want::wants(&model);
+    let mut wants = want::wants(&model);
     let path = at.named()?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
@@ -57,6 +58,7 @@ pub(crate) fn run(
     if let Some(doubt) = clock::doubt(&wants, &observed, now).filter(|_| !at.access.expired) {
         return Err(doubt);
     }
+    wants.add_generations(&observed);
     let mut plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
     if args.requests.is_none() {
         ask::refuse(&mut plan, &wants);
@@ -87,7 +89,9 @@ pub(crate) fn run(
     };
     let spec = document::spec(id, &wants, &observed, planned);
     let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended, dry_run };
-    let message = keys.message() + &document::message(&spec, &plan, &observed, dry_run);
+    let message = keys.message()
+        + &document::message(&spec, &plan, &observed, dry_run)
+        + &told(&plan, &wants, &before, &model);
     let all = context.common.limit.is_empty();
     let shown = |one: &Certificate| match &one.machine {
         _ if all => true,
@@ -100,6 +104,23 @@ pub(crate) fn run(
     let changed = !plan.steps.is_empty() || sealing.is_some() || !mended.is_empty();
     let steps = Some(document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
+}
+
+/// Who has to be told of what was renewed, because its program reads it only once.
+fn told(plan: &Plan, wants: &Wants, before: &Observed, model: &Model) -> String {
+    let was_there =
+        |name: &str| before.pairs.get(name).is_some_and(|pair| pair.certificate.there().is_some());
+    let renewed = plan.steps.iter().filter_map(|step| wants.certificates.get(&step.name));
+    let held: Vec<_> = renewed
+        .filter(|wanted| was_there(&wanted.name))
+        .flat_map(|wanted| {
+            wanted.deploy.iter().map(|place| (place.machine.as_str(), Held::Certificate(wanted.class)))
+        })
+        .collect();
+    match crate::rotate::guide::to_tell(&held, model) {
+        units if units.is_empty() => units,
+        units => format!("; who does not read it again by itself is told by the next push: {units}"),
+    }
 }
 
 /// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests. Keys are
@@ -136,7 +157,7 @@ fn execute(
 }
 
 /// Says what a person must know; with a refusal nothing is done.
-fn report(
+pub(crate) fn report(
     context: &mut Context<'_>,
     path: &std::path::Path,
     plan: &Plan,

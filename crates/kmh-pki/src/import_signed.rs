@@ -10,6 +10,7 @@ use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream, file};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::access::At;
 use crate::ask;
 use crate::cert::{Certificate, date};
 use crate::csr::Request;
@@ -18,7 +19,6 @@ use crate::plan;
 use crate::reason::Reason;
 use crate::requests::{LIMIT, SignedSet};
 use crate::sign::{clock, open, refuse_pending, wants};
-use crate::access::At;
 use crate::store::{Change, Made, Public, Store};
 use crate::want::{Wanted, Wants};
 

@@ -56,7 +56,7 @@ impl Authority {
         // ECDSA and Ed25519 keys sign and nothing else (RFC 8813, section 3; RFC 9295, section 3). RSA keys could
         // encipher, for a key exchange that TLS 1.3 has no more and TLS 1.2 should not have (RFC 9325, section 4.1).
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        self.sign(&params, key)
+        self.sign(wanted, &params, key)
     }
 
     /// Makes the certificate of a CA below this one.
@@ -67,10 +67,15 @@ impl Authority {
         now: OffsetDateTime,
     ) -> Result<Certificate, String> {
         let params = authority_params(wanted, validity(wanted.lasts, now, Some(&self.certificate)))?;
-        self.sign(&params, key)
+        self.sign(wanted, &params, key)
     }
 
-    fn sign(&self, params: &CertificateParams, key: &impl PublicKeyData) -> Result<Certificate, String> {
+    fn sign(
+        &self,
+        wanted: &Wanted,
+        params: &CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Result<Certificate, String> {
         let issuer = if self.foreign {
             name::issuer(&self.certificate, self.key.pair())
         } else {

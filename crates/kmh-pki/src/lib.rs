@@ -24,6 +24,7 @@ pub mod pem;
 pub mod plan;
 pub mod reason;
 pub mod requests;
+pub mod rotate;
 pub mod secret;
 pub mod sign;
 pub mod status;
@@ -83,6 +84,9 @@ enum Verb {
     /// The whole store against the inventory and RFC 5280; exit code 1 when something is wrong
     #[command(after_long_help = verify::EXAMPLES)]
     Verify,
+    /// Replace a CA or a key in stages, one at each call; say what has to follow
+    #[command(after_long_help = rotate::EXAMPLES)]
+    Rotate(rotate::Args),
     /// A kubeconfig for a person, or for an emergency
     #[command(after_long_help = kubeconfig::EXAMPLES)]
     Kubeconfig(kubeconfig::Args),
@@ -135,11 +139,9 @@ pub fn run(env: &mut Env) -> Exit {
                 status::run(&args, stream, context, format, at)
             })
         }
-        Verb::Verify => {
-            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
-                verify::run(stream, context, format, at)
-            })
-        }
+        Verb::Verify => kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, format| {
+            verify::run(stream, context, format, at)
+        }),
         Verb::Kubeconfig(args) => {
             kmh_cli::answer(env, TOOL, &cli.common, args.forms(), |stream, context, format| {
                 kubeconfig::run(&args, stream, context, format, at)
@@ -148,5 +150,10 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Sign(args) => sign::run(env, &cli.common, &args, at),
         Verb::Import(args) => import::run(env, &cli.common, &args, at),
         Verb::Export(args) => export::run(env, &cli.common, &args, at),
+        Verb::Rotate(args) => {
+            kmh_cli::answer(env, TOOL, &cli.common, TEXT_OR_JSON, |stream, context, form| {
+                rotate::run(&args, at, stream, context, form)
+            })
+        }
     }
 }

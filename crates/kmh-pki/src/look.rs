@@ -43,12 +43,7 @@ pub struct Ground {
 }
 
 /// Reads the inventory and opens the store that must be there, to look only or, with `write`, to add to it.
-pub fn ground(
-    stream: &Stream,
-    context: &mut Context<'_>,
-    at: &At,
-    write: bool,
-) -> Result<Ground, Failure> {
+pub fn ground(stream: &Stream, context: &mut Context<'_>, at: &At, write: bool) -> Result<Ground, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) =
         kmh_model::load(&document, NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;

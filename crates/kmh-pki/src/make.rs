@@ -170,12 +170,13 @@ fn make_key(name: &str, algorithm: &str) -> Result<Made, Failure> {
         _ => None,
     };
     if let Some(secret) = secret {
-        return Ok(Made { key: Some(secret), public: Public::Bare(Bare { public: None }) });
+        let id = (algorithm == RANDOM).then(|| secret.id());
+        return Ok(Made { key: Some(secret), public: Public::Bare(Bare { id, ..Bare::default() }) });
     }
     let algorithm =
         Algorithm::named(algorithm).ok_or_else(|| fail(format!("`{algorithm}` is no algorithm")))?;
     let key = Key::generate(algorithm).map_err(fail)?;
-    let bare = Bare { public: Some(key.public_pem()) };
+    let bare = Bare { public: Some(key.public_pem()), ..Bare::default() };
     Ok(Made { key: Some(Secret::pem_of(key.pair())), public: Public::Bare(bare) })
 }
 

@@ -65,6 +65,8 @@ impl Pair {
 pub struct Bare {
     /// Its public half as PEM, where it has one.
     pub public: Option<String>,
+    /// What an encryption key is called for life.
+    pub id: Option<String>,
 }
 
 impl Bare {

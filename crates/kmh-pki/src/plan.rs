@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kmh_doc::pki::KeyClass;
+use kmh_doc::pki::{Generation, KeyClass};
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::{Certificate, date};
@@ -95,7 +95,8 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
     for wanted in leaves {
         let authority =
             wanted.issuer.as_deref().and_then(|name| states.get(name)).unwrap_or(&Authority::Refused);
-        let Some(step) = judge_leaf(wanted, authority, observed, now, &mut plan) else { continue };
+        let Some(mut step) = judge_leaf(wanted, authority, observed, now, &mut plan) else { continue };
+        say_retired(&mut step, wanted, observed);
         if !wanted.machine.as_deref().is_none_or(chosen) {
             plan.held.push(step);
             continue;
@@ -254,13 +255,15 @@ fn judge_authority<'a>(
             if !certificate.is_ca {
                 return refuse(format!("{name}.crt"), format!("`{name}` is no certificate of a CA"), RESTORE);
             }
-            if !certificate.deviations.is_empty() {
+            // Other generations: what goes may be another, and what comes is not.
+            let current = Generation::of(name) == Generation::Current;
+            if current && !certificate.deviations.is_empty() {
                 plan.warnings.push(format!(
                     "CA `{name}` is not as strict programs want it: {}; a rotation replaces it",
                     certificate.deviations.join("; ")
                 ));
             }
-            if certificate.algorithm != wanted.algorithm.as_str() {
+            if current && certificate.algorithm != wanted.algorithm.as_str() {
                 plan.warnings.push(other_algorithm(
                     "CA",
                     name,
@@ -284,8 +287,12 @@ fn judge_time<'a>(
     plan: &mut Plan,
 ) -> Authority<'a> {
     let end = date(certificate.not_after);
+    // What is on its way out needs no warning.
+    let retired = Generation::of(name) == Generation::Old;
     if now >= certificate.not_after {
-        plan.warnings.push(format!("CA `{name}` expired on {end}"));
+        if !retired {
+            plan.warnings.push(format!("CA `{name}` expired on {end}"));
+        }
         return Authority::Cannot(format!("it expired on {end}"));
     }
     if now < certificate.not_before {
@@ -297,13 +304,31 @@ fn judge_time<'a>(
             date(now)
         ));
     }
-    if certificate.not_after - now < leaf {
+    if certificate.not_after - now < leaf && !retired {
         plan.warnings.push(format!("CA `{name}` expires on {end}: what it signs now ends with it"));
     }
     match key {
         Half::There(_) => Authority::Can(certificate),
         _ => Authority::Away(certificate),
     }
+}
+
+/// Another CA than the one that signs now may be the one that did so before its rotation.
+fn say_retired(step: &mut Step, wanted: &Wanted, observed: &Observed) {
+    let certificate = |name: &str| observed.pairs.get(name)?.certificate.there();
+    let old = wanted.issuer.as_deref().and_then(|issuer| certificate(&former(issuer)));
+    for reason in step.reasons.iter_mut().filter(|reason| matches!(reason, Reason::Issuer(_))) {
+        if let (Some(old), Some(leaf)) = (old, certificate(&wanted.name))
+            && leaf.is_signed_by(old)
+        {
+            *reason = Reason::Retired;
+        }
+    }
+}
+
+/// The name of a CA's last generation.
+fn former(authority: &str) -> String {
+    format!("{authority}{}", Generation::Old.ending())
 }
 
 /// `ensure` never replaces what everything else hangs on.
@@ -471,7 +496,8 @@ fn judge_key(
     };
     let what = match observed.keys.get(name) {
         Some(Half::There(bare)) => {
-            if let Some(is) = bare.algorithm().filter(|is| is != wanted.algorithm) {
+            let current = Generation::of(name) == Generation::Current;
+            if let Some(is) = bare.algorithm().filter(|is| is != wanted.algorithm && current) {
                 plan.warnings.push(other_algorithm("key", name, &is, wanted.algorithm));
             }
             return;

@@ -60,6 +60,10 @@ pub enum Reason {
     },
     /// Another CA signed it than the one that is there now.
     Issuer(String),
+    /// The CA's last generation signed it.
+    Retired,
+    /// A rotation begins with it.
+    Rotation,
     /// It is not as RFC 5280 wants it.
     Profile(&'static str),
 }
@@ -78,6 +82,8 @@ impl Reason {
             Self::Algorithm { .. } => "key-algorithm",
             Self::Usages { .. } => "usage-differs",
             Self::Issuer(_) => "issuer-differs",
+            Self::Retired => "issuer-retired",
+            Self::Rotation => "rotation",
             Self::Profile(_) => "profile",
         }
     }
@@ -109,6 +115,8 @@ impl fmt::Display for Reason {
                 write!(f, "usage differs: {} should be {}", usages(is), usages(wanted))
             }
             Self::Issuer(name) => write!(f, "signed by another CA than {name}"),
+            Self::Retired => f.write_str("issued by a retired CA"),
+            Self::Rotation => f.write_str("the next generation of a rotation"),
             Self::Profile(words) => f.write_str(words),
         }
     }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 pub use kmh_cert::facts::hex;
 use kmh_doc::inventory::Algorithm;
 use rcgen::{KeyPair, PublicKeyData as _, RsaKeySize};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// Octets of a private key or a random key.
@@ -94,6 +95,13 @@ impl Secret {
         }
         put(END.as_bytes(), &mut at);
         Self(out)
+    }
+
+    /// What an encryption key is called: it follows from the key, so that it needs no place of its own, and says
+    /// nothing of 256 random bits. With words before the key, it is a digest of nothing else.
+    pub fn id(&self) -> String {
+        let digest = Sha256::new().chain_update(b"kmh encryption key\0").chain_update(&*self.0).finalize();
+        format!("key-{}", &hex(&digest)[..8])
     }
 
     /// The octets.

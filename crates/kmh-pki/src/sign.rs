@@ -8,12 +8,12 @@ use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file}
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::access::At;
 use crate::cert::{Certificate, date, rfc3339};
 use crate::csr::{Request, subject};
 use crate::issue::Authority;
 use crate::look::{NEEDS, refuse_unset_clock};
 use crate::observed::{Half, Observed};
-use crate::access::At;
 use crate::store::{Change, Made, Public, Store};
 use crate::table::Life;
 use crate::want::{self, Wanted, Wants};

@@ -3,7 +3,7 @@
 //! The model is kubeadm 1.36; each difference is meant, and stands with its reason in `docs/pki.md`.
 
 use kmh_doc::inventory::{KeyOf, Pki, Role};
-use kmh_doc::pki::{Class, KeyClass, Usage};
+use kmh_doc::pki::{Class, Deploy, KeyClass, Usage};
 use time::Duration;
 
 /// What a certificate is issued for.
@@ -340,6 +340,19 @@ pub const TABLE: &[Row] = &[
     // Nobody trusts it, so it goes nowhere: see `docs/pki.md`.
     authority(Class::RootCa, "root", "kmh-root-ca", &[]),
 ];
+
+/// Where strongSwan looks for CAs: one certificate a file.
+const ONE_EACH: &str = "/etc/swanctl/x509ca/";
+
+/// Where another generation of what goes to `place` goes: into the same file, or, where a file holds one certificate, to
+/// a second one.
+pub fn beside(place: Deploy) -> Deploy {
+    let second = |path: String| match path.strip_suffix(".crt") {
+        Some(stem) if path.starts_with(ONE_EACH) => format!("{stem}-2.crt"),
+        _ => path,
+    };
+    Deploy { certificate: place.certificate.map(second), ..place }
+}
 
 /// The row of a class.
 pub fn row(class: Class) -> &'static Row {

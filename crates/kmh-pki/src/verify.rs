@@ -113,12 +113,7 @@ pub struct Report {
 }
 
 /// The verb.
-pub fn run(
-    stream: &Stream,
-    context: &mut Context<'_>,
-    format: Format,
-    at: &At,
-) -> Result<Answer, Failure> {
+pub fn run(stream: &Stream, context: &mut Context<'_>, format: Format, at: &At) -> Result<Answer, Failure> {
     let ground = look::ground(stream, context, at, false)?;
     let report = report(&ground, context)?;
     let text = match format {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kmh_doc::inventory::{Algorithm, RouterKind, TunnelAuth};
-use kmh_doc::pki::{Class, Deploy, KeyClass, Usage};
+use kmh_doc::pki::{Class, Deploy, Generation, KeyClass, Rotating, Rotation, Usage};
 use kmh_model::{Model, Node, Router, ike_identity};
 use time::Duration;
 
+use crate::observed::Observed;
 use crate::table::{self, CommonName, Each, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
 
 /// A certificate that must exist.
@@ -65,6 +66,65 @@ pub struct Wants {
     pub keys: BTreeMap<String, WantedKey>,
     /// How long a leaf lives.
     pub leaf: Duration,
+}
+
+impl Wants {
+    /// Adds the generations that the store holds beside the current ones: they are wanted until their rotation ends.
+    pub fn add_generations(&mut self, observed: &Observed) {
+        for one in Rotating::ALL {
+            for generation in [Generation::Next, Generation::Old] {
+                let name = one.subject() + generation.ending();
+                if observed.pairs.contains_key(&name) || observed.keys.contains_key(&name) {
+                    self.add_generation(one, generation);
+                }
+            }
+        }
+    }
+
+    /// Adds a generation of what can be rotated, where that is wanted itself; its name.
+    pub fn add_generation(&mut self, one: Rotating, generation: Generation) -> Option<String> {
+        let subject = one.subject();
+        let name = format!("{subject}{}", generation.ending());
+        if let Some(current) = self.certificates.get(&subject) {
+            let deploy = current.deploy.iter().cloned().map(table::beside).collect();
+            let other = Wanted { name: name.clone(), deploy, ..current.clone() };
+            self.certificates.insert(name.clone(), other);
+            return Some(name);
+        }
+        let current = self.keys.get(&subject)?;
+        // Tokens are verified with every generation's public half; what does not sign stays in the store.
+        let deploy = current.deploy.iter().cloned().map(|place| Deploy { key: None, ..place }).collect();
+        let other = WantedKey { name: name.clone(), deploy, ..current.clone() };
+        self.keys.insert(name.clone(), other);
+        Some(name)
+    }
+
+    /// Takes a generation away.
+    pub fn remove(&mut self, name: &str) {
+        self.certificates.remove(name);
+        self.keys.remove(name);
+    }
+
+    /// Whether that is wanted.
+    pub fn has(&self, name: &str) -> bool {
+        self.certificates.contains_key(name) || self.keys.contains_key(name)
+    }
+
+    /// The rotations that are under way, by name.
+    pub fn rotations(&self) -> Vec<Rotation> {
+        let stage = |one: Rotating| {
+            let [first, second] = one.stages();
+            let has = |generation: Generation| self.has(&(one.subject() + generation.ending()));
+            // With both, which only somebody's own hand can make, `kmh-check` says so.
+            match (has(Generation::Next), has(Generation::Old)) {
+                (_, true) => Some(second),
+                (true, false) => Some(first),
+                (false, false) => None,
+            }
+        };
+        let under_way = Rotating::ALL.into_iter().map(|name| (name, stage(name)));
+        under_way.filter_map(|(name, stage)| Some(Rotation { name, stage: stage? })).collect()
+    }
 }
 
 /// The machine that a certificate is for.

@@ -227,12 +227,9 @@ fn the_first_guide_gives_a_ca_of_version_1_and_its_keys() {
     let etcd = findings(&told, "home/etcd-server.crt");
     assert_eq!(etcd, ["warning: its CA `ca/etcd` is not among the files"]);
     let secrets = findings(&told, "home/encryption-config.yaml");
-    assert_eq!(
-        secrets,
-        [
-            "warning: Secrets are encrypted by `aescbc` with key `key1`; kmh's configuration reads `secretbox` with key `key1` alone"
-        ]
-    );
+    let [told_of_secrets] = &secrets[..] else { panic!("{secrets:?}") };
+    let begin = "warning: Secrets are encrypted by `aescbc` with key `key1`; kmh's configuration reads `secretbox` with key `key-";
+    assert!(told_of_secrets.starts_with(begin) && told_of_secrets.ends_with("` alone"), "{secrets:?}");
     place
         .sh("sed -n 's/ *secret: //p' home/encryption-config.yaml | base64 -d | cmp - store/keys/encryption.key", "")
         .exits(0);

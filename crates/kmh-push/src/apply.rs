@@ -117,7 +117,8 @@ pub(crate) fn apply(
     }
     done.sort_by(|a, b| a.report.name.cmp(&b.report.name));
     say_what_was_left(&done, &machines, &place, mode.dry_run, ctx);
-    Ok(report::outcome(done, mode.dry_run))
+    let live = matches!(&place, Place::Ssh { root, .. } if root.is_empty());
+    Ok(report::outcome(done, mode.dry_run, live))
 }
 
 /// The remote root, without its final slash.

@@ -22,7 +22,14 @@ pub(crate) fn refused(check: &CheckSpec, dry_run: bool) -> Outcome<PushSpec> {
     Outcome {
         text: format!("refused: {why}\n"),
         message: why.clone(),
-        spec: PushSpec { changed: false, failed: true, refused: Some(why), dry_run, machines: vec![] },
+        spec: PushSpec {
+            changed: false,
+            failed: true,
+            refused: Some(why),
+            dry_run,
+            live: false,
+            machines: vec![],
+        },
         from: vec![Kind::Bundle],
         changed: false,
         exit: Exit::No,
@@ -31,8 +38,8 @@ pub(crate) fn refused(check: &CheckSpec, dry_run: bool) -> Outcome<PushSpec> {
     }
 }
 
-/// What became of all machines, which are sorted by name.
-pub(crate) fn outcome(done: Vec<Done>, dry_run: bool) -> Outcome<PushSpec> {
+/// What became of all machines, which are sorted by name; `live` says whether it went to the machines themselves.
+pub(crate) fn outcome(done: Vec<Done>, dry_run: bool, live: bool) -> Outcome<PushSpec> {
     let text = text(&done, dry_run);
     let mut machines = Vec::with_capacity(done.len());
     let mut diff = Vec::new();
@@ -58,7 +65,7 @@ pub(crate) fn outcome(done: Vec<Done>, dry_run: bool) -> Outcome<PushSpec> {
             let _ = write!(message, ", {count} {what}");
         }
     }
-    let spec = PushSpec { changed, failed: bad + unreachable > 0, refused: None, dry_run, machines };
+    let spec = PushSpec { changed, failed: bad + unreachable > 0, refused: None, dry_run, live, machines };
     let exit = if spec.failed { Exit::World } else { Exit::Done };
     Outcome {
         from: vec![Kind::Bundle],

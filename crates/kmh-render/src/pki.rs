@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kmh_doc::bundle::{Encoding, File, OnChange, Segment, UnitAction};
-use kmh_doc::pki::{Certificate, Class, Deploy, Key, KeyClass, PkiSpec};
+use kmh_doc::bundle::{Encoding, File, OnChange, Segment};
+use kmh_doc::pki::{Certificate, Class, Deploy, Generation, Key, KeyClass, PkiSpec};
+use kmh_model::reload::{self, Held};
 
 use crate::fault::Fault;
 use crate::safe;
@@ -45,13 +46,17 @@ impl<'a> Pki<'a> {
         };
         for certificate in &spec.certificates {
             for deploy in &certificate.deploy {
-                pki.certificates.insert((&deploy.machine, certificate.class), (certificate, deploy));
+                if certificate.generation() == Generation::Current {
+                    pki.certificates.insert((&deploy.machine, certificate.class), (certificate, deploy));
+                }
                 pki.files.entry(&deploy.machine).or_default().push(Placed::Certificate(certificate, deploy));
             }
         }
         for key in &spec.keys {
             for deploy in &key.deploy {
-                pki.keys.insert((&deploy.machine, key.class), (key, deploy));
+                if key.generation() == Generation::Current {
+                    pki.keys.insert((&deploy.machine, key.class), (key, deploy));
+                }
                 pki.files.entry(&deploy.machine).or_default().push(Placed::Key(key, deploy));
             }
         }
@@ -63,6 +68,18 @@ impl<'a> Pki<'a> {
         let found =
             self.certificates.get(&(machine, class)).and_then(|(_, deploy)| deploy.certificate.as_deref());
         safe::path(found.ok_or_else(|| missing(&word(class), machine))?)
+    }
+
+    /// Paths of the trusted certificates of a CA on a machine: one that all share, or one for each.
+    pub(crate) fn authorities(&self, class: Class, machine: &str) -> Result<Vec<&'a str>, Fault> {
+        let mut paths = vec![self.authority(class, machine)?];
+        for deploy in self.spec.trusted(class).into_iter().flat_map(|one| &one.deploy) {
+            match deploy.certificate.as_deref().filter(|_| deploy.machine == machine) {
+                Some(path) if !paths.contains(&path) => paths.push(safe::path(path)?),
+                _ => {}
+            }
+        }
+        Ok(paths)
     }
 
     /// Paths of a machine's certificate and key.
@@ -87,16 +104,16 @@ impl<'a> Pki<'a> {
 
     /// The certificate of a class of which there is one.
     pub(crate) fn only(&self, class: Class) -> Result<&'a Certificate, Fault> {
-        self.spec.of(class).next().ok_or_else(|| missing(&word(class), "the cluster"))
+        self.spec.current(class).ok_or_else(|| missing(&word(class), "the cluster"))
     }
 
-    /// The key of a class that the cluster shares.
-    pub(crate) fn shared_key(&self, class: KeyClass) -> Result<&'a Key, Fault> {
-        self.spec
-            .keys
-            .iter()
-            .find(|key| key.class == class)
-            .ok_or_else(|| missing(&word(class), "the cluster"))
+    /// The keys of a class that the cluster shares, the one in use first.
+    pub(crate) fn shared_keys(&self, class: KeyClass) -> Result<Vec<&'a Key>, Fault> {
+        let keys = self.spec.keys_of(class);
+        match keys.first() {
+            Some(first) if first.generation() == Generation::Current => Ok(keys),
+            _ => Err(missing(&word(class), "the cluster")),
+        }
     }
 
     /// Reference to the secret of the key of that name.
@@ -107,61 +124,86 @@ impl<'a> Pki<'a> {
         })
     }
 
-    /// The files of a machine: certificates and public keys as text, private keys as references.
+    /// The files of a machine: certificates and public keys as text, private keys as references. What several
+    /// generations share is one file, the oldest first: see [`PkiSpec::bundle`].
     pub(crate) fn files(
         &self,
         machine: &str,
-        on_change: impl Fn(Subject) -> Vec<OnChange>,
+        on_change: impl Fn(Held) -> Vec<OnChange>,
     ) -> Result<Vec<File>, Fault> {
-        let mut files = Vec::new();
-        for placed in self.files.get(machine).into_iter().flatten() {
-            let (subject, name, text, secret, deploy) = match placed {
-                Placed::Certificate(c, deploy) => {
-                    (Subject::Certificate(c.class), &c.name, c.pem.as_str(), c.key.as_deref(), deploy)
+        let mut placed: Vec<_> = self.files.get(machine).into_iter().flatten().collect();
+        placed.sort_by_key(|one| Generation::of(one.name()));
+        let mut files: Vec<File> = Vec::new();
+        for one in placed {
+            let (name, deploy) = (one.name(), one.deploy());
+            let origin = format!("pki:{}", name.strip_suffix(Generation::of(name).ending()).unwrap_or(name));
+            let mut add = |path: &str, mode: &str, held: Held, segment: Segment| -> Result<(), Fault> {
+                let shared = files.iter_mut().find(|file| file.path == path && file.origin == origin);
+                match (shared.map(|file| &mut file.content[..]), &segment) {
+                    (Some([Segment::Text { text }]), Segment::Text { text: more }) => text.push_str(more),
+                    _ => files.push(File {
+                        path: safe::path(path)?.to_owned(),
+                        owner: "root:root".to_owned(),
+                        mode: mode.to_owned(),
+                        content: vec![segment],
+                        origin: origin.clone(),
+                        on_change: on_change(held),
+                    }),
                 }
-                Placed::Key(k, deploy) => (
-                    Subject::Key(k.class),
-                    &k.name,
-                    k.public.as_deref().unwrap_or_default(),
-                    Some(k.secret.as_str()),
-                    deploy,
-                ),
+                Ok(())
             };
-            let on_change = on_change(subject);
-            let file = |path: &str, mode: &str, content: Vec<Segment>| -> Result<File, Fault> {
-                Ok(File {
-                    path: safe::path(path)?.to_owned(),
-                    owner: "root:root".to_owned(),
-                    mode: mode.to_owned(),
-                    content,
-                    origin: format!("pki:{name}"),
-                    on_change: on_change.clone(),
-                })
-            };
+            let (public, private) = one.held();
             if let Some(path) = &deploy.certificate {
-                files.push(file(path, "0644", crate::engine::plain(text.to_owned()))?);
+                add(path, "0644", public, Segment::Text { text: one.text().to_owned() })?;
             }
             if let Some(path) = &deploy.key {
                 // Without a reference the key was made on its machine and lies there: only its path is known.
-                let Some(secret) = secret else { continue };
-                files.push(file(
-                    path,
-                    "0600",
-                    vec![Segment::Secret { secret: secret.to_owned(), encoding: Encoding::Raw }],
-                )?);
+                let Some(secret) = one.secret() else { continue };
+                let segment = Segment::Secret { secret: secret.to_owned(), encoding: Encoding::Raw };
+                add(path, "0600", private, segment)?;
             }
         }
         Ok(files)
     }
 }
 
-/// What a file of the PKI holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
-    /// A certificate or its key.
-    Certificate(Class),
-    /// A key without certificate.
-    Key(KeyClass),
+impl<'a> Placed<'a> {
+    fn name(&self) -> &'a str {
+        match self {
+            Self::Certificate(one, _) => &one.name,
+            Self::Key(one, _) => &one.name,
+        }
+    }
+
+    fn deploy(&self) -> &'a Deploy {
+        match self {
+            Self::Certificate(_, deploy) | Self::Key(_, deploy) => deploy,
+        }
+    }
+
+    /// The certificate or public key.
+    fn text(&self) -> &'a str {
+        match self {
+            Self::Certificate(one, _) => &one.pem,
+            Self::Key(one, _) => one.public.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// Reference to its secret.
+    fn secret(&self) -> Option<&'a str> {
+        match self {
+            Self::Certificate(one, _) => one.key.as_deref(),
+            Self::Key(one, _) => Some(&one.secret),
+        }
+    }
+
+    /// What readers find in the file that all may read, and in the secret one.
+    fn held(&self) -> (Held, Held) {
+        match self {
+            Self::Certificate(one, _) => (Held::Certificate(one.class), Held::Certificate(one.class)),
+            Self::Key(one, _) => (Held::Public(one.class), Held::Private(one.class)),
+        }
+    }
 }
 
 fn both(deploy: Option<&Deploy>) -> Option<Result<Pair<'_>, Fault>> {
@@ -179,33 +221,8 @@ fn missing(what: &str, machine: &str) -> Fault {
         .hint("run `kmh-pki ensure --store DIR` with this inventory again")
 }
 
-/// What must be told when a certificate or key changes: Kubernetes' components and etcd read most of them anew by
-/// themselves (client-go re-reads files that a kubeconfig refers to; etcd reads its pair at each handshake), and what
-/// they do not is a row here. `kubernetes` is the minor version.
-pub(crate) fn on_change(subject: Subject, units: &[&str], kubernetes: u16) -> Vec<OnChange> {
-    use Class as C;
-    use UnitAction::{Reload, Restart};
-    let rows: &[(&str, UnitAction)] = match subject {
-        Subject::Certificate(C::ClusterCa) => &[
-            ("haproxy.service", Reload),
-            ("kube-apiserver.service", Restart),
-            ("kube-controller-manager.service", Restart),
-            ("kube-scheduler.service", Restart),
-            ("kubelet.service", Restart),
-            ("kube-proxy.service", Restart),
-        ],
-        Subject::Certificate(C::EtcdCa) => &[("etcd.service", Restart), ("kube-apiserver.service", Restart)],
-        Subject::Certificate(C::ApiserverKubeletClient) => &[("kube-apiserver.service", Restart)],
-        // ReloadKubeletServerCertificateFile: on by default from 1.31.
-        Subject::Certificate(C::KubeletServing) if kubernetes < 31 => &[("kubelet.service", Restart)],
-        Subject::Certificate(C::IpsecCa | C::IpsecRouter) => &[("strongswan.service", Reload)],
-        Subject::Key(KeyClass::ServiceAccount) => {
-            &[("kube-apiserver.service", Restart), ("kube-controller-manager.service", Restart)]
-        }
-        _ => &[],
-    };
-    rows.iter()
-        .filter(|(unit, _)| units.contains(unit))
-        .map(|(unit, action)| OnChange { unit: (*unit).to_owned(), action: *action })
-        .collect()
+/// What must be told when a certificate or key changes: `units` are the machine's, `kubernetes` is the minor version.
+pub(crate) fn on_change(held: Held, units: &[&str], kubernetes: u16) -> Vec<OnChange> {
+    let told = reload::told(&[held], kubernetes).into_iter().filter(|(unit, _)| units.contains(unit));
+    told.map(|(unit, action)| OnChange { unit: unit.to_owned(), action }).collect()
 }

@@ -147,10 +147,14 @@ fn what_changes_tells_who_must_know() {
     };
     let none: [&str; 0] = [];
     assert_eq!(told("pi-1", "/etc/haproxy/haproxy.cfg"), ["reload haproxy.service"]);
+    // From 1.36 on kubelet and kube-proxy read a CA that a kubeconfig names again by themselves.
+    assert_eq!(told("pi-1", "/etc/kubernetes/pki/ca.crt"), ["reload haproxy.service"]);
     assert_eq!(
-        told("pi-1", "/etc/kubernetes/pki/ca.crt"),
-        ["reload haproxy.service", "restart kubelet.service", "restart kube-proxy.service"]
+        told("attic-1", "/etc/kubernetes/pki/etcd/ca.crt"),
+        ["restart etcd.service", "restart kube-apiserver.service"]
     );
+    // Who verifies tokens is not who signs them.
+    assert_eq!(told("attic-1", "/etc/kubernetes/pki/sa.pub"), ["restart kube-apiserver.service"]);
     // client-go and the API server read renewed certificates by themselves.
     assert_eq!(told("pi-1", "/var/lib/kubelet/pki/kubelet-client.crt"), none);
     assert_eq!(told("attic-1", "/etc/kubernetes/pki/apiserver.crt"), none);

@@ -41,7 +41,7 @@ struct Measured {
     down: f64,
 }
 
-pub fn run(dir: &Path) {
+pub(crate) fn run(dir: &Path) {
     println!("\na lab: the network on this machine, with the real daemons; seconds\n");
     if !is_root() {
         println!("not measured: kmh-lab needs root (sudo -E make bench)");

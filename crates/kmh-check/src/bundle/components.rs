@@ -11,6 +11,7 @@ use super::files::place;
 use super::view::{Bundle, View};
 use crate::documents::Pki;
 use crate::findings::Findings;
+use kmh_cert::facts::blocks;
 
 /// `bundle.audit`: an audit log without a policy stays empty; a policy without a log goes nowhere.
 pub(crate) fn audit(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
@@ -70,9 +71,9 @@ pub(crate) fn request_header(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
             );
             continue;
         };
-        let same_text = view.text(&client).is_some_and(|text| !text.is_empty())
-            && view.text(&client) == view.text(&header);
-        if client == header || same_text {
+        let held = |path: &str| blocks(view.text(path).unwrap_or_default());
+        let clients = held(&client);
+        if client == header || held(&header).iter().any(|block| clients.contains(block)) {
             out.critical(
                 &subject,
                 "the CA of request headers is the CA of clients: every client could act as any user",

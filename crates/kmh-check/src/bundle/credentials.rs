@@ -9,7 +9,8 @@ use super::files::place;
 use super::view::{Bundle, View};
 use crate::documents::Pki;
 use crate::findings::Findings;
-use crate::pki::class_name;
+use crate::pki::{class_name, expect};
+use kmh_cert::facts::blocks;
 
 use Class as C;
 
@@ -111,22 +112,24 @@ fn held<'p>(
         }
         return None;
     };
-    let entry = view.text(&path).and_then(|pem| by_text.get(pem.trim()));
-    match entry {
-        Some(entry) if entry.class == class => Some(entry),
-        Some(entry) => {
-            let (is, must) = (class_name(entry.class), class_name(class));
-            out.critical(
-                subject,
-                format!("{program}'s `{setting}` is `{}`, a `{is}`; it must be a `{must}`", entry.name),
-                RENDER,
-            );
-            None
-        }
-        None => {
-            let message = format!("{program}'s `{setting}` `{path}` is no certificate of the PKI document");
-            out.critical(subject, message, RENDER);
-            None
-        }
+    // One certificate, or every generation of a CA: which of them there must be is `bundle.certificates`' to say.
+    let found: Vec<_> = blocks(view.text(&path).unwrap_or_default())
+        .into_iter()
+        .map(|pem| by_text.get(pem).copied())
+        .collect();
+    if found.is_empty() || found.contains(&None) || (found.len() > 1 && !expect::row(class).is_ca()) {
+        let message = format!("{program}'s `{setting}` `{path}` is no certificate of the PKI document");
+        out.critical(subject, message, RENDER);
+        return None;
     }
+    if let Some(entry) = found.iter().flatten().find(|entry| entry.class != class) {
+        let (is, must) = (class_name(entry.class), class_name(class));
+        out.critical(
+            subject,
+            format!("{program}'s `{setting}` is `{}`, a `{is}`; it must be a `{must}`", entry.name),
+            RENDER,
+        );
+        return None;
+    }
+    found.into_iter().flatten().next()
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod components;
 pub(crate) mod credentials;
+pub(crate) mod encryption;
 pub(crate) mod etcd;
 pub(crate) mod files;
 pub(crate) mod flags;

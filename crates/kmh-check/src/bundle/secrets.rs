@@ -12,6 +12,7 @@ use super::files::place;
 use super::view::{Bundle, View};
 use crate::documents::Pki;
 use crate::findings::Findings;
+use kmh_cert::facts::blocks;
 
 /// `bundle.store`: the bundle refers to the store that the PKI document is of.
 pub(crate) fn store(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
@@ -152,6 +153,16 @@ pub(crate) fn certificates(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Finding
     let keys =
         pki.spec.keys.iter().map(|k| (&k.name, k.public.as_deref(), Some(k.secret.as_str()), &k.deploy));
     let mut absent: BTreeMap<&str, usize> = BTreeMap::new();
+    // What several generations share is one file, and must hold them all.
+    let mut shared: BTreeMap<(&str, &str), Vec<(&str, &str)>> = BTreeMap::new();
+    for (name, public, _, deploys) in certificates.clone().chain(keys.clone()) {
+        for deploy in deploys {
+            if let Some(path) = &deploy.certificate {
+                let all = shared.entry((&deploy.machine, path)).or_default();
+                all.push((name, public.unwrap_or_default().trim()));
+            }
+        }
+    }
     for (name, public, secret, deploys) in certificates.chain(keys) {
         for deploy in deploys {
             if !out.look_at(&deploy.machine) {
@@ -164,7 +175,9 @@ pub(crate) fn certificates(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Finding
             if let Some(path) = &deploy.certificate {
                 // What is only planned has no text yet; that its place is there can be seen.
                 let planned = pki.spec.planned && public.unwrap_or_default().is_empty();
-                certificate(name, public, planned, view, path, out);
+                let all =
+                    shared.get(&(deploy.machine.as_str(), path.as_str())).map_or(&[][..], Vec::as_slice);
+                certificate(name, all, planned, view, path, out);
             }
             if let Some(path) = &deploy.key {
                 key(name, secret, view, path, out);
@@ -179,7 +192,7 @@ pub(crate) fn certificates(pki: &Pki<'_>, bundle: &Bundle<'_>, out: &mut Finding
 
 fn certificate(
     name: &str,
-    pem: Option<&str>,
+    all: &[(&str, &str)],
     planned: bool,
     view: &View<'_>,
     path: &str,
@@ -190,10 +203,20 @@ fn certificate(
         // pfSense keeps certificates in its configuration, not in files.
         None if view.machine.kind == MachineKind::Pfsense => {}
         None => out.critical(&subject, format!("the certificate `{name}` is not there"), RENDER),
-        Some(text) if !planned && Some(text.trim()) != pem.map(str::trim) => {
-            out.critical(&subject, format!("it is not the certificate `{name}` of the PKI document"), RENDER);
+        Some(_) if planned => {}
+        Some(text) => {
+            let held = blocks(text);
+            let pem = all.iter().find(|(one, _)| *one == name).map_or("", |(_, pem)| *pem);
+            if !held.contains(&pem) {
+                let message = format!("it is not the certificate `{name}` of the PKI document");
+                out.critical(&subject, message, RENDER);
+            } else if held.iter().any(|block| all.iter().all(|(_, pem)| pem != block))
+                || held.len() > all.len()
+            {
+                let message = format!("beside `{name}` it holds what the PKI document has not there");
+                out.critical(&subject, message, RENDER);
+            }
         }
-        Some(_) => {}
     }
 }
 

@@ -10,6 +10,7 @@ use crate::bundle::files::place;
 use crate::bundle::view::{Bundle, View, ending};
 use crate::findings::Findings;
 use crate::parse::swanctl::Section;
+use kmh_cert::facts::blocks;
 
 /// `network.tunnel-files`: each end's files have the tunnel, with its number, interface and identities.
 pub(crate) fn tunnel_files(network: &NetworkSpec, bundle: &Bundle<'_>, out: &mut Findings<'_>) {
@@ -120,10 +121,23 @@ fn certificates(subject: &str, connection: &Section<'_>, view: &View<'_>, out: &
     {
         match connection.starting(side).find_map(|s| s.value(key)) {
             None => out.critical(subject, format!("its `{side}` section names no `{key}`"), RENDER),
-            Some(name) => {
-                let file = if name.starts_with('/') { name.to_owned() } else { format!("{folder}{name}") };
-                if view.text(&file).is_none() {
-                    out.critical(subject, format!("its certificate `{file}` is not in the bundle"), RENDER);
+            // Several CAs while theirs is rotated: strongSwan takes one certificate a file.
+            Some(names) => {
+                for name in names.split(',').map(str::trim) {
+                    let file =
+                        if name.starts_with('/') { name.to_owned() } else { format!("{folder}{name}") };
+                    match view.text(&file) {
+                        None => {
+                            let message = format!("its certificate `{file}` is not in the bundle");
+                            out.critical(subject, message, RENDER);
+                        }
+                        Some(text) if blocks(text).len() > 1 => {
+                            let message =
+                                format!("strongSwan reads one certificate of a file, `{file}` holds more");
+                            out.critical(subject, message, RENDER);
+                        }
+                        Some(_) => {}
+                    }
                 }
             }
         }

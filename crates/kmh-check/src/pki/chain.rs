@@ -1,7 +1,7 @@
 //! Whether each certificate was signed by the CA of its class, by the signature itself.
 
 use kmh_cert::{Facts, chain};
-use kmh_doc::pki::{Certificate, Class};
+use kmh_doc::pki::{Certificate, Class, Generation};
 use rayon::prelude::*;
 
 use super::{REISSUE, class_name, expect};
@@ -43,6 +43,10 @@ fn complaints(pki: &Pki<'_>, entry: &Certificate, facts: &Facts) -> Vec<String> 
     if issuer_entry.class != must {
         let (is, must) = (class_name(issuer_entry.class), class_name(must));
         found.push(format!("it was issued by `{}`, a `{is}`; it must be a `{must}`", issuer_entry.name));
+    }
+    if entry.issuer.is_some() && issuer_entry.generation() == Generation::Next {
+        // Nobody need know it yet.
+        found.push(format!("`{}` signed it, which is not yet the one that signs", issuer_entry.name));
     }
     // That it ends after its CA is a matter of `pki.dates`, that it is a CA itself one of `pki.constraints`.
     let elsewhere = ["outlives-ca", "path-too-long"];

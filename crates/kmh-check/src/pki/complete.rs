@@ -1,9 +1,9 @@
 //! Whether every certificate and key that the inventory asks for is there, once, and goes where it must.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kmh_doc::inventory::{Role, TunnelAuth};
-use kmh_doc::pki::{Class, Deploy, Key, KeyClass};
+use kmh_doc::pki::{Certificate, Class, Deploy, Generation, Key, KeyClass};
 use kmh_model::Model;
 
 use super::class_name;
@@ -16,7 +16,8 @@ const ENSURE: &str = "run `kmh-pki ensure` with this inventory";
 /// `pki.complete`: nothing is missing, nothing is there twice, nothing is for a machine that does not exist.
 pub(crate) fn complete(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
     let mut held: BTreeMap<(Class, Option<&str>), usize> = BTreeMap::new();
-    for entry in &pki.spec.certificates {
+    // Other generations of a CA that is rotated are another check's.
+    for entry in pki.spec.certificates.iter().filter(|one| one.generation() == Generation::Current) {
         *held.entry((entry.class, entry.machine.as_deref())).or_default() += 1;
     }
     for row in expect::TABLE {
@@ -65,7 +66,8 @@ pub(crate) fn complete(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
     }
     for class in [KeyClass::ServiceAccount, KeyClass::Encryption] {
         out.look();
-        let count = pki.spec.keys.iter().filter(|k| k.class == class).count();
+        let current = |k: &&Key| k.class == class && k.generation() == Generation::Current;
+        let count = pki.spec.keys.iter().filter(current).count();
         if count != 1 {
             out.critical(
                 "cluster",
@@ -123,9 +125,10 @@ pub(crate) fn deploy(pki: &Pki<'_>, out: &mut Findings<'_>) {
             if !out.look_at(&deploy.machine) {
                 continue;
             }
-            for path in paths(deploy) {
+            for (path, shares) in paths(deploy) {
                 match places.insert((&deploy.machine, path), name) {
-                    Some(other) if other != name => out.critical(
+                    // Generations of a CA or of public keys are one file.
+                    Some(other) if other != name && !(shares && base(other) == base(name)) => out.critical(
                         name,
                         format!("`{path}` on `{}` is also the place of `{other}`", deploy.machine),
                         "report this: two files cannot have one path",
@@ -164,10 +167,6 @@ pub(crate) fn deploy(pki: &Pki<'_>, out: &mut Findings<'_>) {
 
 /// `pki.trust`: every machine has the CAs that its programs verify with.
 pub(crate) fn trust(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
-    let places = |class: Class| -> BTreeSet<&str> {
-        let deploys = pki.spec.of(class).flat_map(|c| &c.deploy);
-        deploys.filter(|d| d.certificate.is_some()).map(|d| d.machine.as_str()).collect()
-    };
     let every: Vec<&str> = model.nodes.keys().map(AsRef::as_ref).collect();
     let with = |role| model.nodes_with(role).map(|n| n.name.as_str()).collect::<Vec<_>>();
     let both = [with(Role::ControlPlane), with(Role::Etcd)].concat();
@@ -179,12 +178,21 @@ pub(crate) fn trust(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
         (Class::IpsecCa, routers),
     ];
     for (class, machines) in needs {
-        let there = places(class);
+        // While a CA is rotated, whoever lacks one of the two would refuse half of the others.
+        let trusted = pki.spec.trusted(class);
         for machine in machines {
-            if out.look_at(machine) && !there.contains(machine) {
+            if !out.look_at(machine) {
+                continue;
+            }
+            let goes = |one: &&&Certificate| {
+                one.deploy.iter().any(|d| d.machine == machine && d.certificate.is_some())
+            };
+            let there = trusted.iter().filter(goes).count();
+            if there == 0 || there < trusted.len() {
+                let lacking = trusted.iter().find(|one| !goes(one)).map_or("", |one| one.name.as_str());
                 out.critical(
                     machine,
-                    format!("the certificate of `{}` does not go there", class_name(class)),
+                    format!("the certificate of `{}` does not go there: `{lacking}`", class_name(class)),
                     ENSURE,
                 );
             }
@@ -192,6 +200,13 @@ pub(crate) fn trust(model: &Model, pki: &Pki<'_>, out: &mut Findings<'_>) {
     }
 }
 
-fn paths(deploy: &Deploy) -> impl Iterator<Item = &str> {
-    [&deploy.certificate, &deploy.key].into_iter().flatten().map(String::as_str)
+/// The paths of a place, and whether several generations may share it: public halves may.
+fn paths(deploy: &Deploy) -> impl Iterator<Item = (&str, bool)> {
+    let both = [(&deploy.certificate, true), (&deploy.key, false)];
+    both.into_iter().filter_map(|(path, shares)| Some((path.as_deref()?, shares)))
+}
+
+/// A name without its generation.
+fn base(name: &str) -> &str {
+    name.strip_suffix(Generation::of(name).ending()).unwrap_or(name)
 }

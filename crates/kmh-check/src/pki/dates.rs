@@ -4,6 +4,7 @@
 
 use kmh_cert::chain::outlives;
 use kmh_cert::facts::{day, rfc3339};
+use kmh_doc::pki::Generation;
 use time::{Duration, OffsetDateTime};
 
 use super::expect;
@@ -26,6 +27,9 @@ pub(crate) fn dates(pki: &Pki<'_>, now: OffsetDateTime, out: &mut Findings<'_>) 
         let subject = &entry.name;
         if facts.not_after <= facts.not_before {
             out.critical(subject, "it ends before it begins", "run `kmh-pki ensure` again");
+        } else if now > facts.not_after && entry.generation() == Generation::Old {
+            let hint = "end its rotation with `kmh-pki rotate`: nothing that it signed is taken any more";
+            out.warning(subject, format!("it expired at {}", rfc3339(facts.not_after)), hint);
         } else if now > facts.not_after {
             let hint = "run `kmh-pki ensure`, then make the bundle and push it again";
             out.critical(subject, format!("it expired at {}", rfc3339(facts.not_after)), hint);
@@ -49,6 +53,9 @@ pub(crate) fn expiry(pki: &Pki<'_>, now: OffsetDateTime, out: &mut Findings<'_>)
     for (entry, facts) in pki.certificates() {
         if !out.look_at_any(entry.machine.as_deref()) || now > facts.not_after {
             continue;
+        }
+        if entry.generation() == Generation::Old {
+            continue; // it is on its way out
         }
         let life = facts.not_after - facts.not_before;
         let ahead = if expect::row(entry.class).is_ca() { CA } else { LEAF }.min(life / 3);

@@ -60,14 +60,17 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
             out.critical(name, format!("its secret `{reference}` is also that of `{other}`"), REISSUE);
         }
     }
+    let mut signers: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
     for key in pki.spec.keys.iter().filter(|k| k.class == KeyClass::ServiceAccount) {
         out.look();
         match key.public.as_deref().map(public_key) {
             Some(Ok(der)) => {
-                if let Some(other) = seen.get(der.as_slice()) {
+                let algorithm = algorithm_of(&der);
+                let other = seen.get(der.as_slice()).copied();
+                if let Some(other) = other.or(signers.insert(der, &key.name)) {
                     out.critical(&key.name, format!("it is the same key as that of `{other}`"), REISSUE);
                 }
-                if algorithm_of(&der) == "ed25519" {
+                if algorithm == "ed25519" {
                     const WHY: &str =
                         "take RSA or ECDSA: the API server signs and verifies tokens by no other";
                     out.critical(&key.name, "its key is `ed25519`, which no token can be signed with", WHY);
@@ -88,7 +91,9 @@ pub(crate) fn separate_cas(pki: &Pki<'_>, out: &mut Findings<'_>) {
     for (index, (entry, facts)) in cas.iter().enumerate() {
         out.look();
         for (other, others) in &cas[..index] {
-            if facts.public_key == others.public_key || facts.subject == others.subject {
+            // Generations of one CA have one name, and must not have one key.
+            let one_ca = entry.class == other.class;
+            if facts.public_key == others.public_key || (!one_ca && facts.subject == others.subject) {
                 let (what, who) = (class_name(other.class), &other.name);
                 let headers = [entry.class, other.class];
                 // kube-apiserver believes the names in headers of whoever the requestheader CA vouches for.

@@ -7,6 +7,7 @@ pub(crate) mod complete;
 pub(crate) mod dates;
 pub(crate) mod document;
 pub(crate) mod expect;
+pub(crate) mod generations;
 pub(crate) mod keys;
 pub(crate) mod names;
 pub(crate) mod usages;

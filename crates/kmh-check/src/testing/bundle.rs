@@ -37,7 +37,7 @@ const HAPROXY: &str = "global\ndefaults\n  mode tcp\nfrontend k\n  bind 127.0.0.
     http-check send meth GET uri /readyz\n  default-server check verify required ca-file /etc/kubernetes/pki/cluster-ca.crt\n  server cp 10.10.0.11:6443\n";
 const SWANCTL: &str = "connections {\n  ra--rb {\n    remote_addrs = 198.51.100.7\n    local {\n      certs = ra.crt\n      id = ra.lab.ipsec.internal\n    }\n    \
     remote {\n      cacerts = ca.crt\n      id = rb.lab.ipsec.internal\n    }\n    children {\n      ra--rb {\n        if_id_in = 2\n        if_id_out = 2\n      }\n    }\n  }\n}\n";
-const ENCRYPTION: &str = "kind: EncryptionConfiguration\nresources:\n  - resources: [secrets]\n    providers:\n      - secretbox:\n          keys:\n            - name: k\n              secret: ";
+const ENCRYPTION: &str = "kind: EncryptionConfiguration\nresources:\n  - resources: [secrets]\n    providers:\n      - secretbox:\n          keys:\n            - name: key-12345678\n              secret: ";
 const COREDNS: &str = "kind: ConfigMap\nmetadata: {name: coredns}\n---\nkind: Service\nmetadata: {name: kube-dns}\nspec: {clusterIP: 10.201.0.10}\n";
 
 fn file(path: &str, text: &str) -> File {
@@ -283,7 +283,16 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
         for deploy in deploys {
             let machine = machines.iter_mut().find(|m| m.name == deploy.machine).expect("the machine");
             if let (Some(path), Some(pem)) = (&deploy.certificate, pem) {
-                machine.files.push(file(path, pem));
+                // Generations share a file.
+                match machine
+                    .files
+                    .iter_mut()
+                    .find(|file| file.path == *path)
+                    .map(|file| &mut file.content[..])
+                {
+                    Some([Segment::Text { text }]) => *text += pem,
+                    _ => machine.files.push(file(path, pem)),
+                }
             }
             if let (Some(path), Some(key)) = (&deploy.key, key) {
                 machine.files.push(secret(path, key));

@@ -2,7 +2,7 @@
 
 use kmh_doc::check::State;
 use kmh_doc::network::{Finding, FindingLevel};
-use kmh_doc::pki::Class;
+use kmh_doc::pki::{Class, Rotating, Rotation, Stage};
 use kmh_doc::push::Outcome;
 use kmh_doc::{Asn, inventory::Role};
 use rcgen::{BasicConstraints, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
@@ -128,6 +128,28 @@ pub(crate) const CASES: &[Case] = &[
     no("pki.deploy", "cp/scheduler", "goes to no machine", |f| f.entry("cp/scheduler").deploy.clear()),
     no("pki.deploy", "cp/scheduler", "is also the place of", |f| { let deploy = f.entry("cp/admin").deploy.clone(); f.entry("cp/scheduler").deploy = deploy; }),
     no("pki.trust", "pi", "`cluster-ca`", |f| { f.entry("ca/cluster").deploy.pop(); }),
+    no("pki.generations", "ca/cluster", "stage `trust`, the document says none", |f| { *f = Fixture::rotated(Stage::Trust); f.pki.rotations.clear(); }),
+    no("pki.generations", "ca/cluster", "stage `issue`, the document says trust", |f| { *f = Fixture::rotated(Stage::Issue); f.pki.rotations[0].stage = Stage::Trust; }),
+    no("pki.generations", "ca/etcd", "stage `none`, the document says trust", |f| f.pki.rotations = vec![Rotation { name: Rotating::Etcd, stage: Stage::Trust }]),
+    no("pki.generations", "ca/cluster", "both a next and an old", |f| { *f = Fixture::rotated(Stage::Trust); let mut more = f.entry("ca/cluster.next").clone(); more.name = "ca/cluster.old".into(); f.pki.certificates.push(more); }),
+    no("pki.generations", "ca/cluster", "no current one", |f| { *f = Fixture::rotated(Stage::Trust); f.pki.certificates.retain(|c| c.name != "ca/cluster"); }),
+    no("pki.generations", "keys/bgp/a.old", "of nothing that can be rotated", |f| f.pki.keys[2].name += ".old"),
+    no("pki.chain", "cp/admin", "not yet the one that signs", |f| { *f = Fixture::rotated(Stage::Trust); f.entry("cp/admin").issuer = Some("ca/cluster.next".into()); f.reissue("cp/admin", |_| {}); }),
+    no("pki.chain", "cp/admin", "did not sign it", |f| { *f = Fixture::rotated(Stage::Issue); f.reissue_by("cp/admin", Some("ca/etcd"), |_| {}); }),
+    no("pki.complete", "cluster", "no certificate of class `cluster-ca`", |f| { *f = Fixture::rotated(Stage::Trust); f.pki.certificates.retain(|c| c.name != "ca/cluster"); }),
+    no("pki.deploy", "ca/cluster.next", "private key would be put on `pi`", |f| { *f = Fixture::rotated(Stage::Trust); f.entry("ca/cluster.next").deploy[1].key = Some("/etc/kubernetes/pki/ca.key".into()); }),
+    no("pki.keys", "ca/cluster.next", "same key as `ca/cluster`", |f| { *f = Fixture::rotated(Stage::Trust); f.share_key("ca/cluster", "ca/cluster.next"); }),
+    no("pki.separate-cas", "ca/cluster.next", "its key or its name", |f| { *f = Fixture::rotated(Stage::Trust); f.share_key("ca/cluster", "ca/cluster.next"); }),
+    no("pki.trust", "pi", "`ca/cluster.next`", |f| { *f = Fixture::rotated(Stage::Trust); f.entry("ca/cluster.next").deploy.pop(); }),
+    warn("pki.dates", "ca/cluster.old", "expired at 2026-05-01", |f| { *f = Fixture::rotated(Stage::Issue); f.reissue_by("ca/cluster.old", None, |p| p.not_after = datetime!(2026-05-01 00:00 UTC)); }),
+    no("bundle.certificates", "pi:/etc/kubernetes/pki/cluster-ca.crt", "not the certificate `ca/cluster.next`", |f| { *f = Fixture::rotated(Stage::Trust); let pem = f.entry("ca/cluster.next").pem.clone(); f.edit("pi", "/etc/kubernetes/pki/cluster-ca.crt", &pem, ""); }),
+    no("bundle.certificates", "pi:/etc/kubernetes/pki/cluster-ca.crt", "has not there", |f| { let pem = f.entry("ca/cluster").pem.clone(); let more = f.entry("ca/etcd").pem.clone(); f.edit("pi", "/etc/kubernetes/pki/cluster-ca.crt", &pem, &(pem.clone() + &more)); }),
+    no("bundle.credentials", AT_API, "a `etcd-ca`", |f| { *f = Fixture::rotated(Stage::Issue); let old = f.entry("ca/cluster.old").pem.clone(); let more = f.entry("ca/etcd").pem.clone(); f.edit("cp", "/etc/kubernetes/pki/cluster-ca.crt", &old, &more); }),
+    no("bundle.request-header", AT_API, "every client could act", |f| { *f = Fixture::rotated(Stage::Issue); let old = f.entry("ca/cluster.old").pem.clone(); let proxy = f.entry("ca/front-proxy").pem.clone(); f.edit("cp", "/etc/kubernetes/pki/front-proxy-ca.crt", &proxy, &(proxy.clone() + &old)); }),
+    no("bundle.encryption-keys", "cp:/etc/kubernetes/encryption.yaml", "must be `key-87654321`", |f| f.pki.keys[0].id = Some("key-87654321".into())),
+    no("bundle.encryption-keys", "cp:/etc/kubernetes/encryption.yaml", "is called", |f| f.pki.keys[0].id = None),
+    no("bundle.encryption-keys", "cp:/etc/kubernetes/encryption.yaml", "in this order", |f| { let mut more = f.pki.keys[0].clone(); more.name += ".next"; more.secret = "keys/encryption.next.key".into(); f.pki.keys.push(more); f.pki.rotations = vec![Rotation { name: Rotating::Encryption, stage: Stage::Add }]; }),
+    no("network.tunnel-files", "ra--rb on ra", "holds more", |f| { let pem = f.entry("ca/ipsec").pem.clone(); f.edit("ra", "/etc/swanctl/x509ca/ca.crt", &pem, &(pem.clone() + &pem)); }),
     no("pki.trust", "ra", "`ipsec-ca`", |f| { f.entry("ca/ipsec").deploy.remove(0); }),
 
     // Inventory.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kmh_cert::Facts;
 use kmh_cert::facts::rfc3339;
-use kmh_doc::pki::{Certificate, Class, Deploy, Key, KeyClass, PkiSpec, Usage};
+use kmh_doc::pki::{Certificate, Class, Deploy, Key, KeyClass, PkiSpec, Rotating, Rotation, Stage, Usage};
 use kmh_model::Model;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -152,6 +152,7 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
         algorithm: "random-256".to_owned(),
         secret: format!("keys/bgp/{site}.key"),
         public: None,
+        id: None,
         deploy: Vec::new(),
     };
     let keys = vec![
@@ -161,6 +162,7 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
             algorithm: "random-256".to_owned(),
             secret: "keys/encryption.key".to_owned(),
             public: None,
+            id: Some("key-12345678".to_owned()),
             deploy: Vec::new(),
         },
         Key {
@@ -169,6 +171,7 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
             algorithm: "ecdsa-p256".to_owned(),
             secret: "keys/service-account.key".to_owned(),
             public: Some(pem("PUBLIC KEY", &public)),
+            id: None,
             deploy: vec![Deploy {
                 machine: "cp".to_owned(),
                 certificate: Some("/etc/kubernetes/pki/sa.pub".to_owned()),
@@ -178,7 +181,17 @@ pub(crate) fn pki(model: &Model) -> (PkiSpec, BTreeMap<String, String>) {
         password("a"),
         password("b"),
     ];
-    (PkiSpec { store: "store-1".to_owned(), planned: false, certificates, keys, steps: vec![] }, authorities)
+    (
+        PkiSpec {
+            store: "store-1".to_owned(),
+            planned: false,
+            certificates,
+            keys,
+            rotations: vec![],
+            steps: vec![],
+        },
+        authorities,
+    )
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
@@ -253,5 +266,37 @@ impl Fixture {
         let entry = self.entry(name);
         entry.pem = pem;
         describe(entry);
+    }
+    /// In a stage of the rotation of the cluster's CA, with files and leaves as they are then.
+    pub(crate) fn rotated(stage: Stage) -> Self {
+        let mut fixture = Self::good();
+        let (model, _) = super::model(&fixture.inventory);
+        let key = KeyPair::generate().expect("a key");
+        let row = expect::row(Class::ClusterCa);
+        let pem = params(&model, row, None).self_signed(&key).expect("a certificate").pem();
+        let mut other = fixture.entry("ca/cluster").clone();
+        if stage == Stage::Issue {
+            other.name = "ca/cluster.old".to_owned();
+            let entry = fixture.entry("ca/cluster");
+            entry.pem = pem;
+            describe(entry);
+            fixture.authorities.insert("ca/cluster".to_owned(), key.serialize_pem());
+            let leaves =
+                fixture.pki.certificates.iter().filter(|c| c.issuer.as_deref() == Some("ca/cluster"));
+            for name in leaves.map(|leaf| leaf.name.clone()).collect::<Vec<_>>() {
+                fixture.reissue(&name, |_| {});
+            }
+        } else {
+            other.name = "ca/cluster.next".to_owned();
+            other.pem = pem;
+            describe(&mut other);
+            fixture.authorities.insert(other.name.clone(), key.serialize_pem());
+        }
+        other.key = Some(format!("{}.key", other.name));
+        fixture.pki.certificates.push(other);
+        fixture.pki.certificates.sort_by(|a, b| a.name.cmp(&b.name));
+        fixture.pki.rotations = vec![Rotation { name: Rotating::Cluster, stage }];
+        fixture.bundle = super::bundle::bundle(&model, &fixture.pki);
+        fixture
     }
 }

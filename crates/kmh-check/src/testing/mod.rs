@@ -100,6 +100,7 @@ impl Fixture {
                     failed: false,
                     refused: None,
                     dry_run: false,
+                    live: true,
                     machines: machines.collect(),
                 },
                 pki,
@@ -139,6 +140,17 @@ fn what_is_right_is_said_to_be_right() {
     assert!(spec.ok);
     assert_eq!(spec.results.len(), TABLE.len());
     assert_eq!(spec.summary.ok, TABLE.len());
+}
+
+#[test]
+fn every_stage_of_a_rotation_is_right() {
+    for stage in [kmh_doc::pki::Stage::Trust, kmh_doc::pki::Stage::Issue] {
+        let spec = Fixture::rotated(stage).check();
+        let wrong: Vec<_> =
+            spec.results.iter().filter(|r| r.state != State::Ok && r.id != "inventory.warnings").collect();
+        assert_eq!(wrong, [] as [&kmh_doc::check::CheckResult; 0], "{stage:?}");
+        assert!(spec.ok);
+    }
 }
 
 #[test]

@@ -84,7 +84,14 @@ pub fn outcome<T>(spec: T, from: Vec<Kind>) -> Outcome<T> {
 }
 
 pub fn pki(store: &str) -> PkiSpec {
-    PkiSpec { store: store.into(), planned: false, certificates: vec![], keys: vec![], steps: vec![] }
+    PkiSpec {
+        store: store.into(),
+        planned: false,
+        certificates: vec![],
+        keys: vec![],
+        rotations: vec![],
+        steps: vec![],
+    }
 }
 
 pub fn report(ok: bool) -> Outcome<CheckSpec> {

@@ -196,12 +196,15 @@ resources:
     providers:
       - secretbox:
           keys:
-            - {name: key1, secret: ";
+            - {name: ";
+    const SECRET: &str = ", secret: ";
     const TAIL: &str = "}\n      - identity: {}\n";
-    let encoded = kubeconfig::base64(key.octets());
+    let (name, encoded) = (key.id(), kubeconfig::base64(key.octets()));
     // The exact size at once: a growing vector would leave copies behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(HEAD.len() + encoded.len() + TAIL.len()));
-    for part in [HEAD.as_bytes(), &encoded, TAIL.as_bytes()] {
+    let mut out = Zeroizing::new(Vec::with_capacity(
+        HEAD.len() + name.len() + SECRET.len() + encoded.len() + TAIL.len(),
+    ));
+    for part in [HEAD.as_bytes(), name.as_bytes(), SECRET.as_bytes(), &encoded, TAIL.as_bytes()] {
         out.extend_from_slice(part);
     }
     Secret::new(out)

@@ -14,12 +14,12 @@ use clap::ValueEnum;
 use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file};
 use zeroize::Zeroizing;
 
+use crate::access::At;
 use crate::layout::Layout;
 use crate::look::{self, Ground};
 use crate::observed::Observed;
 use crate::secret::Secret;
 use crate::want::Wants;
-use crate::access::At;
 use crate::{TOOL, plan};
 
 /// A file of an export.

@@ -17,8 +17,8 @@ use crate::want::{Wanted, Wants};
 pub(super) const SERVICE_ACCOUNT: &str = "keys/service-account";
 pub(super) const ENCRYPTION: &str = "keys/encryption";
 
-/// The provider and the name of the key in the configuration that kmh renders.
-const OURS: (&str, &str) = ("secretbox", "key1");
+/// The provider in the configuration that kmh renders; the key's name follows from the key.
+const PROVIDER: &str = "secretbox";
 
 const ANEW: &str = "the next `ensure` makes it anew";
 
@@ -174,7 +174,7 @@ fn observe(gathered: &Gathered) -> Observed {
     };
     if let Some(bare) = &gathered.service_account {
         let public = Some(bare.key.public_pem.clone());
-        observed.keys.insert(SERVICE_ACCOUNT.to_owned(), Half::There(Bare { public }));
+        observed.keys.insert(SERVICE_ACCOUNT.to_owned(), Half::There(Bare { public, ..Bare::default() }));
     }
     // One is made where there is none: a plan would take its absence for a loss.
     observed.keys.insert(ENCRYPTION.to_owned(), Half::There(Bare::default()));
@@ -195,14 +195,16 @@ fn keys(gathered: &Gathered, say: &mut dyn FnMut(Finding)) {
         });
     };
     let found = (one.found.provider.as_str(), one.found.name.as_str());
-    if found != OURS || one.found.others {
+    let id = one.found.key.id();
+    let ours = (PROVIDER, id.as_str());
+    if found != ours || one.found.others {
         let text = format!(
             "Secrets are encrypted by `{}` with key `{}`{}; kmh's configuration reads `{}` with key `{}` alone",
             found.0,
             found.1,
             if one.found.others { " and others" } else { "" },
-            OURS.0,
-            OURS.1
+            ours.0,
+            ours.1
         );
         let hint =
             "before the first push put `identity` first in the old configuration, and write all Secrets anew";

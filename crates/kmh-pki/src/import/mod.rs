@@ -20,12 +20,12 @@ use self::finding::Level;
 use self::gather::Gathered;
 use self::judge::{ENCRYPTION, Judged, SERVICE_ACCOUNT};
 use self::source::Source;
+use crate::access::At;
 use crate::layout::Layout;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
 use crate::store::{Change, Made, Public, Store};
 use crate::want::Wants;
-use crate::access::At;
 use crate::{TOOL, import_signed, look, want};
 
 /// The arguments of `import`.
@@ -225,7 +225,7 @@ fn made(
     }
     let held = |name: &str| there.keys.get(name).filter(|half| **half != Half::Absent);
     if let Some(one) = gathered.service_account {
-        let public = Bare { public: Some(one.key.public_pem) };
+        let public = Bare { public: Some(one.key.public_pem), ..Bare::default() };
         match held(SERVICE_ACCOUNT) {
             None => {
                 let made = Made { key: Some(one.key.secret), public: Public::Bare(public) };
@@ -235,7 +235,10 @@ fn made(
             Some(_) => differs(SERVICE_ACCOUNT),
         }
     }
-    let bare = |key| Made { key: Some(key), public: Public::Bare(Bare::default()) };
+    let bare = |key: Secret| {
+        let public = Bare { id: Some(key.id()), ..Bare::default() };
+        Made { key: Some(key), public: Public::Bare(public) }
+    };
     match (gathered.encryption, held(ENCRYPTION), store) {
         (Some(one), Some(_), Some(store)) => {
             if store.secret_of(ENCRYPTION)?.octets() != one.found.key.octets() {

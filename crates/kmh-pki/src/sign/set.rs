@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{clock, json, open, wants};
+use crate::access::At;
 use crate::cert::date;
 use crate::csr::Request;
 use crate::issue::Authority;
@@ -15,7 +16,6 @@ use crate::make;
 use crate::observed::Observed;
 use crate::plan;
 use crate::requests::{Answered, Asked, RequestSet, SignedSet};
-use crate::access::At;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
 

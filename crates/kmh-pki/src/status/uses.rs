@@ -40,6 +40,7 @@ pub fn component(class: Class) -> &'static str {
         Class::ClusterCa => "all of Kubernetes",
         Class::EtcdCa => "etcd and its clients",
         Class::FrontProxyCa => "aggregated APIs",
+        Class::RootCa => "the CAs below it",
         Class::IpsecCa | Class::IpsecRouter => "tunnels",
         Class::Apiserver
         | Class::ApiserverKubeletClient

@@ -119,12 +119,14 @@ impl Store {
         let secret = Secret::new(bytes);
         let half = match algorithm {
             RANDOM | TEXT if secret.octets().is_empty() => Half::Damaged("it is empty"),
-            RANDOM if secret.octets().len() == 32 => Half::There(Bare { public: None }),
+            RANDOM if secret.octets().len() == 32 => {
+                Half::There(Bare { id: Some(secret.id()), ..Bare::default() })
+            }
             RANDOM => Half::Damaged("it is not 32 octets long"),
-            TEXT if secret.is_text(TEXT_LENGTHS) => Half::There(Bare { public: None }),
+            TEXT if secret.is_text(TEXT_LENGTHS) => Half::There(Bare::default()),
             TEXT => Half::Damaged("it is not 22 to 80 letters and digits, a letter first"),
             _ => match secret.key_pair() {
-                Ok(key) => Half::There(Bare { public: Some(key.public_pem()) }),
+                Ok(key) => Half::There(Bare { public: Some(key.public_pem()), ..Bare::default() }),
                 Err(why) => Half::Damaged(why),
             },
         };

@@ -71,12 +71,24 @@ fn parse_public(file: &[u8]) -> Option<(String, PublicHalf)> {
     Some((digest, PublicHalf { der: read.contents, pem: pem.to_owned() }))
 }
 
+/// The digest and the name of a random key in such a file.
+fn parse_id(file: &[u8]) -> Option<(String, String)> {
+    let (line, id) = std::str::from_utf8(file).ok()?.split_once('\n')?;
+    let digits = id.trim_end().strip_prefix("key-")?;
+    let good = digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    good.then(|| Some((line.rsplit(' ').next()?.to_owned(), id.trim_end().to_owned())))?
+}
+
 /// The files of an encrypted key, under the name that it has.
 fn files_of(name: &str, secret: &Secret, to: &Recipients) -> Result<Files, Failure> {
     let sealed = to
         .seal(secret.octets())
         .map_err(|why| Failure::world(format!("cannot encrypt `{name}.key`")).because(why))?;
-    let public = secret.key_pair().ok().map(|key| public_file(name, &sealed, &key.public_pem()));
+    let public = secret.key_pair().ok().map(|key| key.public_pem());
+    // Of a random key, what it is called: that is all that must be known of it without an identity.
+    let random = secret.octets().len() == RANDOM_LENGTH && !secret.is_text(TEXT_LENGTHS);
+    let public = public.or_else(|| random.then(|| secret.id() + "\n"));
+    let public = public.map(|text| public_file(name, &sealed, &text));
     let public = public.map(|bytes| (format!("{name}.pub"), bytes));
     Ok([(format!("{name}.key.age"), sealed)].into_iter().chain(public).collect())
 }
@@ -117,7 +129,8 @@ impl Store {
 
     /// A secret of the store that must be there.
     pub fn secret_of(&self, name: &str) -> Result<Secret, Failure> {
-        let gone = || Failure::world(format!("`{}` is gone", self.root.join(format!("{name}.key")).display()));
+        let gone =
+            || Failure::world(format!("`{}` is gone", self.root.join(format!("{name}.key")).display()));
         self.secret(name)?.ok_or_else(gone)
     }
 
@@ -157,18 +170,29 @@ impl Store {
     pub(super) fn see_sealed_key(&self, name: &str, algorithm: &str) -> Result<Option<Half<Bare>>, Failure> {
         if !matches!(algorithm, RANDOM | TEXT) {
             let seen = self.look_at_sealed(name)?;
-            return Ok(seen.map(|half| half.map(|public| Bare { public: Some(public.pem) })));
+            return Ok(
+                seen.map(|half| half.map(|public| Bare { public: Some(public.pem), ..Bare::default() }))
+            );
         }
         let Some((sealed, _)) = self.file(name, "key.age")? else { return Ok(None) };
         Ok(Some(match kmh_age::length(&sealed) {
             Err(why) => Half::Damaged(why),
-            Ok(RANDOM_LENGTH) if algorithm == RANDOM => Half::There(Bare { public: None }),
-            Ok(length) if algorithm == TEXT && TEXT_LENGTHS.contains(&length) => {
-                Half::There(Bare { public: None })
-            }
+            Ok(RANDOM_LENGTH) if algorithm == RANDOM => self.sealed_id(name, &sealed)?,
+            Ok(length) if algorithm == TEXT && TEXT_LENGTHS.contains(&length) => Half::There(Bare::default()),
             Ok(_) if algorithm == RANDOM => Half::Damaged("it is not 32 octets long"),
             Ok(_) => Half::Damaged("it is not 22 to 80 letters and digits, a letter first"),
         }))
+    }
+
+    /// What a random key is called: its name stands in etcd, so it is never guessed.
+    fn sealed_id(&self, name: &str, sealed: &[u8]) -> Result<Half<Bare>, Failure> {
+        let kept = self.file(name, "pub")?.and_then(|(file, _)| parse_id(&file));
+        let id = match kept {
+            Some((of, id)) if of == hex(&Sha256::digest(sealed)) => id,
+            _ if self.keyring.is_named() => self.open_sealed(&format!("{name}.key.age"), sealed)?.id(),
+            _ => return Ok(Half::Damaged(UNKNOWN)),
+        };
+        Ok(Half::There(Bare { id: Some(id), ..Bare::default() }))
     }
 
     /// What has to be encrypted so that the store is as these recipients ask, or, without them, as it says itself: every

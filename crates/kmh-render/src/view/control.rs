@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
+use crate::safe;
 use crate::settings::{Flag, flags, lines, merge};
 use crate::shared::{NodeTarget, commas, host};
 use crate::view::{Slots, View};
@@ -152,19 +153,43 @@ pub(crate) fn restricts_anonymous(t: &NodeTarget<'_>) -> bool {
     t.shared.versions.minor >= 34
 }
 
-/// The key that encrypts Secrets in etcd.
+/// A key that encrypts Secrets in etcd.
 #[derive(Serialize)]
-struct Encryption {
-    name: &'static str,
-    key: String,
+struct EncryptionKey<'a> {
+    name: &'a str,
+    secret: String,
 }
+
+/// Those that can be read with. The first is written with.
+#[derive(Serialize)]
+struct Encryption<'a> {
+    keys: Vec<EncryptionKey<'a>>,
+}
+
+/// What a key is called that is only planned.
+const PLANNED: &str = "key-planned";
 
 /// `encryption.yaml`.
 pub(crate) fn encryption(t: &NodeTarget<'_>) -> Result<View, Fault> {
-    let key = t.shared.pki.shared_key(KeyClass::Encryption)?;
     let mut slots = Slots::default();
-    let view = Encryption { name: "key1", key: slots.put(&key.secret, Encoding::Base64) };
-    Ok(View::with(view, slots))
+    let mut keys = Vec::new();
+    let pki = &t.shared.pki;
+    for key in pki.shared_keys(KeyClass::Encryption)? {
+        // Under another name nothing that it encrypted could be read any more.
+        let name = match key.id.as_deref() {
+            Some(id) => safe::name(id)?,
+            None if pki.spec.planned => PLANNED,
+            None => {
+                return Err(Fault::new(format!(
+                    "the PKI does not say what `{}` is called in etcd",
+                    key.name
+                ))
+                .hint("run `kmh-pki ensure --store DIR` with this inventory again"));
+            }
+        };
+        keys.push(EncryptionKey { name, secret: slots.put(&key.secret, Encoding::Base64) });
+    }
+    Ok(View::with(Encryption { keys }, slots))
 }
 
 /// Flags that controller manager and scheduler share: who may ask them for metrics, and with what they serve.

@@ -77,7 +77,8 @@ pub(crate) fn suite(cipher: Cipher) -> Suite {
 #[derive(Serialize)]
 struct Swanctl<'a> {
     certificate: &'a str,
-    authority: &'a str,
+    /// The CAs whose certificates the other ends may have.
+    authorities: String,
     connections: Vec<Connection<'a>>,
     /// Whether any of them has a pre-shared key.
     secrets: bool,
@@ -133,7 +134,7 @@ pub(crate) fn swanctl(t: &RouterTarget<'_>) -> Result<View, Fault> {
         secrets: connections.iter().any(|connection| connection.psk.is_some()),
         connections,
         certificate: pki.pair(Class::IpsecRouter, router)?.certificate,
-        authority: pki.authority(Class::IpsecCa, router)?,
+        authorities: pki.authorities(Class::IpsecCa, router)?.join(", "),
     };
     Ok(View::with(view, slots))
 }

@@ -1,0 +1,288 @@
+//! `rotate`: a CA, the key of service accounts or the encryption key is replaced in stages, none of which breaks what
+//! runs. Each call goes one stage on and says what has to follow; the next is refused until that is known to be done.
+
+pub mod guide;
+pub mod plan;
+pub mod proof;
+mod text;
+
+use std::collections::BTreeSet;
+
+use clap::builder::PossibleValuesParser;
+use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
+use kmh_doc::pki::{Generation, Rotating, Stage};
+use kmh_doc::{Digest, Kind};
+use kmh_model::Model;
+use serde::Serialize;
+
+use crate::access::At;
+use crate::observed::Observed;
+use crate::store::{Change, Store};
+use crate::want::Wants;
+use crate::{document, ensure, look, make, want};
+use guide::{Guide, Todo};
+use plan::{Act, Decision, Objection, Proof, Situation};
+
+/// Options of `rotate`.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Args {
+    /// What goes one stage on: a CA or a key; without it, what is under way is shown
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(Rotating::ALL.map(Rotating::as_str)))]
+    name: Option<String>,
+    /// What the last stage asks for is done: deployed, and what no report shows, too
+    #[arg(long, requires = "name")]
+    deployed: bool,
+    /// Take back a rotation whose next generation is only trusted yet
+    #[arg(long, requires = "name", conflicts_with = "deployed")]
+    abort: bool,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+EXAMPLES
+  What can be rotated, and what is under way:
+    kmh-pki rotate --store pki -i cluster.yaml
+
+  What the first stage would do, and what has to follow it:
+    kmh-pki rotate etcd --dry-run --store pki -i cluster.yaml
+
+  One stage on, because a push shows that the last one is deployed:
+    kmh-push -i stream.json --store pki --to ssh | kmh-check |
+      kmh-pki rotate etcd --store pki
+
+  One stage on, because you say so:
+    kmh-pki rotate etcd --deployed --store pki -i cluster.yaml
+
+EXIT CODES
+  0  it went one stage on, or would
+  1  it did not, and why
+  2  the call or a document is wrong
+  3  the store or the world failed
+";
+
+/// What is printed in JSON of one rotation.
+#[derive(Serialize)]
+struct Said {
+    /// What is rotated.
+    rotation: Rotating,
+    /// The stage before.
+    was: Option<Stage>,
+    /// The stage after.
+    stage: Option<Stage>,
+    /// Whether the store was changed, or with `--dry-run` would be.
+    changed: bool,
+    dry_run: bool,
+    /// Why not.
+    refused: Vec<Refused>,
+    /// What the store makes, moves and retires.
+    store: Changes,
+    /// What has to follow, in order.
+    todo: Vec<Todo>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    what: String,
+    hint: String,
+}
+
+#[derive(Default, Serialize)]
+struct Changes {
+    made: Vec<String>,
+    moved: Vec<[String; 2]>,
+    archived: Vec<String>,
+}
+
+/// What is printed in JSON of all rotations.
+#[derive(Serialize)]
+struct Overview {
+    rotations: Vec<Row>,
+}
+
+/// A rotation in the overview.
+#[derive(Serialize)]
+struct Row {
+    rotation: Rotating,
+    stage: Option<Stage>,
+    /// Until when the current generation is good; none for a key.
+    not_after: Option<String>,
+    /// What the next call would do.
+    next: &'static str,
+}
+
+/// What was opened.
+struct Opened {
+    model: Model,
+    store: Store,
+    wants: Wants,
+    observed: Observed,
+}
+
+/// The answer.
+pub(crate) fn run(
+    args: &Args,
+    at: &At,
+    stream: &Stream,
+    context: &mut Context<'_>,
+    form: Format,
+) -> Result<Answer, Failure> {
+    let name = args.name.as_deref();
+    let name = name.and_then(|name| Rotating::ALL.into_iter().find(|one| one.as_str() == name));
+    if !context.common.limit.is_empty() {
+        return Err(Failure::wrong("a rotation concerns the whole cluster, and takes no `--limit`")
+            .hint("leave it out; `kmh-push --limit` chooses machines"));
+    }
+    let path = at.named()?;
+    let mut opened = open(at, stream, context)?;
+    let now = context.env.now;
+    let mut found = crate::plan::plan(&opened.wants, &opened.observed, now, &|_| true);
+    let refusals = plan::refusals(&found, &opened.wants, &opened.observed, now);
+    let refusals: Vec<_> = refusals.into_iter().cloned().collect();
+    found.refusals = refusals;
+    ensure::report(context, path, &found, &opened.observed)?;
+
+    let Some(name) = name else { return overview(&opened, form) };
+    let proof = proof(args, name, stream, &opened)?;
+    let Opened { model, wants, observed, .. } = &opened;
+    let situation = Situation { model, wants, observed, plan: &found, proof: &proof };
+    let decision = match plan::decide(&situation, name, args.abort) {
+        Ok(decision) => decision,
+        Err(objections) => return refuse(name, &opened.wants, objections, context.common.dry_run, form),
+    };
+    let dry_run = context.common.dry_run;
+    carry_out(decision, &mut opened, now, dry_run)?;
+    let shown = path.display().to_string();
+    let todo = guide::guide(&Guide { model: &opened.model, wants: &opened.wants, store: &shown }, decision);
+    let said = Said {
+        rotation: name,
+        was: decision.was,
+        stage: decision.stage,
+        changed: true,
+        dry_run,
+        refused: vec![],
+        store: changes(decision),
+        todo,
+    };
+    let text = if form == Format::Json { json(&said)? } else { text::done(decision, dry_run, &said.todo) };
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+/// Opens the store and looks at it.
+fn open(at: &At, stream: &Stream, context: &mut Context<'_>) -> Result<Opened, Failure> {
+    let (document, source) = stream.inventory()?;
+    let (model, warnings) =
+        kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
+    context.warn_all(&source, &warnings);
+    let mut wants = want::wants(&model);
+    look::refuse_unset_clock(context.env.now)?;
+    context.refuse_if_strict()?;
+    let store = at.open_there(model.name.as_str(), context.common.dry_run, context)?;
+    let observed = store.observe(&wants)?;
+    wants.add_generations(&observed);
+    Ok(Opened { model, store, wants, observed })
+}
+
+/// Whether what the store gives now is deployed.
+fn proof(args: &Args, name: Rotating, stream: &Stream, opened: &Opened) -> Result<Proof, Failure> {
+    if args.deployed {
+        return Ok(Proof::Said);
+    }
+    if args.abort || plan::stage(name, &opened.wants).is_none() {
+        return Ok(Proof::None("nothing need be".to_owned()));
+    }
+    let spec = document::spec(opened.store.id(), &opened.wants, &opened.observed, &[]);
+    let digest = Digest::of(Kind::Pki.as_str(), &spec)
+        .map_err(|error| Failure::world("the PKI document has no digest").because(error))?;
+    let nodes = opened.model.nodes.keys().map(AsRef::as_ref);
+    let routers = opened.model.routers.iter().map(|router| router.name.as_str());
+    let machines: BTreeSet<&str> = nodes.chain(routers).collect();
+    proof::shown(stream, &digest, &machines)
+}
+
+/// Does what was decided: in the store, or with a dry run only in what is known of it.
+fn carry_out(
+    decision: Decision,
+    opened: &mut Opened,
+    now: time::OffsetDateTime,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let Opened { store, wants, observed, .. } = opened;
+    if decision.act == Act::Begin {
+        wants.add_generation(decision.name, Generation::Next);
+    }
+    if !dry_run {
+        store.tidy()?;
+        let made = make::make(store, wants, &plan::made(decision), observed, now)?;
+        store.commit(&Change { made, moves: plan::moves(decision), retired: plan::retired(decision) })?;
+    }
+    match decision.act {
+        Act::Switch => {
+            wants.remove(&plan::generation(decision.name, Generation::Next));
+            wants.add_generation(decision.name, Generation::Old);
+        }
+        Act::End | Act::Abort => plan::retired(decision).iter().for_each(|name| wants.remove(name)),
+        Act::Begin => {}
+    }
+    Ok(())
+}
+
+fn changes(decision: Decision) -> Changes {
+    Changes {
+        made: plan::made(decision).steps.into_iter().map(|step| step.name).collect(),
+        moved: plan::moves(decision).into_iter().map(|(from, to)| [from, to]).collect(),
+        archived: plan::retired(decision),
+    }
+}
+
+fn refuse(
+    name: Rotating,
+    wants: &Wants,
+    objections: Vec<Objection>,
+    dry_run: bool,
+    form: Format,
+) -> Result<Answer, Failure> {
+    let was = plan::stage(name, wants);
+    if form != Format::Json {
+        return Ok(Answer { text: text::refused(name, was, &objections), exit: Exit::No });
+    }
+    let refused = objections.into_iter().map(|one| Refused { what: one.what, hint: one.hint }).collect();
+    let said = Said {
+        rotation: name,
+        was,
+        stage: was,
+        changed: false,
+        dry_run,
+        refused,
+        store: Changes::default(),
+        todo: vec![],
+    };
+    Ok(Answer { text: json(&said)?, exit: Exit::No })
+}
+
+/// Every rotation that there can be.
+fn overview(opened: &Opened, form: Format) -> Result<Answer, Failure> {
+    let rows: Vec<Row> = Rotating::ALL
+        .into_iter()
+        .filter(|name| opened.wants.has(&name.subject()))
+        .map(|rotation| {
+            let pair = opened.observed.pairs.get(&rotation.subject());
+            let certificate = pair.and_then(|pair| pair.certificate.there());
+            let stage = plan::stage(rotation, &opened.wants);
+            Row {
+                rotation,
+                stage,
+                not_after: certificate.map(|ca| crate::cert::rfc3339(ca.not_after)),
+                next: text::next(rotation, stage),
+            }
+        })
+        .collect();
+    let text = if form == Format::Json {
+        json(&Overview { rotations: rows })?
+    } else {
+        text::overview(rows.iter().map(|row| (row.rotation, row.stage, row.not_after.as_deref(), row.next)))
+    };
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+fn json(said: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(said).map_err(|error| Failure::world("cannot write JSON").because(error))
+}

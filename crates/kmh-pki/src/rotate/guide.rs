@@ -1,0 +1,342 @@
+//! What has to follow a step of a rotation before the next one: which machines, in which order, and who is told. Pure;
+//! who must be told is [`kmh_model::reload`]'s to say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kmh_doc::bundle::UnitAction;
+use kmh_doc::inventory::Role;
+use kmh_doc::pki::{KeyClass, Rotating};
+use kmh_model::Model;
+use kmh_model::reload::{CONSUMERS, Held, of};
+use serde::Serialize;
+
+use super::plan::{Act, Decision};
+use crate::want::Wants;
+
+/// One thing to do, after all before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Todo {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// What, and why.
+    pub say: String,
+    /// The command that does it, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The machines that it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<String>,
+    /// Units that are told on each of these, in order; a push tells them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<Told>,
+    /// Programs that pick it up by themselves, with the setting that names the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_themselves: Vec<String>,
+}
+
+/// Kinds of things to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Documents are made anew.
+    Document,
+    /// One machine is pushed to and must serve again before the next.
+    DeployOne,
+    /// Machines are pushed to, in any order.
+    Deploy,
+    /// What runs in the cluster or people hold.
+    Cluster,
+    /// Time has to pass.
+    Wait,
+    /// The next call.
+    Next,
+}
+
+/// A unit that is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Told {
+    /// The unit.
+    pub unit: String,
+    /// How.
+    pub action: UnitAction,
+    /// Settings that name what changed and that it does not read again by itself.
+    pub because: Vec<String>,
+}
+
+/// What changes on each machine.
+pub fn changed(decision: Decision, model: &Model, wants: &Wants) -> BTreeMap<String, BTreeSet<Held>> {
+    let subject = decision.name.subject();
+    let mut found: BTreeMap<String, BTreeSet<Held>> = BTreeMap::new();
+    let mut note = |machine: &str, held: Held| {
+        found.entry(machine.to_owned()).or_default().insert(held);
+    };
+    if let Some(class) = decision.name.authority() {
+        // The file of what is trusted is the same before and after the new CA begins to sign; where each CA has a file
+        // of its own, the two change places.
+        if decision.act != Act::Switch || decision.name == Rotating::Ipsec {
+            for place in wants.certificates.get(&subject).into_iter().flat_map(|ca| &ca.deploy) {
+                note(&place.machine, Held::Certificate(class));
+            }
+        }
+        let leaves = wants.certificates.values().filter(|leaf| leaf.issuer.as_deref() == Some(&subject));
+        for leaf in leaves.filter(|_| decision.act == Act::Switch) {
+            for place in &leaf.deploy {
+                note(&place.machine, Held::Certificate(leaf.class));
+            }
+        }
+        return found;
+    }
+    let held = match (decision.name, decision.act) {
+        (Rotating::Encryption, _) => Held::Private(KeyClass::Encryption),
+        // All public halves were there before the new key began to sign.
+        (_, Act::Switch) => Held::Private(KeyClass::ServiceAccount),
+        _ => Held::Public(KeyClass::ServiceAccount),
+    };
+    for node in model.nodes_with(Role::ControlPlane) {
+        note(node.name.as_str(), held);
+    }
+    found
+}
+
+/// Who is told on a machine, and who needs not be.
+fn told(
+    machine: &str,
+    helds: &BTreeSet<Held>,
+    model: &Model,
+    kubernetes: u16,
+) -> (Vec<Told>, BTreeSet<String>) {
+    let mut units: Vec<Told> = Vec::new();
+    let mut alone = BTreeSet::new();
+    // In the order of the table, so that etcd comes before its clients.
+    for row in CONSUMERS.iter().filter(|row| helds.contains(&row.held) && row.on.runs_on(model, machine)) {
+        let setting = format!("{}: {}", row.component, row.setting);
+        if !row.must_be_told(kubernetes) {
+            alone.insert(setting);
+            continue;
+        }
+        match units.iter_mut().find(|told| told.unit == row.unit) {
+            Some(told) => told.because.push(setting),
+            None => {
+                units.push(Told { unit: row.unit.to_owned(), action: row.action, because: vec![setting] });
+            }
+        }
+    }
+    // Of a unit that is told anyway nothing else need be said.
+    alone.retain(|setting| units.iter().all(|told| of_unit(setting).is_none_or(|unit| unit != told.unit)));
+    (units, alone)
+}
+
+/// The unit of `COMPONENT: SETTING`.
+fn of_unit(setting: &str) -> Option<&'static str> {
+    let component = setting.split(':').next()?;
+    CONSUMERS.iter().find(|row| row.component == component).map(|row| row.unit)
+}
+
+/// What the guide needs to know.
+pub struct Guide<'a> {
+    /// The cluster.
+    pub model: &'a Model,
+    /// What must exist, after the step.
+    pub wants: &'a Wants,
+    /// The store, as it was named.
+    pub store: &'a str,
+}
+
+/// Everything that follows a step, in order.
+pub fn guide(g: &Guide<'_>, decision: Decision) -> Vec<Todo> {
+    let mut todo = vec![document(g, decision)];
+    todo.extend(deploy(g, decision));
+    todo.extend(afterwards(decision));
+    todo.push(next(g, decision));
+    todo
+}
+
+fn plain(kind: Kind, say: impl Into<String>, command: Option<String>) -> Todo {
+    Todo { kind, say: say.into(), command, machines: vec![], units: vec![], by_themselves: vec![] }
+}
+
+fn document(g: &Guide<'_>, decision: Decision) -> Todo {
+    let subject = decision.name.subject();
+    let issued = g.wants.certificates.values();
+    let issued = issued.filter(|leaf| leaf.issuer.as_deref() == Some(&subject)).count();
+    let say = if decision.act == Act::Switch && decision.name.authority().is_some() {
+        format!("make the documents anew; {issued} certificates are issued again by the new CA")
+    } else {
+        "make the documents anew".to_owned()
+    };
+    let command =
+        format!("kmh-pki --store {} -i cluster.yaml | kmh-bgpcfg | kmh-render >stream.json", g.store);
+    plain(Kind::Document, say, Some(command))
+}
+
+fn deploy(g: &Guide<'_>, decision: Decision) -> Vec<Todo> {
+    let minor = g.model.versions.kubernetes.as_ref().map_or(0, |version| version.major_minor().1);
+    let changed = changed(decision, g.model, g.wants);
+    let push = format!("kmh-push -i stream.json --store {} --to ssh", g.store);
+    let rank = |units: &[Told]| {
+        let restarts =
+            |unit: &str| units.iter().any(|told| told.unit == unit && told.action == UnitAction::Restart);
+        if restarts("etcd.service") { 0 } else { 1 + usize::from(!restarts("kube-apiserver.service")) }
+    };
+    let mut machines: Vec<_> = changed
+        .iter()
+        .map(|(machine, helds)| {
+            let (units, alone) = told(machine, helds, g.model, minor);
+            (rank(&units), machine.clone(), units, alone)
+        })
+        .collect();
+    machines.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let mut todo = Vec::new();
+    let mut rest: Vec<(Vec<Told>, BTreeSet<String>, Vec<String>)> = Vec::new();
+    for (rank, machine, units, alone) in machines {
+        // One after the other: two members of etcd that stop at once take the majority with them, and of API servers one
+        // should serve at any time.
+        let healthy = match rank {
+            0 => "until `etcdctl endpoint health --cluster` calls every member healthy",
+            1 => "until its API server answers `/readyz`",
+            _ => {
+                match rest.iter_mut().find(|(same, by, _)| *same == units && *by == alone) {
+                    Some((_, _, machines)) => machines.push(machine),
+                    None => rest.push((units, alone, vec![machine])),
+                }
+                continue;
+            }
+        };
+        todo.push(Todo {
+            command: Some(format!("{push} --limit {machine}")),
+            machines: vec![machine.clone()],
+            units,
+            by_themselves: alone.into_iter().collect(),
+            ..plain(Kind::DeployOne, format!("push to `{machine}` alone, and wait {healthy}"), None)
+        });
+    }
+    let one_by_one = !todo.is_empty();
+    let last = rest.len();
+    for (place, (units, alone, machines)) in rest.into_iter().enumerate() {
+        let say = match machines.as_slice() {
+            [one] => format!("push to `{one}`"),
+            many => format!("push to {} machines, in any order", many.len()),
+        };
+        // The last command is for all, so that its report is of all.
+        let command = (place + 1 == last && !one_by_one).then(|| push.clone());
+        todo.push(Todo {
+            command,
+            machines,
+            units,
+            by_themselves: alone.into_iter().collect(),
+            ..plain(Kind::Deploy, say, None)
+        });
+    }
+    if one_by_one {
+        let say = "push to all: what is not done yet is done, and the report is of every machine";
+        todo.push(plain(Kind::Deploy, say, Some(push)));
+    }
+    todo
+}
+
+/// What no push does.
+fn afterwards(decision: Decision) -> Vec<Todo> {
+    let cluster =
+        |say: &str, command: Option<&str>| plain(Kind::Cluster, say, command.map(ToOwned::to_owned));
+    match (decision.name, decision.act) {
+        (Rotating::Cluster, Act::Begin) => vec![
+            cluster(
+                "start again whatever calls the API from inside a pod, Calico and CoreDNS first: the CAs that a pod \
+                 gets (`kube-root-ca.crt`) are renewed by themselves, and read by most programs once, when they start",
+                Some("kubectl rollout restart daemonset,deployment,statefulset --namespace NAMESPACE"),
+            ),
+            cluster(
+                "give people kubeconfigs with both CAs: those that they have hold the old one only",
+                None,
+            ),
+        ],
+        (Rotating::Cluster, Act::Switch) => vec![cluster(
+            "give people kubeconfigs with certificates of the new CA: those of the old one end with the next step",
+            None,
+        )],
+        (Rotating::ServiceAccount, Act::Switch) => vec![
+            plain(
+                Kind::Wait,
+                "wait until every token of the old key has ended. A pod gets a new token within its hour, as long as its \
+                 kubelet runs; one that reads its token once may use it for a year, because the API server extends it \
+                 (`--service-account-extend-token-expiration`, on by default). `serviceaccount_stale_tokens_total` in \
+                 its metrics counts those; pods that were started anew since this step have none",
+                None,
+            ),
+            cluster(
+                "make Secrets of type `kubernetes.io/service-account-token` anew: their tokens never end by themselves",
+                Some(
+                    "kubectl get secrets --all-namespaces --field-selector type=kubernetes.io/service-account-token",
+                ),
+            ),
+        ],
+        (Rotating::Encryption, Act::Switch) => vec![cluster(
+            "once every API server has read the file, within a minute or two, write every Secret anew, so that it is \
+             encrypted with the new key",
+            Some("kubectl get secrets --all-namespaces -o json | kubectl replace -f -"),
+        )],
+        (Rotating::Encryption, Act::End) => vec![cluster(
+            "keep the old key, which is in the archive, as long as any backup of etcd from before the rewriting. In etcd \
+             itself old revisions stay until they are compacted, which the API server does every five minutes",
+            None,
+        )],
+        _ => vec![],
+    }
+}
+
+fn next(g: &Guide<'_>, decision: Decision) -> Todo {
+    let name = decision.name.as_str();
+    let report = format!(
+        "kmh-push -i stream.json --store {0} --to ssh | kmh-check | kmh-pki rotate {name} --store {0}",
+        g.store
+    );
+    let said = format!("kmh-pki rotate {name} --deployed --store {} -i cluster.yaml", g.store);
+    let (say, command) = match (decision.act, decision.name) {
+        (Act::Begin, Rotating::Encryption) => ("then the new key is written with", report),
+        (Act::Begin, Rotating::ServiceAccount) => ("then the new key signs", report),
+        (Act::Begin, _) => ("then the new CA signs", report),
+        (Act::Switch, Rotating::Encryption) => {
+            ("then, with every Secret written anew, the old key goes", said)
+        }
+        (Act::Switch, Rotating::ServiceAccount) => {
+            ("then, with every old token at its end, the old key goes", said)
+        }
+        (Act::Switch, _) => ("then the old CA goes", report),
+        (Act::End, _) => {
+            return plain(Kind::Next, "nothing: the rotation is at its end, once this is deployed", None);
+        }
+        (Act::Abort, _) => {
+            return plain(Kind::Next, "nothing: the rotation is taken back, once this is deployed", None);
+        }
+    };
+    plain(Kind::Next, say, Some(command))
+}
+
+/// More machines than this are counted.
+const FEW: usize = 4;
+
+/// In words, which units do not pick up by themselves what a run of `ensure` made in place of something; empty: none.
+pub fn to_tell(made: &[(&str, Held)], model: &Model) -> String {
+    let minor = model.versions.kubernetes.as_ref().map_or(0, |version| version.major_minor().1);
+    let mut found: Vec<(&str, UnitAction, BTreeSet<&str>)> = Vec::new();
+    for (machine, held) in made {
+        for row in of(*held).filter(|row| row.must_be_told(minor) && row.on.runs_on(model, machine)) {
+            match found.iter_mut().find(|(unit, ..)| *unit == row.unit) {
+                Some((_, _, machines)) => {
+                    machines.insert(machine);
+                }
+                None => found.push((row.unit, row.action, BTreeSet::from([*machine]))),
+            }
+        }
+    }
+    let units = found.iter().map(|(unit, action, machines)| {
+        let verb = match action {
+            UnitAction::Reload => "reload",
+            UnitAction::Restart => "restart",
+        };
+        let names: Vec<&str> = machines.iter().copied().collect();
+        let on = if names.len() > FEW { format!("{} machines", names.len()) } else { names.join(", ") };
+        format!("{verb} {unit} on {on}")
+    });
+    units.collect::<Vec<_>>().join(", ")
+}

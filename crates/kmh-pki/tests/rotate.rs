@@ -1,0 +1,442 @@
+//! Rotations in a real store: each stage, what it refuses, what it says, and a kill in the middle.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Place, Ran, SMALL, certificate};
+use serde_json::Value;
+
+const ALL: [&str; 6] = ["cluster", "encryption", "etcd", "front-proxy", "ipsec", "service-account"];
+const AUTHORITIES: [&str; 4] = ["cluster", "etcd", "front-proxy", "ipsec"];
+
+/// One stage on, because we say so.
+#[track_caller]
+fn on(place: &Place, name: &str) -> Value {
+    said(&rotate(place, &[name, "--deployed"]).exits(0))
+}
+
+fn rotate(place: &Place, args: &[&str]) -> Ran {
+    place.pki(&[&["rotate"], args, &["--store", "store", "-o", "json"]].concat(), SMALL)
+}
+
+#[track_caller]
+fn said(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}", ran = ran.stdout))
+}
+
+/// `ensure`: name and reason of everything that is made.
+#[track_caller]
+fn ensure(place: &Place) -> Vec<(String, String)> {
+    let ran = place.pki(&["--store", "store", "-o", "ansible"], SMALL).exits(0);
+    let result: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let why = |one: &Value| {
+        let lines = one["after"].as_str().unwrap().lines().map(ToOwned::to_owned).collect::<Vec<_>>();
+        lines.iter().find_map(|line| line.strip_prefix("why: ").map(ToOwned::to_owned)).unwrap()
+    };
+    let diff = result["diff"].as_array().unwrap().iter();
+    diff.map(|one| (one["after_header"].as_str().unwrap().to_owned(), why(one))).collect()
+}
+
+fn generations(place: &Place, subject: &str) -> BTreeSet<String> {
+    let files = place.files().into_keys();
+    files.filter(|file| file.starts_with(subject)).collect()
+}
+
+/// The stage that the document and the overview say.
+#[track_caller]
+fn stages(place: &Place) -> Vec<(String, String)> {
+    let pair =
+        |one: &Value, name: &str| Some((one[name].as_str()?.to_owned(), one["stage"].as_str()?.to_owned()));
+    let list = |value: &Value, name: &str| -> Vec<_> {
+        value.as_array().into_iter().flatten().filter_map(|one| pair(one, name)).collect()
+    };
+    let document = list(&place.document(SMALL)["spec"]["rotations"], "name");
+    let overview = list(&said(&rotate(place, &[]).exits(0))["rotations"], "rotation");
+    assert_eq!(document, overview);
+    document
+}
+
+#[test]
+fn a_ca_goes_through_its_stages_and_ensure_keeps_each() {
+    for name in AUTHORITIES {
+        let place = Place::with_store(SMALL);
+        let subject = format!("ca/{name}");
+        let file =
+            |ending: &str| std::fs::read_to_string(place.store().join(format!("{subject}{ending}"))).unwrap();
+        let (old, old_key) = (file(".crt"), file(".key"));
+        let before = place.document(SMALL);
+        let leaves: BTreeSet<String> = before["spec"]["certificates"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["issuer"] == subject)
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert!(!leaves.is_empty());
+
+        on(&place, name);
+        assert_eq!(stages(&place), [(name.to_owned(), "trust".to_owned())]);
+        assert_eq!(ensure(&place), []);
+        let next = file(".next.crt");
+        assert_eq!(file(".crt"), old);
+        let document = place.document(SMALL);
+        assert_eq!(certificate(&document, &format!("{subject}.next"))["pem"], next);
+        assert_eq!(
+            certificate(&document, &format!("{subject}.next"))["common_name"],
+            certificate(&document, &subject)["common_name"]
+        );
+
+        on(&place, name);
+        assert_eq!(
+            (file(".crt"), file(".old.crt"), file(".old.key")),
+            (next.clone(), old.clone(), old_key.clone())
+        );
+        // Leaves are due, and until they are made nothing goes on.
+        let ran = rotate(&place, &[name, "--deployed"]).exits(1);
+        assert!(
+            said(&ran)["refused"][0]["what"].as_str().unwrap().contains("to be made first"),
+            "{}",
+            ran.stdout
+        );
+        let made = ensure(&place);
+        assert_eq!(made.iter().map(|(leaf, _)| leaf.clone()).collect::<BTreeSet<_>>(), leaves);
+        assert!(made.iter().all(|(_, why)| why == "issued by a retired CA"), "{made:?}");
+        assert_eq!(ensure(&place), []);
+        assert_eq!(stages(&place), [(name.to_owned(), "issue".to_owned())]);
+
+        on(&place, name);
+        assert_eq!(stages(&place), []);
+        assert_eq!(ensure(&place), []);
+        let both = [format!("{subject}.crt"), format!("{subject}.key")];
+        assert_eq!(generations(&place, &subject), BTreeSet::from(both));
+        assert_eq!(file(".crt"), next);
+        // Nothing is lost: the old pair and the old leaves are in the archive.
+        let archive: Vec<_> =
+            place.everything().into_iter().filter(|(path, _)| path.starts_with("archive/")).collect();
+        for bytes in [old.as_bytes(), old_key.as_bytes()] {
+            assert!(archive.iter().any(|(_, held)| held == bytes), "{name}");
+        }
+        assert_eq!(place.document(SMALL)["spec"].get("rotations"), None);
+    }
+}
+
+#[test]
+fn keys_go_through_their_stages() {
+    let place = Place::with_store(SMALL);
+    let held = |name: &str| std::fs::read(place.store().join(format!("keys/{name}.key"))).unwrap();
+    let entry = |document: &Value, name: &str| {
+        let keys = document["spec"]["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["name"] == name).unwrap().clone()
+    };
+    for (name, [first, second]) in
+        [("encryption", ["add", "promote"]), ("service-account", ["trust", "sign"])]
+    {
+        let subject = format!("keys/{name}");
+        let old = held(name);
+        let id = entry(&place.document(SMALL), &subject)["id"].clone();
+        on(&place, name);
+        assert_eq!(stages(&place), [(name.to_owned(), first.to_owned())]);
+        assert_eq!(ensure(&place), []);
+        let next = held(&format!("{name}.next"));
+        let next_id = entry(&place.document(SMALL), &format!("{subject}.next"))["id"].clone();
+        assert_ne!(old, next);
+        on(&place, name);
+        assert_eq!((held(name), held(&format!("{name}.old"))), (next, old.clone()));
+        assert_eq!(stages(&place), [(name.to_owned(), second.to_owned())]);
+        assert_eq!(ensure(&place), []);
+        // A key is called what it was called.
+        let document = place.document(SMALL);
+        assert_eq!(entry(&document, &subject)["id"], next_id);
+        assert_eq!(entry(&document, &format!("{subject}.old"))["id"], id);
+        assert_eq!(id.is_string(), name == "encryption");
+        on(&place, name);
+        assert_eq!(stages(&place), []);
+        assert_eq!(ensure(&place), []);
+        assert!(place.everything().iter().any(|(path, bytes)| path.starts_with("archive/") && *bytes == old));
+    }
+}
+
+#[test]
+fn a_rotation_is_taken_back_while_nobody_uses_what_is_new() {
+    for name in ALL {
+        let place = Place::with_store(SMALL);
+        let before = place.document(SMALL);
+        on(&place, name);
+        let answer = said(&rotate(&place, &[name, "--abort"]).exits(0));
+        assert_eq!((&answer["was"], &answer["stage"]), (&answer["was"], &Value::Null));
+        assert_eq!(place.document(SMALL), before, "{name}");
+        assert!(
+            place.everything().keys().any(|path| path.starts_with("archive/") && path.contains(".next.")),
+            "{name}"
+        );
+        // And begins again, with another key.
+        on(&place, name);
+        on(&place, name);
+        let ran = rotate(&place, &[name, "--abort"]).exits(1);
+        assert!(ran.stdout.contains("has gone too far"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_dry_run_says_the_same_and_touches_nothing() {
+    let place = Place::with_store(SMALL);
+    for _ in 0..3 {
+        let before = place.snapshot();
+        let dry = said(&rotate(&place, &["etcd", "--deployed", "--dry-run"]).exits(0));
+        assert_eq!(place.snapshot(), before);
+        let mut done = on(&place, "etcd");
+        assert_eq!(done["dry_run"], false);
+        done["dry_run"] = true.into();
+        assert_eq!(dry, done);
+        ensure(&place);
+    }
+}
+
+#[test]
+fn two_rotations_do_not_disturb_each_other() {
+    let place = Place::with_store(SMALL);
+    on(&place, "service-account");
+    on(&place, "service-account");
+    on(&place, "etcd");
+    on(&place, "cluster");
+    on(&place, "etcd");
+    let made = ensure(&place);
+    assert!(made.iter().all(|(name, _)| name.contains("etcd")), "{made:?}");
+    let names = |stage: &str| {
+        (stage.split('/').next().unwrap().to_owned(), stage.split('/').nth(1).unwrap().to_owned())
+    };
+    assert_eq!(stages(&place), ["cluster/trust", "etcd/issue", "service-account/sign"].map(names));
+}
+
+#[test]
+fn what_is_refused_leaves_the_store_as_it_was() {
+    let place = Place::with_store(SMALL);
+    on(&place, "etcd");
+    let before = place.snapshot();
+    let cases: [(&[&str], &str); 3] = [
+        (
+            &["etcd"],
+            "stage `trust` of `etcd` is not known to be deployed: the stream has no report of a push",
+        ),
+        (&["cluster", "--abort"], "no rotation of `cluster` is under way"),
+        (&["front-proxy", "--limit", "w-1", "--deployed"], ""),
+    ];
+    for (args, what) in cases {
+        let ran = rotate(&place, args);
+        if what.is_empty() {
+            ran.exits(2).says("takes no `--limit`");
+        } else {
+            assert_eq!(said(&ran.exits(1))["refused"][0]["what"], what);
+        }
+        assert_eq!(place.snapshot(), before);
+    }
+    place.pki(&["rotate", "nothing", "--store", "store"], SMALL).exits(2).says("invalid value 'nothing'");
+    place.pki(&["rotate", "--deployed", "--store", "store"], SMALL).exits(2).says("<NAME>");
+    place.pki(&["rotate", "etcd", "--store", "other", "--init"], SMALL).exits(2).says("does not exist");
+    // In text the reason and the hint stand on standard output, as every answer.
+    let text = place.pki(&["rotate", "etcd", "--store", "store", "-o", "text"], SMALL).exits(1).stdout;
+    assert!(text.contains("does not go on:") && text.contains("hint: push, and give this command"), "{text}");
+}
+
+#[test]
+fn the_new_ca_needs_its_key_to_sign_and_a_lost_one_is_seen() {
+    let place = Place::with_store(SMALL);
+    on(&place, "etcd");
+    std::fs::rename(place.store().join("ca/etcd.next.key"), place.path().join("away")).unwrap();
+    let ran = rotate(&place, &["etcd", "--deployed"]).exits(1);
+    assert_eq!(
+        said(&ran)["refused"][0]["what"],
+        "the store does not hold the key of `ca/etcd.next`, which is to sign from now on"
+    );
+    std::fs::rename(place.path().join("away"), place.store().join("ca/etcd.next.key")).unwrap();
+    on(&place, "etcd");
+    // Without the new key nothing can be issued, so what the old CA signed stays, and the old CA with it.
+    std::fs::rename(place.store().join("ca/etcd.key"), place.path().join("away")).unwrap();
+    let ran = rotate(&place, &["etcd", "--deployed"]).exits(1);
+    let what = said(&ran)["refused"][0]["what"].as_str().unwrap().to_owned();
+    assert!(what.contains("of what the store holds is of the old CA"), "{what}");
+    // A generation that was lost is never made again by itself.
+    std::fs::remove_file(place.store().join("ca/etcd.old.crt")).unwrap();
+    place.pki(&["--store", "store"], SMALL).exits(3).says("CA `ca/etcd.old` has a key and no certificate");
+}
+
+#[test]
+fn an_expired_ca_can_still_be_replaced() {
+    use kmh_cli::{Env, Exit};
+    use time::macros::datetime;
+    let place = Place::new();
+    let at = |now, args: &[&str]| {
+        let store = place.store();
+        let args = [&["kmh-pki"], args, &["--store", store.to_str().unwrap()]].concat();
+        let (mut env, captured) = Env::fake(args, SMALL);
+        env.now = now;
+        let exit = kmh_pki::run(&mut env);
+        (exit, captured.stdout_text(), captured.stderr_text())
+    };
+    assert_eq!(at(datetime!(2027-01-01 0:00 UTC), &["--init"]).0, Exit::Done);
+    let late = datetime!(2037-06-01 0:00 UTC);
+    assert_eq!(at(late, &[]).0, Exit::World);
+    // The CAs are all of one day. One after the other, and `ensure` works again.
+    for name in AUTHORITIES {
+        for _ in 0..2 {
+            let (exit, stdout, stderr) = at(late, &["rotate", name, "--deployed", "-o", "text"]);
+            assert_eq!(exit, Exit::Done, "{stdout}{stderr}");
+        }
+    }
+    let (exit, stdout, stderr) = at(late, &["--only"]);
+    assert_eq!(exit, Exit::Done, "{stderr}");
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    let all = document["spec"]["certificates"].as_array().unwrap();
+    for one in all.iter().filter(|one| !one["name"].as_str().unwrap().contains(".old")) {
+        assert!(one["not_after"].as_str().unwrap() > "2038", "{one}");
+    }
+    for name in AUTHORITIES {
+        assert_eq!(at(late, &["rotate", name, "--deployed"]).0, Exit::Done);
+    }
+}
+
+#[test]
+fn what_must_follow_is_told_machine_by_machine() {
+    let place = Place::with_store(SMALL);
+    let answer = on(&place, "etcd");
+    let todo = answer["todo"].as_array().unwrap();
+    let kinds: Vec<_> = todo.iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["document", "deploy-one", "deploy", "next"]);
+    assert_eq!(todo[1]["machines"], serde_json::json!(["cp-1"]));
+    let units: Vec<_> = todo[1]["units"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["unit"].as_str().unwrap(), one["action"].as_str().unwrap()))
+        .collect();
+    assert_eq!(units, [("etcd.service", "restart"), ("kube-apiserver.service", "restart")]);
+    // When the new CA begins to sign, only pairs change, and etcd reads these at each handshake.
+    let answer = on(&place, "etcd");
+    let todo = answer["todo"].as_array().unwrap();
+    assert_eq!(todo.iter().filter(|one| one.get("units").is_some()).count(), 0, "{answer}");
+    let alone = todo[1]["by_themselves"].as_array().unwrap();
+    assert!(alone.iter().any(|one| one == "etcd: peer-transport-security.cert-file"), "{alone:?}");
+    let text = |args: &[&str]| {
+        place.pki(&[&["rotate"], args, &["--store", "store", "-o", "text"]].concat(), SMALL).exits(0).stdout
+    };
+    let cluster = text(&["cluster"]);
+    for line in [
+        "kubectl rollout restart",
+        "restart kube-controller-manager.service (kube-controller-manager:",
+        "reload haproxy.service (haproxy: ca-file)",
+    ] {
+        assert!(cluster.contains(line), "{cluster}");
+    }
+    text(&["encryption"]);
+    let promoted = text(&["encryption", "--deployed"]);
+    assert!(
+        promoted.contains("$ kubectl get secrets --all-namespaces -o json | kubectl replace -f -"),
+        "{promoted}"
+    );
+    text(&["service-account"]);
+    let signs = text(&["service-account", "--deployed"]);
+    assert!(signs.contains("--service-account-extend-token-expiration"), "{signs}");
+    let overview = text(&[]);
+    assert!(overview.contains("ROTATION"), "{overview}");
+}
+
+#[test]
+fn ensure_names_the_units_of_what_it_renewed() {
+    let place = Place::with_store(SMALL);
+    on(&place, "cluster");
+    on(&place, "cluster");
+    let ran = place.pki(&["--store", "store", "-v"], SMALL).exits(0);
+    let line = ran
+        .stderr
+        .lines()
+        .find(|line| line.contains("told by the next push"))
+        .unwrap_or_else(|| panic!("{}", ran.stderr));
+    // Without a version of Kubernetes in the inventory, the oldest is meant.
+    for unit in ["restart kube-apiserver.service on cp-1", "restart kubelet.service on cp-1, w-1, w-2"] {
+        assert!(line.contains(unit), "{line}");
+    }
+    // What is new is in no process yet.
+    let place = Place::new();
+    let ran = place.pki(&["--store", "store", "--init", "-v"], SMALL).exits(0);
+    assert!(!ran.stderr.contains("told by the next push"), "{}", ran.stderr);
+}
+
+/// A run that is killed at any moment leaves the rotation in the stage before or the one after, and the next goes on.
+#[test]
+fn a_killed_rotation_goes_on() {
+    let mut seed = 88_172_645_463_325_252_u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let place = Place::with_store(SMALL);
+    std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    let key = |name: &str| std::fs::read(place.store().join(name)).ok();
+    let mut stage: Option<String> = None;
+    let mut killed = 0;
+    for round in 0..24 {
+        let before = key("ca/etcd.key").unwrap();
+        let args = ["rotate", "etcd", "--deployed", "--store", "store", "-i", "cluster.yaml"];
+        let mut command = place.command(&args);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random(30_000)));
+        child.kill().unwrap();
+        killed += usize::from(!child.wait().unwrap().success());
+        ensure(&place);
+        let now = stages(&place).first().map(|(_, stage)| stage.clone());
+        let may = match stage.as_deref() {
+            None => [None, Some("trust")],
+            Some("trust") => [Some("trust"), Some("issue")],
+            _ => [Some("issue"), None],
+        };
+        assert!(may.contains(&now.as_deref()), "round {round}: {stage:?} -> {now:?}");
+        // No key of a CA is ever lost: it is where it was, or has become the old one.
+        let kept = place.everything().values().any(|bytes| *bytes == before);
+        assert!(kept, "round {round}");
+        stage = now;
+    }
+    assert!(killed > 0, "no run was killed");
+}
+
+#[test]
+fn a_store_that_is_encrypted_is_rotated_and_its_keys_keep_their_names() {
+    let place = Place::new();
+    let to = place.sh("age-keygen -o id 2>/dev/null && age-keygen -y id", "").exits(0).stdout;
+    place.pki(&["--store", "store", "--init", "--recipient", to.trim()], SMALL).exits(0);
+    let id = |name: &str| {
+        // Without an identity: what is needed of an encryption key is beside it.
+        let document = place.document(SMALL);
+        let keys = document["spec"]["keys"].as_array().unwrap().clone();
+        keys.iter().find(|key| key["name"] == name).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let old = id("keys/encryption");
+    on(&place, "encryption");
+    let next = id("keys/encryption.next");
+    on(&place, "encryption");
+    assert_eq!((id("keys/encryption"), id("keys/encryption.old")), (next.clone(), old));
+    on(&place, "encryption");
+    assert_eq!(id("keys/encryption"), next);
+    // What stands beside it is believed of this very file only.
+    let beside = place.store().join("keys/encryption.pub");
+    let text = std::fs::read_to_string(&beside).unwrap();
+    std::fs::write(&beside, text.replace("SHA-256 ", "SHA-256 0")).unwrap();
+    place.pki(&["--store", "store"], SMALL).exits(3).says("its public half is missing, or of another file");
+    std::fs::write(&beside, text).unwrap();
+    for _ in 0..2 {
+        on(&place, "etcd");
+    }
+    // To issue needs the new CA's key.
+    place.pki(&["--store", "store"], SMALL).exits(3);
+    place.pki(&["--store", "store", "--identity", "id"], SMALL).exits(0);
+    on(&place, "etcd");
+    assert_eq!(stages(&place), []);
+    let names: Vec<_> =
+        place.everything().into_keys().filter(|path| path.split('.').next_back() == Some("key")).collect();
+    assert!(names.is_empty(), "{names:?}");
+}
