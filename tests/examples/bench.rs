@@ -38,10 +38,13 @@ struct Cost {
     megabytes: f64,
 }
 
+/// What is measured, in a folder of its own.
+type Part = fn(&Path);
+
 fn main() {
     let dir = tempfile::Builder::new().prefix("kmh-bench-").tempdir().expect("a temporary folder");
     // Parts by name, all when none is named.
-    let parts: [(&str, fn(&Path)); 4] =
+    let parts: [(&str, Part); 4] =
         [("stream", stream), ("pipe", pipe), ("network", network), ("lab", lab::run)];
     let named: Vec<String> = std::env::args().skip(1).collect();
     for (name, part) in parts {

@@ -104,7 +104,7 @@ fn a_machine_that_died_is_built_again() {
 #[test]
 fn a_part_comes_up_alone_and_grows() {
     let world = World::new(None);
-    let ran = world.lab("up fw-attic attic-1 -i stream.json --store pki -o json").exits(0);
+    let ran = world.lab("up fw-attic attic-1 -i stream.json --store pki --tunnels plain -o json").exits(0);
     let part: Value = serde_json::from_str(&ran.stdout).expect("json");
     let names: Vec<&String> = part["machines"].as_object().expect("machines").keys().collect();
     assert_eq!(names, ["attic-1", "fw-attic"]);

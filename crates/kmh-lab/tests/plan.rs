@@ -225,3 +225,27 @@ fn a_line_that_dialled_again_is_the_plan_of_one_that_has() {
     assert_eq!(again(&first.wires, "gw-vps/eth0"), None, "its address is the inventory's");
     assert_eq!(counts(&first.wires), BTreeMap::new());
 }
+
+#[test]
+fn a_tunnel_by_strongswans_own_esp_is_on_the_ports_of_ike() {
+    let plan = planned(None, Carrier::Userspace);
+    holds(&plan);
+    let tunnels = |machine: &str| {
+        let mut files = plan.machines[machine].files.iter();
+        flatten(&files.find(|file| file.path == "/etc/kmh-lab/tunnels").expect("a list").content)
+    };
+    assert_eq!(tunnels("fw-attic"), "1 ipsec1 - 1400\n2 ipsec2 - 1400\n");
+    assert_eq!(tunnels("vps-host"), "2 xfrm2 k8s 1400\n3 xfrm3 k8s 1400\n");
+    let rules = &plan.wires.rules["fw-attic"];
+    for line in [
+        "udp sport 20005 udp sport set 4500",
+        "iifname \"wan\" ip saddr { 203.0.113.7 } udp dport 4500 udp dport set 20005",
+        // What comes from behind a box has the box's address.
+        "iifname \"wan\" ip saddr { 198.18.0.34 , 198.19.0.34 } udp dport 500 udp dport set 20002",
+    ] {
+        assert!(rules.contains(line), "{line}\n{rules}");
+    }
+    // They follow a line that dials again.
+    let (then, _) = again(&plan.wires, "fw-flat/cable").expect("a dynamic line");
+    assert!(then.rules["fw-attic"].contains("{ 100.64.0.34 , 198.19.0.34 }"), "{}", then.rules["fw-attic"]);
+}

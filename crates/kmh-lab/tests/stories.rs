@@ -73,7 +73,9 @@ fn hits(world: &World, node: &str) -> u64 {
 #[test]
 fn services_answer_by_their_policy_and_nothing_leaves_without_tunnels() {
     let world = World::new(None);
-    let ran = world.lab("up -i stream.json --store pki --service web@10.202.0.9=pi-1 -o json").exits(0);
+    let ran = world
+        .lab("up -i stream.json --store pki --tunnels plain --service web@10.202.0.9=pi-1 -o json")
+        .exits(0);
     let up: Value = serde_json::from_str(&ran.stdout).unwrap();
     pods_reach_pods_at_once(&world, &up);
     services(&world);

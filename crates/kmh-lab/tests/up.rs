@@ -67,7 +67,7 @@ fn killed_at_any_moment_it_leaves_nothing_that_down_does_not_find() {
     let mut killed = 0;
     for tenths in [1, 2, 3, 5, 7, 10, 15, 20] {
         let line = format!(
-            "timeout -s KILL {}.{:02} kmh-lab --lab {} up -i stream.json --store pki -q",
+            "timeout -s KILL {}.{:02} kmh-lab --lab {} up -i stream.json --store pki --tunnels plain -q",
             tenths / 20,
             tenths % 20 * 5,
             world.lab
@@ -82,7 +82,10 @@ fn killed_at_any_moment_it_leaves_nothing_that_down_does_not_find() {
     assert!(killed >= 3, "it was killed {killed} times only");
 
     // And the next `up` goes on over whatever is there.
-    world.sh(&format!("timeout -s KILL 0.4 kmh-lab --lab {} up -i stream.json --store pki -q", world.lab));
+    world.sh(&format!(
+        "timeout -s KILL 0.4 kmh-lab --lab {} up -i stream.json --store pki --tunnels plain -q",
+        world.lab
+    ));
     let up = world.up();
     world.pods_reach_pods(&up);
     world.sh("kmh-lab down --all").exits(0);

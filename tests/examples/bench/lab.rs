@@ -5,8 +5,8 @@
 //! protocols' (calling again after a refusal, advertisement intervals, BFD's slow start), and the daemons' own work. They
 //! begin while kmh still works, so what is called its share is rather too large than too small.
 //!
-//! Memory is the share of every process of the lab (PSS of proc(5)), and what its machines have written. Tunnels are plain
-//! links: those that encrypt cost what strongSwan costs.
+//! Memory is the share of every process of the lab (PSS of proc(5)); what the kernel has for namespaces and links is not in it.
+//! Tunnels are plain links: those that encrypt cost what strongSwan costs.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -35,8 +35,6 @@ struct Measured {
     again: f64,
     /// Of all its processes.
     megabytes: f64,
-    /// What its machines have written.
-    written: f64,
     processes: usize,
     down: f64,
 }
@@ -55,19 +53,8 @@ pub(crate) fn run(dir: &Path) {
         ("30 sites", inventory(30 * NODES, 30)),
     ];
     println!(
-        "{:<14} {:>8} {:>7} {:>6} {:>8} {:>8} {:>9} {:>8} {:>6} {:>6} {:>8} {:>8}",
-        "",
-        "machines",
-        "tunnels",
-        "links",
-        "kmh",
-        "at rest",
-        "kmh of it",
-        "no change",
-        "down",
-        "procs",
-        "MB",
-        "written"
+        "{:<14} {:>8} {:>7} {:>6} {:>8} {:>8} {:>9} {:>8} {:>6} {:>6} {:>8}",
+        "", "machines", "tunnels", "links", "kmh", "at rest", "kmh of it", "no change", "down", "procs", "MB"
     );
     let mut all = Vec::new();
     for (number, (name, text)) in sizes.iter().enumerate() {
@@ -76,7 +63,7 @@ pub(crate) fn run(dir: &Path) {
         let share =
             one.rest.map_or_else(|| "-".to_owned(), |rest| format!("{:.0} %", one.own / rest * 100.0));
         println!(
-            "{:<14} {:>8} {:>7} {:>6} {:>8.1} {rest:>8} {share:>9} {:>9.1} {:>6.1} {:>6} {:>8.0} {:>8.0}",
+            "{:<14} {:>8} {:>7} {:>6} {:>8.1} {rest:>8} {share:>9} {:>9.1} {:>6.1} {:>6} {:>8.0}",
             one.name,
             one.machines,
             one.tunnels,
@@ -86,7 +73,6 @@ pub(crate) fn run(dir: &Path) {
             one.down,
             one.processes,
             one.megabytes,
-            one.written
         );
         all.push(one);
     }
@@ -163,8 +149,6 @@ fn measure(dir: &Path, name: &str, number: usize, inventory: &str) -> Measured {
     let state: Value = serde_json::from_slice(&std::fs::read(folder.join("lab.json")).unwrap()).unwrap();
     let memory: Value = serde_json::from_slice(&std::fs::read(folder.join("memory.json")).unwrap()).unwrap();
     let (processes, megabytes) = processes(&lab.name);
-    let written = String::from_utf8(must(dir, &format!("du -sxk {}", folder.display())).stdout).unwrap();
-    let written: f64 = written.split_whitespace().next().unwrap().parse().unwrap();
     let down = Instant::now();
     must(dir, &format!("kmh-lab -q --lab {} down", lab.name));
     Measured {
@@ -176,7 +160,6 @@ fn measure(dir: &Path, name: &str, number: usize, inventory: &str) -> Measured {
         rest,
         again,
         megabytes,
-        written: written * 1024.0 / 1e6,
         processes,
         down: down.elapsed().as_secs_f64(),
     }
