@@ -299,6 +299,11 @@ fn a_hundred_kills_at_random_moments_cost_no_key_and_leave_no_half() {
         };
         let before = keys(&place);
         let mut child = slowly(&command(&[])).stderr(Stdio::null()).spawn().unwrap();
+        // The program itself, not the tracer that is still getting ready.
+        let exe = format!("/proc/{}/exe", child.id());
+        while child.try_wait().unwrap().is_none()
+            && !std::fs::read_link(&exe).is_ok_and(|path| path.ends_with("kmh-pki"))
+        {}
         // Any moment from its start, a little longer than the last one took, so that some are done; or any moment after
         // it has begun the first file.
         let whole = u64::try_from(took[number].as_micros()).unwrap() * 11 / 10;
