@@ -61,7 +61,8 @@ pub(crate) fn run(
     let plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
     report(context, &path, &plan, &observed)?;
 
-    let before = observed.clone();
+    // A thousand nodes are not held twice for the sake of those that change.
+    let before = observed.only(plan.steps.iter().map(|step| step.name.as_str()));
     let (id, planned) = match &store {
         Some(store) if !dry_run => {
             execute(store, &wants, &plan, &mut observed, now)?;
@@ -78,8 +79,13 @@ pub(crate) fn run(
         Some(machine) => chosen.contains(machine),
         None => one.deploy.iter().any(|place| chosen.contains(&place.machine)),
     };
-    let text = document::text(&spec, &shown, &plan, &message, (now, dry_run));
-    let diff = document::diff(&wants, &before, &spec, &plan);
+    let text = if context.prints_text() {
+        document::text(&spec, &shown, &plan, &message, (now, dry_run))
+    } else {
+        String::new()
+    };
+    let diff =
+        if context.tells_changes() { document::diff(&wants, &before, &spec, &plan) } else { Vec::new() };
     let changed = !plan.steps.is_empty();
     let steps = Some(document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
