@@ -47,6 +47,7 @@ pub struct Bare {
 
 impl Observed {
     /// What it holds of the pairs of these names.
+    #[must_use]
     pub fn only<'a>(&self, names: impl Iterator<Item = &'a str>) -> Self {
         let found = names.filter_map(|name| self.pairs.get_key_value(name));
         Self { pairs: found.map(|(name, pair)| (name.clone(), pair.clone())).collect(), ..Self::default() }
