@@ -40,10 +40,11 @@ test-vm: toolchain ## a lab in a qemu guest with a stock kernel: IPsec by the ke
 	$(CARGO) test --package kmh-tests --test lab_vm -- --test-threads=1
 
 .PHONY: bench
-bench: toolchain ## a 200 MB stream against cat and jq; the whole pipe for up to 1,000 nodes; the network of 5,000; as root, labs of up to 30 sites
+bench: toolchain ## a 200 MB stream against cat and jq; the pipe for 1,000 nodes; the network of 5,000; the store; as root, labs of 30 sites
 	@.ci/packages build bench
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release --package kmh-tests --example bench
+	$(CARGO) run --release --package kmh-pki --example bench_pki
 
 .PHONY: lint
 lint: toolchain ## clippy, formatting, and licences and advisories where cargo-deny is installed

@@ -39,6 +39,16 @@ impl<'a> Context<'a> {
         Self { env, common, tool, warnings: 0, next_progress, progress_is_shown: false }
     }
 
+    /// Whether what happened is told in full: to Ansible, or by `-v`. A tool need not put together what nobody reads.
+    pub fn tells_changes(&self) -> bool {
+        self.common.verbose > 0 || format(self.env, self.common) == Format::Ansible
+    }
+
+    /// Whether the result is printed for people.
+    pub fn prints_text(&self) -> bool {
+        format(self.env, self.common) == Format::Text
+    }
+
     /// Says a warning on stderr; with `--strict` it makes the run fail in the end (the frame sees to it).
     pub fn warn(&mut self, message: &str) {
         let note =

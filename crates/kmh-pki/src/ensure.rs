@@ -73,7 +73,8 @@ pub(crate) fn run(
     };
     let mended = if at.access.repair { observed.readable.clone() } else { Vec::new() };
 
-    let before = observed.clone();
+    // A thousand nodes are not held twice for the sake of those that change.
+    let before = observed.only(plan.steps.iter().map(|step| step.name.as_str()));
     let (id, planned) = match &mut store {
         Some(store) if !dry_run => {
             let set = args.requests.as_ref().map(|_| RequestSet::of(model.name.as_str(), store.id()));
@@ -98,9 +99,16 @@ pub(crate) fn run(
         Some(machine) => chosen.contains(machine),
         None => one.deploy.iter().any(|place| chosen.contains(&place.machine)),
     };
-    let text = document::text(&spec, &shown, &plan, &message, (now, dry_run));
-    let mut diff = document::diff(&wants, &before, &spec, &plan);
-    diff.extend(keys.diff());
+    let text = if context.prints_text() {
+        document::text(&spec, &shown, &plan, &message, (now, dry_run))
+    } else {
+        String::new()
+    };
+    let mut diff = Vec::new();
+    if context.tells_changes() {
+        diff.extend(document::diff(&wants, &before, &spec, &plan));
+        diff.extend(keys.diff());
+    }
     let changed = !plan.steps.is_empty() || sealing.is_some() || !mended.is_empty();
     let steps = Some(document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })

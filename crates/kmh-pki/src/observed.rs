@@ -69,6 +69,15 @@ pub struct Bare {
     pub id: Option<String>,
 }
 
+impl Observed {
+    /// What it holds of the pairs of these names.
+    #[must_use]
+    pub fn only<'a>(&self, names: impl Iterator<Item = &'a str>) -> Self {
+        let found = names.filter_map(|name| self.pairs.get_key_value(name));
+        Self { pairs: found.map(|(name, pair)| (name.clone(), pair.clone())).collect(), ..Self::default() }
+    }
+}
+
 impl Bare {
     /// The algorithm of its public half, where it has one.
     pub fn algorithm(&self) -> Option<String> {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_doc::pki::{Generation, KeyClass};
+use rayon::prelude::*;
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::{Certificate, date};
@@ -92,10 +93,20 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
         .map(|wanted| (wanted.name.as_str(), judge_authority(wanted, wants, observed, now, &mut plan)))
         .collect();
     root::judge(&authorities, &states, &mut plan);
-    for wanted in leaves {
-        let authority =
-            wanted.issuer.as_deref().and_then(|name| states.get(name)).unwrap_or(&Authority::Refused);
-        let Some(mut step) = judge_leaf(wanted, authority, observed, now, &mut plan) else { continue };
+    // To verify a thousand signatures is most of what a run without anything to do costs.
+    let judged: Vec<_> = leaves
+        .into_par_iter()
+        .map(|wanted| {
+            let mut own = Plan::default();
+            let authority =
+                wanted.issuer.as_deref().and_then(|name| states.get(name)).unwrap_or(&Authority::Refused);
+            (wanted, authority, judge_leaf(wanted, authority, observed, now, &mut own), own)
+        })
+        .collect();
+    for (wanted, authority, step, own) in judged {
+        plan.refusals.extend(own.refusals);
+        plan.warnings.extend(own.warnings);
+        let Some(mut step) = step else { continue };
         say_retired(&mut step, wanted, observed);
         if !wanted.machine.as_deref().is_none_or(chosen) {
             plan.held.push(step);
