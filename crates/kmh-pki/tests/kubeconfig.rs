@@ -425,8 +425,7 @@ fn the_examples_of_the_help_work_as_they_stand() {
     let mut ran = 0;
     for examples in [kmh_pki::status::EXAMPLES, kmh_pki::verify::EXAMPLES, kmh_pki::kubeconfig::EXAMPLES] {
         for example in examples.split("\n\n") {
-            let line: String =
-                example.lines().filter(|line| line.starts_with("    ")).map(|l| format!("{l}\n")).collect();
+            let line = example.lines().filter(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n");
             let said = sh(&line);
             assert_eq!(said.code, 0, "{line}\n{}{}", said.stdout, said.stderr);
             if line.contains("$name") {
