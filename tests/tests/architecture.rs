@@ -8,16 +8,17 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use kmh_tests::sandbox::{root, walk};
 
 /// Our crates, and which of ours each may use.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("kmh-doc", &[]),
     ("kmh-calico", &[]),
     ("kmh-model", &["kmh-doc"]),
     ("kmh-cli", &["kmh-doc"]),
     ("kmh-route", &["kmh-doc", "kmh-calico"]),
-    ("kmh-pki", &SHARED),
+    ("kmh-age", &["kmh-cli"]),
+    ("kmh-pki", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-age"]),
     ("kmh-bgpcfg", &NETWORK),
     ("kmh-render", &SHARED),
-    ("kmh-store", &["kmh-doc", "kmh-cli"]),
+    ("kmh-store", &["kmh-doc", "kmh-cli", "kmh-age"]),
     ("kmh-push", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-store"]),
     ("kmh-check", &NETWORK),
     ("kmh-lab", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico", "kmh-store"]),
@@ -47,7 +48,8 @@ const SHARED: [&str; 3] = ["kmh-doc", "kmh-model", "kmh-cli"];
 const NETWORK: [&str; 5] = ["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico"];
 
 /// Foreign crates that only these of ours may use, and why.
-const ONLY: [(&str, &[&str], &str); 6] = [
+const ONLY: [(&str, &[&str], &str); 7] = [
+    ("age", &["kmh-age"], "one place encrypts and decrypts"),
     ("rcgen", &["kmh-pki"], "one place issues certificates"),
     ("ssh2", &["kmh-push"], "a C library; nothing else may need it to be built"),
     ("libssh2-sys", &["kmh-push"], "the same"),

@@ -37,12 +37,15 @@ fn a_key_on_its_machine_is_in_no_bundle_and_all_else_fits_it() {
     assert!(!of(&node).contains(&format!("nodes/{node}/kubelet-client.key")));
     assert!(!of(&node).contains(&format!("\"path\":\"{path}\"")));
     assert!(of(&node).contains(path) && of(&node).contains("/var/lib/kubelet/pki/kubelet-serving.key"));
-    let other = machines.iter().map(|machine| machine["name"].as_str().unwrap()).find(|name| {
-        *name != node && of(name).contains("kubelet-client.crt")
-    });
+    let other = machines
+        .iter()
+        .map(|machine| machine["name"].as_str().unwrap())
+        .find(|name| *name != node && of(name).contains("kubelet-client.crt"));
     assert!(of(other.unwrap()).contains(&format!("\"path\":\"{path}\"")));
 
-    let ran = sandbox.sh("kmh-check --strict <stream.json | kmh-push --store pki --to dir:out | kmh-check -o json").exits(0);
+    let ran = sandbox
+        .sh("kmh-check --strict <stream.json | kmh-push --store pki --to dir:out | kmh-check -o json")
+        .exits(0);
     assert_eq!(ran.documents()["kmh.check/v1"]["spec"]["ok"], true);
     assert!(sandbox.has(&format!("out/{node}/var/lib/kubelet/pki/kubelet-client.crt")));
     assert!(!sandbox.has(&format!("out/{node}{path}")));
@@ -61,6 +64,8 @@ fn below_a_root_the_whole_pipe_says_yes_and_the_root_goes_nowhere() {
     let documents = kmh_tests::sandbox::documents(&stream);
     assert!(documents["kmh.pki/v1"].to_string().contains(line));
     assert!(!documents["kmh.bundle/v1"].to_string().contains(line), "the root is deployed");
-    let ran = sandbox.sh("kmh-check --strict <stream.json | kmh-push --store pki --to dir:out | kmh-check -o json").exits(0);
+    let ran = sandbox
+        .sh("kmh-check --strict <stream.json | kmh-push --store pki --to dir:out | kmh-check -o json")
+        .exits(0);
     assert_eq!(ran.documents()["kmh.check/v1"]["spec"]["ok"], true);
 }

@@ -121,6 +121,11 @@ impl Env {
         named.or_else(|| self.var("KMH_STORE").map(PathBuf::from))
     }
 
+    /// The file of age identities: what the command line names, or else `KMH_IDENTITY`.
+    pub fn identity(&self, named: Option<PathBuf>) -> Option<PathBuf> {
+        named.or_else(|| self.var("KMH_IDENTITY").map(PathBuf::from))
+    }
+
     /// An environment variable, when it is set and not empty.
     pub fn var(&self, name: &str) -> Option<&std::ffi::OsStr> {
         self.vars.get(std::ffi::OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())

@@ -120,6 +120,13 @@ pub(crate) struct Up {
         help = "The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]"
     )]
     pub(crate) store: Option<PathBuf>,
+    #[arg(
+        long,
+        alias = "store-identity",
+        value_name = "FILE",
+        help = "Opens an encrypted store: an age identity [env: KMH_IDENTITY]"
+    )]
+    pub(crate) identity: Option<PathBuf>,
     /// How tunnels are carried [default: esp where the kernel can, else plain]
     #[arg(long, value_name = "HOW")]
     pub(crate) tunnels: Option<Carrier>,

@@ -75,7 +75,8 @@ pub(crate) fn run(
         return Ok(report::planned(&lab, &planned, tunnels, format));
     }
     let store_folder = context.env.store(up.store.clone());
-    let secrets = secrets(&planned, store_folder.as_deref(), &store_id, &mut notes);
+    let identity = context.env.identity(up.identity.clone());
+    let secrets = secrets(&planned, store_folder.as_deref(), identity, &store_id, &mut notes);
     refuse(&mut notes)?;
     context.refuse_if_strict()?;
     if !state.whole {
@@ -296,14 +297,20 @@ fn choose(planned: &mut LabPlan, names: &[String], state: &State) -> Result<(), 
 }
 
 /// Secrets that the files of the chosen machines need.
-fn secrets(planned: &LabPlan, folder: Option<&Path>, id: &str, notes: &mut Vec<kmh_cli::Note>) -> Secrets {
+fn secrets(
+    planned: &LabPlan,
+    folder: Option<&Path>,
+    identity: Option<PathBuf>,
+    id: &str,
+    notes: &mut Vec<kmh_cli::Note>,
+) -> Secrets {
     let files = planned.machines.values().flat_map(|machine| &machine.files);
     let references: BTreeSet<&str> = files.flat_map(WantedFile::references).collect();
     if references.is_empty() {
         return Secrets::default();
     }
     if let Some(folder) = folder {
-        return store::read(folder, id, &references, notes);
+        return store::read(folder, id, &references, identity, notes);
     }
     let message = "the bundle refers to secrets, and no store is named".to_owned();
     notes.push(wanted::note(message, "", Some("name the store: --store DIR, or KMH_STORE")));

@@ -12,6 +12,7 @@ use crate::cert::{self, date, rfc3339};
 use crate::observed::{Bare, Observed};
 use crate::plan::{Make, Plan, Step};
 use crate::reason::{Reason, usages};
+use crate::store::Sealing;
 use crate::want::{Wanted, WantedKey, Wants};
 
 /// The document: what the store holds, and with a dry run's steps what it would hold.
@@ -151,6 +152,58 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         format!("; {} {whose} {stay} in the store", count(number, word))
     });
     text + &asked + &left.collect::<String>()
+}
+
+/// What was done to keys without making any.
+#[derive(Clone, Copy)]
+pub struct Keys<'a> {
+    /// Those that were encrypted.
+    pub sealing: Option<&'a Sealing>,
+    /// Those whose mode was mended.
+    pub mended: &'a [String],
+    /// Whether it only would be done.
+    pub dry_run: bool,
+}
+
+impl Keys<'_> {
+    /// In words, before those on what was made; empty when nothing was done.
+    pub fn message(&self) -> String {
+        let mut parts = Vec::new();
+        let word = |done: &str, would: &str| (if self.dry_run { would } else { done }).to_owned();
+        if let Some(sealing) = self.sealing {
+            parts.push(format!(
+                "{} {} to {} ({})",
+                word("encrypted", "would encrypt"),
+                count(sealing.names.len(), "key"),
+                count(sealing.wanted.len(), "recipient"),
+                sealing.why()
+            ));
+        }
+        if !self.mended.is_empty() {
+            let modes = count(self.mended.len(), "key");
+            parts.push(format!("{} the mode of {modes}", word("mended", "would mend")));
+        }
+        parts.push(String::new());
+        parts.join("; ")
+    }
+
+    /// One difference for the recipients, one for each mode.
+    pub fn diff(&self) -> Vec<Diff> {
+        let lines = |names: &[String]| names.iter().flat_map(|name| [name, "\n"]).collect::<String>();
+        let recipients = self.sealing.map(|sealing| Diff {
+            before: lines(&sealing.is),
+            after: format!("{}why: {}\n", lines(&sealing.wanted), sealing.why()),
+            before_header: "recipients".to_owned(),
+            after_header: "recipients".to_owned(),
+        });
+        let mended = self.mended.iter().map(|key| Diff {
+            before: "others may read it\n".to_owned(),
+            after: "mode 0600\n".to_owned(),
+            before_header: key.clone(),
+            after_header: key.clone(),
+        });
+        recipients.into_iter().chain(mended).collect()
+    }
 }
 
 fn count(number: usize, word: &str) -> String {

@@ -11,6 +11,7 @@ use kmh_model::{Model, Need};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
+use crate::access::Access;
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::requests::RequestSet;
@@ -42,6 +43,7 @@ pub(crate) fn run(
     store: Option<PathBuf>,
     init: bool,
     args: &Args,
+    access: &Access,
 ) -> Result<Outcome<PkiSpec>, Failure> {
     let (document, source) = stream.inventory()?;
     let (model, warnings) =
@@ -60,10 +62,12 @@ pub(crate) fn run(
         return Err(Failure::world(format!("the clock of this machine says {told}"))
             .hint("set it: no certificate can be judged by it, and what it made would have ended long ago"));
     }
+    let recipients = access.recipients()?;
     let opening = Opening { cluster: model.name.as_str(), init, dry_run };
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
-    let store = Store::open(&path, opening, &mut |message| context.say(message))?;
+    let store = Store::open_for(&path, opening, recipients.as_ref(), &mut |message| context.say(message))?;
+    let mut store = store.map(|store| store.unlock(access.keyring(context.env)));
     let mut observed = match &store {
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
@@ -72,11 +76,24 @@ pub(crate) fn run(
     if args.requests.is_none() {
         ask::refuse(&mut plan, &wants);
     }
+    if !access.repair {
+        warn_of_readable(context, &path, &observed.readable);
+    }
     report(context, &path, &plan, &observed)?;
+    let sealing = match &store {
+        Some(store) => store.sealing(recipients.as_ref())?,
+        None => None,
+    };
+    let mended = if access.repair { observed.readable.clone() } else { Vec::new() };
 
     let before = observed.clone();
-    let (id, planned) = match &store {
+    let (id, planned) = match &mut store {
         Some(store) if !dry_run => {
+            store.protect(&mended)?;
+            if let Some(sealing) = &sealing {
+                store.tidy()?;
+                store.seal(sealing)?;
+            }
             let set = args.requests.as_ref().map(|_| RequestSet::of(model.name.as_str(), store.id()));
             let set = execute(store, &wants, &plan, &mut observed, now, set)?;
             if let (Some(path), Some(set)) = (&args.requests, set) {
@@ -88,7 +105,8 @@ pub(crate) fn run(
         None => ("", &plan.steps[..]),
     };
     let spec = document::spec(id, &wants, &observed, planned);
-    let message = document::message(&spec, &plan, &observed, dry_run);
+    let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended, dry_run };
+    let message = keys.message() + &document::message(&spec, &plan, &observed, dry_run);
     let all = context.common.limit.is_empty();
     let shown = |one: &Certificate| match &one.machine {
         _ if all => true,
@@ -96,8 +114,9 @@ pub(crate) fn run(
         None => one.deploy.iter().any(|place| chosen.contains(&place.machine)),
     };
     let text = document::text(&spec, &shown, &plan, &message, (now, dry_run));
-    let diff = document::diff(&wants, &before, &spec, &plan);
-    let changed = !plan.steps.is_empty();
+    let mut diff = document::diff(&wants, &before, &spec, &plan);
+    diff.extend(keys.diff());
+    let changed = !plan.steps.is_empty() || sealing.is_some() || !mended.is_empty();
     let steps = Some(document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
 }
@@ -136,7 +155,6 @@ fn report(
     plan: &Plan,
     observed: &Observed,
 ) -> Result<(), Failure> {
-    warn_of_readable(context, path, &observed.readable);
     for warning in &plan.warnings {
         context.warn(warning);
     }

@@ -10,6 +10,7 @@ use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream, file};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::access::Access;
 use crate::ask;
 use crate::cert::{Certificate, date};
 use crate::csr::Request;
@@ -87,7 +88,7 @@ pub fn run(
     context: &mut Context<'_>,
     form: Format,
     path: &Path,
-    store: Option<PathBuf>,
+    store: (Option<PathBuf>, &Access),
 ) -> Result<Answer, Failure> {
     let (wants, cluster) = wants(stream, context)?;
     let now = clock(context)?;

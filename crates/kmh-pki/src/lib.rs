@@ -4,6 +4,7 @@
 //! ([`make`]), writes it in one crash-safe step ([`store`]), and says in `kmh.pki/v1` what there is and where it goes:
 //! certificates as PEM, keys as references. Key material never leaves the store.
 
+pub mod access;
 pub mod ask;
 pub mod cert;
 pub mod csr;
@@ -51,6 +52,8 @@ struct Cli {
     /// Make the store when it is missing or empty; harmless when it is there
     #[arg(long, global = true)]
     init: bool,
+    #[command(flatten)]
+    access: access::Access,
     #[command(flatten)]
     common: Common,
 }
@@ -107,19 +110,19 @@ pub fn run(env: &mut Env) -> Exit {
         Verb::Ensure(args) => {
             let store = env.store(cli.store);
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| {
-                ensure::run(stream, context, store, cli.init, &args)
+                ensure::run(stream, context, store, cli.init, &args, &cli.access)
             })
         }
         Verb::Import(args) => {
             let store = env.store(cli.store);
             let forms = &[Format::Text, Format::Json];
             kmh_cli::answer(env, TOOL, &cli.common, forms, |stream, context, form| {
-                import_signed::run(stream, context, form, &args.signed, store)
+                import_signed::run(stream, context, form, &args.signed, (store, &cli.access))
             })
         }
         Verb::Sign(args) => {
             let store = env.store(cli.store);
-            sign::run(env, &cli.common, &args, store)
+            sign::run(env, &cli.common, &args, &cli.access, store)
         }
     }
 }

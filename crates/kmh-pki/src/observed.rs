@@ -18,6 +18,15 @@ pub enum Half<T> {
 }
 
 impl<T> Half<T> {
+    /// The same of something else.
+    pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Half<U> {
+        match self {
+            Self::Absent => Half::Absent,
+            Self::Damaged(why) => Half::Damaged(why),
+            Self::There(value) => Half::There(turn(value)),
+        }
+    }
+
     /// What was read.
     pub fn there(&self) -> Option<&T> {
         match self {

@@ -31,6 +31,11 @@ impl Secret {
         Self(Zeroizing::new(octets))
     }
 
+    /// Takes ownership of octets that were decrypted.
+    pub fn of(octets: Zeroizing<Vec<u8>>) -> Self {
+        Self(octets)
+    }
+
     /// Of that many random octets.
     pub fn random(length: usize) -> Result<Self, String> {
         let mut octets = Zeroizing::new(vec![0; length]);

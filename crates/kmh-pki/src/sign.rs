@@ -8,6 +8,7 @@ use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file}
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::access::Access;
 use crate::cert::{self, Certificate, date, rfc3339};
 use crate::csr::{Request, subject};
 use crate::ensure::{EARLIEST, NEEDS};
@@ -60,11 +61,11 @@ EXAMPLES
 ";
 
 /// The verb.
-pub fn run(env: &mut Env, common: &Common, args: &Args, store: Option<PathBuf>) -> Exit {
+pub fn run(env: &mut Env, common: &Common, args: &Args, access: &Access, store: Option<PathBuf>) -> Exit {
     kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, form| {
         match (&args.requests, &args.to) {
-            (Some(requests), Some(to)) => set::run(stream, context, form, (requests, to), store),
-            _ => one(stream, context, form, args, store),
+            (Some(requests), Some(to)) => set::run(stream, context, form, (requests, to), (store, access)),
+            _ => one(stream, context, form, args, (store, access)),
         }
     })
 }
@@ -90,7 +91,7 @@ fn one(
     context: &mut Context<'_>,
     form: Format,
     args: &Args,
-    store: Option<PathBuf>,
+    store: (Option<PathBuf>, &Access),
 ) -> Result<Answer, Failure> {
     let (wants, cluster) = wants(stream, context)?;
     let path = args.csr.as_deref().unwrap_or(Path::new(""));
@@ -192,7 +193,7 @@ pub(crate) fn clock(context: &Context<'_>) -> Result<OffsetDateTime, Failure> {
 
 /// The store that is named, and what it holds.
 pub(crate) fn open(
-    store: Option<PathBuf>,
+    (store, access): (Option<PathBuf>, &Access),
     opening: Opening<'_>,
     wants: &Wants,
     context: &mut Context<'_>,
@@ -201,6 +202,7 @@ pub(crate) fn open(
         .ok_or_else(|| Failure::wrong("no store is named").hint("name it with `--store DIR` or KMH_STORE"))?;
     let store = Store::open(&path, opening, &mut |message| context.say(message))?
         .ok_or_else(|| Failure::wrong(format!("store `{}` does not exist", path.display())))?;
+    let store = store.unlock(access.keyring(context.env));
     let observed = store.observe(wants)?;
     Ok((store, observed))
 }

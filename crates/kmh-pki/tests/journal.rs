@@ -90,9 +90,6 @@ fn task() {
     }
 }
 
-/// A step: the system call, and how often the program has called it by then.
-type Step = (String, usize);
-
 /// Starts a task under strace.
 fn run(place: &Place, task: &str, options: &[&str]) -> Output {
     let mut command = Command::new("strace");
@@ -103,21 +100,11 @@ fn run(place: &Place, task: &str, options: &[&str]) -> Output {
 }
 
 /// The steps of a task.
-fn steps(place: &Place, task: &str) -> Vec<Step> {
+fn steps(place: &Place, task: &str) -> Vec<(String, usize)> {
     let trace = place.path().join("trace");
     let ran = run(place, task, &["-o", trace.to_str().unwrap()]);
     assert!(ran.status.success(), "{ran:?}");
-    let mut counts = BTreeMap::new();
-    let text = std::fs::read_to_string(trace).unwrap();
-    let calls =
-        text.lines().filter_map(|line| Some(line.split_once('(')?.0.split_whitespace().last()?.to_owned()));
-    calls
-        .map(|call| {
-            let count = counts.entry(call.clone()).or_insert(0);
-            *count += 1;
-            (call, *count)
-        })
-        .collect()
+    common::calls(&std::fs::read_to_string(trace).unwrap())
 }
 
 /// Starts a task, which dies before it takes that step; whether it did.

@@ -119,9 +119,9 @@ fn a_store_without_or_with_a_broken_identity_is_refused() {
     let newer = |place: &Place| {
         let path = place.store().join("store.json");
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("\"format\":1", "\"format\":2,\"age\":true")).unwrap();
+        std::fs::write(&path, text.replace("\"format\":1", "\"format\":3,\"age\":true")).unwrap();
     };
-    refused(2, newer, &["has format 2", "knows format 1"]);
+    refused(2, newer, &["has format 3", "knows formats 1 and 2"]);
 }
 
 #[test]

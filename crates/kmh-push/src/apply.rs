@@ -82,7 +82,8 @@ pub(crate) fn apply(
     let secrets = if planned {
         Secrets::default()
     } else {
-        secrets(ctx.env.store(options.store.clone()), &store_id, &machines, &mut notes)
+        let identity = ctx.env.identity(options.store_identity.clone());
+        secrets(ctx.env.store(options.store.clone()), identity, &store_id, &machines, &mut notes)
     };
     if !notes.is_empty() {
         return Err(Failure { exit: Exit::Wrong, notes });
@@ -144,13 +145,19 @@ fn for_machine(root: &str, machine: &str) -> String {
     root.replace("{machine}", machine)
 }
 
-fn secrets(store: Option<PathBuf>, id: &str, machines: &[Wanted], notes: &mut Vec<Note>) -> Secrets {
+fn secrets(
+    store: Option<PathBuf>,
+    identity: Option<PathBuf>,
+    id: &str,
+    machines: &[Wanted],
+    notes: &mut Vec<Note>,
+) -> Secrets {
     let references: BTreeSet<&str> =
         machines.iter().flat_map(|machine| &machine.files).flat_map(wanted::WantedFile::references).collect();
     match (store, references.is_empty()) {
         (_, true) => Secrets::default(),
         (Some(dir), false) => {
-            let secrets = store::read(&dir, id, &references, notes);
+            let secrets = store::read(&dir, id, &references, identity, notes);
             of_another_generation(&secrets, machines, notes);
             secrets
         }

@@ -62,6 +62,13 @@ pub(crate) struct Apply {
         help = "The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]"
     )]
     pub(crate) store: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        help = "Opens an encrypted store: an age identity [env: KMH_IDENTITY]"
+    )]
+    pub(crate) store_identity: Option<PathBuf>,
     /// With `--to ssh`: put this folder before every path, `{machine}` in it being the machine's name; units are then
     /// not touched
     #[arg(long, value_name = "DIR", global = true)]

@@ -1,10 +1,12 @@
 //! The store, read at the moment of the push: only what the chosen machines need, into memory that is cleared.
 //!
-//! Its layout is `kmh-pki`'s: `store.json` holds the store's id, and a reference is the path of a file below it.
+//! Its layout is `kmh-pki`'s: `store.json` holds the store's id, and a reference is the path of a file below it; where keys
+//! are encrypted, `.age` follows. What a killed kmh-pki left to be renamed is read as if it had its name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use kmh_age::{Keyring, Unopened};
 use kmh_cli::failure::Note;
 use rustix::io::Errno;
 use serde::Deserialize;
@@ -41,13 +43,25 @@ struct Marker {
     id: String,
 }
 
-/// Reads the secrets; adds to `notes` what is wrong: another store, a missing secret.
-pub fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mut Vec<Note>) -> Secrets {
+/// The part of `pending.json` that matters here: what waits under its unfinished name.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Journal {
+    files: Vec<BTreeSet<String>>,
+}
+
+/// Reads the secrets, with the file of identities that opens them if they are encrypted; adds to `notes` what is wrong:
+/// another store, a missing secret, a wrong identity.
+pub fn read(
+    dir: &Path,
+    id: &str,
+    references: &BTreeSet<&str>,
+    identity: Option<PathBuf>,
+    notes: &mut Vec<Note>,
+) -> Secrets {
     let shown = kmh_cli::text::printable(&dir.display().to_string());
     let mut wrong = |message: String, cause: Option<String>, hint: &str| {
-        let mut note = note(message, "", Some(hint));
-        note.causes.extend(cause);
-        notes.push(note);
+        notes.push(with_cause(message, cause, hint));
     };
     let folder = match Folder::open(dir) {
         Ok(folder) => folder,
@@ -88,38 +102,89 @@ pub fn read(dir: &Path, id: &str, references: &BTreeSet<&str>, notes: &mut Vec<N
             return Secrets::default();
         }
     }
+    let journal = folder.read("pending.json", LIMIT);
+    let journal: Journal =
+        journal.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let store = Opened { folder, journal, keyring: Keyring::new(identity) };
     let mut found = Secrets::default();
     for reference in references {
-        match secret(&folder, reference) {
+        match store.secret(reference) {
             Ok(bytes) if bytes.is_empty() => {
-                wrong(
-                    format!("secret `{reference}` in store `{shown}` is empty"),
-                    None,
-                    "run kmh-pki on it again",
-                );
+                let message = format!("secret `{reference}` in store `{shown}` is empty");
+                notes.push(with_cause(message, None, "run kmh-pki on it again"));
             }
             Ok(bytes) => {
                 found.secrets.insert((*reference).to_owned(), bytes);
-                let beside =
-                    reference.strip_suffix(".key").map(|stem| secret(&folder, &format!("{stem}.crt")));
+                let beside = reference.strip_suffix(".key").map(|stem| store.file(&format!("{stem}.crt")));
                 if let Some(Ok(certificate)) = beside {
                     found.certificates.insert((*reference).to_owned(), certificate);
                 }
             }
-            Err(cause) => {
+            Err(Missing::Unopened(why)) => {
+                let damaged = matches!(why, Unopened::Damaged(_));
+                let nobody = matches!(why, Unopened::NoIdentity);
+                let mut failure = store.keyring.failure(&dir.join(format!("{reference}.age")), why);
+                if nobody {
+                    // `--identity` of kmh-push is the one that it logs in with.
+                    let hint = "name its file with `--store-identity FILE` or KMH_IDENTITY".to_owned();
+                    failure.notes.iter_mut().for_each(|note| note.hints = vec![hint.clone()]);
+                }
+                notes.extend(failure.notes);
+                // It is the same for all others.
+                if !damaged {
+                    return found;
+                }
+            }
+            Err(Missing::File(cause)) => {
                 let message = format!("secret `{reference}` is not in store `{shown}`");
-                wrong(message, Some(cause), "run kmh-pki again, and render from what it prints");
+                let hint = "run kmh-pki again, and render from what it prints";
+                notes.push(with_cause(message, Some(cause), hint));
             }
         }
     }
     found
 }
 
-fn secret(store: &Folder, reference: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    let (folder, name) = reference.rsplit_once('/').unwrap_or(("", reference));
-    let folder = store.below(folder).map_err(|(part, error)| format!("{part}: {}", explain(error)))?;
-    let folder = folder.ok_or("there is no such folder")?;
-    folder.read(name, LIMIT).map_err(explain)
+fn with_cause(message: String, cause: Option<String>, hint: &str) -> Note {
+    let mut note = note(message, "", Some(hint));
+    note.causes.extend(cause);
+    note
+}
+
+/// The store, and what opens it.
+struct Opened {
+    folder: Folder,
+    journal: Journal,
+    keyring: Keyring,
+}
+
+/// Why a secret is not at hand.
+enum Missing {
+    File(String),
+    Unopened(Unopened),
+}
+
+impl Opened {
+    fn secret(&self, reference: &str) -> Result<Zeroizing<Vec<u8>>, Missing> {
+        // The encrypted one is written first, and then the plain one goes.
+        match self.file(&format!("{reference}.age")) {
+            Ok(sealed) => self.keyring.open(&sealed).map_err(Missing::Unopened),
+            Err(_) => self.file(reference).map_err(Missing::File),
+        }
+    }
+
+    fn file(&self, reference: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+        let (folder, name) = reference.rsplit_once('/').unwrap_or(("", reference));
+        let folder =
+            self.folder.below(folder).map_err(|(part, error)| format!("{part}: {}", explain(error)))?;
+        let folder = folder.ok_or("there is no such folder")?;
+        if self.journal.files.iter().any(|files| files.contains(reference))
+            && let Ok(bytes) = folder.read(&format!(".{name}.kmh-new"), LIMIT)
+        {
+            return Ok(bytes);
+        }
+        folder.read(name, LIMIT).map_err(explain)
+    }
 }
 
 /// The two answers of the system that say "a link" when links are not followed.
@@ -130,3 +195,6 @@ pub fn explain(error: Errno) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

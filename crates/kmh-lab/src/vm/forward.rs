@@ -175,6 +175,9 @@ fn forward(env: &mut Env, cli: &Cli, lab: &LabName, documents: Option<Vec<u8>>) 
         if let Some(store) = env.store(up.store.clone()) {
             argv.extend(["--store".to_owned(), seen(&store)?]);
         }
+        if let Some(identity) = env.identity(up.identity.clone()) {
+            argv.extend(["--identity".to_owned(), seen(&identity)?]);
+        }
     }
     let mut record = None;
     if let Verb::Capture(capture) = &cli.verb {

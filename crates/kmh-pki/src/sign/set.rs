@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{clock, json, open, wants};
+use crate::access::Access;
 use crate::cert::date;
 use crate::csr::Request;
 use crate::issue::Authority;
@@ -33,7 +34,7 @@ pub(super) fn run(
     context: &mut Context<'_>,
     form: Format,
     (path, to): (&Path, &Path),
-    store: Option<PathBuf>,
+    store: (Option<PathBuf>, &Access),
 ) -> Result<Answer, Failure> {
     let (wants, cluster) = wants(stream, context)?;
     let set = RequestSet::from_json(&file::read(path)?)

@@ -41,6 +41,9 @@ pub(super) struct Gone {
     pub(super) file: String,
     /// The file that holds the same.
     pub(super) kept: String,
+    /// Whether that one holds it encrypted, and cannot be compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) sealed: bool,
 }
 
 /// What an unfinished write changes for those who read.
@@ -126,7 +129,9 @@ impl Store {
             return Ok(());
         }
         for gone in gone {
-            if self.is_there(&gone.file) && self.same(&gone.file, &gone.kept)? {
+            let kept =
+                if gone.sealed { self.is_there(&gone.kept) } else { self.same(&gone.file, &gone.kept)? };
+            if kept && self.is_there(&gone.file) {
                 self.remove(&gone.file)?;
             }
         }

@@ -12,22 +12,28 @@
 //! pending.json          only while a run writes: what it is about to change
 //! ```
 //!
+//! In an encrypted store `NAME.key.age` stands in the place of `NAME.key`, and `NAME.pub` beside it: its public half, so that
+//! whoever only looks needs no identity. `store.json` names the recipients.
+//!
 //! Directories are 0700, keys 0600, all else 0644, whatever the umask. The lock is on the directory itself, so there
 //! is no lock file, and a run that only looks leaves no trace.
 
 mod batch;
 mod journal;
 mod read;
+mod seal;
 mod write;
 
 use std::path::{Path, PathBuf};
 
+use kmh_age::{Keyring, Recipients};
 use kmh_cli::{Failure, file};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+pub use seal::Sealing;
 pub use write::{Change, Made, Public};
 
 /// An open, locked store.
@@ -36,6 +42,7 @@ pub struct Store {
     dir: OwnedFd,
     identity: Identity,
     unfinished: journal::Unfinished,
+    keyring: Keyring,
 }
 
 /// `store.json`.
@@ -45,10 +52,14 @@ struct Identity {
     format: u32,
     id: String,
     cluster: String,
+    /// To whom its keys are encrypted; nobody: they are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recipients: Vec<String>,
 }
 
-/// The format that this program writes.
-const FORMAT: u32 = 1;
+/// The formats that this program writes: a store whose keys are plain, and one whose keys are encrypted, which a program
+/// that does not know of encryption must not touch.
+const FORMATS: [u32; 2] = [1, 2];
 const IDENTITY: &str = "store.json";
 const PENDING: &str = "pending.json";
 /// What every unfinished file ends with.
@@ -60,7 +71,7 @@ const CAS: &str = "ca";
 /// What is no longer in use. Nothing in it is read as a part of the store.
 const ARCHIVE: &str = "archive";
 /// The endings of the files of one name.
-const ENDINGS: [&str; 3] = ["key", "crt", "csr"];
+const ENDINGS: [&str; 5] = ["key.age", "key", "pub", "crt", "csr"];
 /// The keys and requests that wait until a CA that is elsewhere has signed them.
 pub const REQUESTS: &str = "requests";
 /// What other generations of a CA, of the key of service accounts and of the encryption key have after their name: the
@@ -83,6 +94,16 @@ pub struct Opening<'a> {
 impl Store {
     /// Opens and locks a store; makes it with `init`. None: a dry run that would make it.
     pub fn open(path: &Path, how: Opening<'_>, say: &mut dyn FnMut(&str)) -> Result<Option<Self>, Failure> {
+        Self::open_for(path, how, None, say)
+    }
+
+    /// The same; a new one encrypts its keys to these recipients.
+    pub fn open_for(
+        path: &Path,
+        how: Opening<'_>,
+        recipients: Option<&Recipients>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Option<Self>, Failure> {
         let shown = path.display();
         let dir = match open_dir(path) {
             Err(Errno::NOENT) if path.is_symlink() => {
@@ -104,7 +125,7 @@ impl Store {
         lock(&dir, path, how.dry_run, say)?;
         let store = match read_identity(path)? {
             Some(identity) => Self::of(path, dir, identity),
-            None => match Self::begin(path, dir, how)? {
+            None => match Self::begin(path, dir, how, recipients)? {
                 Some(store) => store,
                 None => return Ok(None),
             },
@@ -120,11 +141,22 @@ impl Store {
     }
 
     fn of(path: &Path, dir: OwnedFd, identity: Identity) -> Self {
-        Self { root: path.to_owned(), dir, identity, unfinished: journal::Unfinished::default() }
+        Self {
+            root: path.to_owned(),
+            dir,
+            identity,
+            unfinished: journal::Unfinished::default(),
+            keyring: Keyring::default(),
+        }
     }
 
     /// A directory that is no store yet.
-    fn begin(path: &Path, dir: OwnedFd, how: Opening<'_>) -> Result<Option<Self>, Failure> {
+    fn begin(
+        path: &Path,
+        dir: OwnedFd,
+        how: Opening<'_>,
+        recipients: Option<&Recipients>,
+    ) -> Result<Option<Self>, Failure> {
         let shown = path.display();
         if let Some(name) = foreign(path)? {
             return Err(Failure::wrong(format!("directory `{shown}` is no store: it has no {IDENTITY}"))
@@ -142,8 +174,12 @@ impl Store {
             .map_err(|error| failed("cannot protect store", path, error))?;
         let mut id = [0; 16];
         crate::secret::random(&mut id).map_err(|error| Failure::world("no random numbers").because(error))?;
-        let identity =
-            Identity { format: FORMAT, id: crate::secret::hex(&id), cluster: how.cluster.to_owned() };
+        let identity = Identity {
+            format: FORMATS[usize::from(recipients.is_some())],
+            id: crate::secret::hex(&id),
+            cluster: how.cluster.to_owned(),
+            recipients: recipients.map(Recipients::names).unwrap_or_default(),
+        };
         let store = Self::of(path, dir, identity);
         store.write_identity()?;
         Ok(Some(store))
@@ -152,6 +188,18 @@ impl Store {
     /// Its identity: random, made with it.
     pub fn id(&self) -> &str {
         &self.identity.id
+    }
+
+    /// With identities, for what is encrypted in it.
+    #[must_use]
+    pub fn unlock(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
+    /// To whom its keys are encrypted, sorted; nobody: they are not.
+    pub fn recipients(&self) -> &[String] {
+        &self.identity.recipients
     }
 
     /// Where it is.
@@ -193,9 +241,14 @@ fn lock(dir: &OwnedFd, path: &Path, shared: bool, say: &mut dyn FnMut(&str)) -> 
 
 fn read_identity(root: &Path) -> Result<Option<Identity>, Failure> {
     let path = root.join(IDENTITY);
-    let Some(bytes) = read::bytes(&path).map_err(|error| failed("cannot read", &path, error))? else {
-        return Ok(None);
-    };
+    match read::bytes(&path).map_err(|error| failed("cannot read", &path, error))? {
+        Some(bytes) => parse_identity(root, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn parse_identity(root: &Path, bytes: &[u8]) -> Result<Identity, Failure> {
+    let path = root.join(IDENTITY);
     let damaged = |cause: String| {
         Failure::world(format!("`{}` is damaged", path.display()))
             .because(cause)
@@ -203,17 +256,17 @@ fn read_identity(root: &Path) -> Result<Option<Identity>, Failure> {
     };
     // The format alone first: what a later one holds is not for this program to judge.
     let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) if FORMATS.map(u64::from).contains(&format) => {}
         Some(format) => {
             return Err(Failure::wrong(format!("store `{}` has format {format}", root.display()))
-                .because(format!("this kmh-pki knows format {FORMAT}"))
+                .because(format!("this kmh-pki knows formats {} and {}", FORMATS[0], FORMATS[1]))
                 .hint("use the kmh-pki that made it, or a newer one"));
         }
         None => return Err(damaged("it has no `format`".to_owned())),
     }
-    serde_json::from_value(value).map(Some).map_err(|error| damaged(error.to_string()))
+    serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
 }
 
 /// The first thing in a directory that would not be there if it were empty, or if a run had been killed before it

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{ENDINGS, FOLDERS, GENERATIONS, REQUESTS, Store, UNFINISHED, failed};
+use super::{ARCHIVE, ENDINGS, FOLDERS, GENERATIONS, REQUESTS, Store, UNFINISHED, failed};
 use crate::cert::Certificate;
 use crate::csr::Request;
 use crate::observed::{Bare, Half, Observed, Pair};
@@ -85,8 +85,8 @@ impl Store {
     pub fn key(&self, name: &str) -> Result<Key, Failure> {
         let path = self.root.join(format!("{name}.key"));
         let gone = || Failure::world(format!("`{}` is gone", path.display()));
-        let (bytes, _) = self.file(name, "key")?.ok_or_else(gone)?;
-        Secret::new(bytes)
+        self.secret(name)?
+            .ok_or_else(gone)?
             .key_pair()
             .map_err(|why| Failure::world(format!("`{}` is damaged", path.display())).because(why))
     }
@@ -96,9 +96,10 @@ impl Store {
             None => Half::Absent,
             Some((bytes, _)) => Certificate::from_pem(&bytes).map_or_else(Half::Damaged, Half::There),
         };
-        let (key, readable) = match self.file(name, "key")? {
-            None => (Half::Absent, false),
-            Some((bytes, mode)) => {
+        let (key, readable) = match (self.look_at_sealed(name)?, self.file(name, "key")?) {
+            (Some(half), _) => (half.map(|public| public.der), false),
+            (None, None) => (Half::Absent, false),
+            (None, Some((bytes, mode))) => {
                 let key = Secret::new(bytes).key_pair().map(|key| key.public());
                 (key.map_or_else(Half::Damaged, Half::There), mode & 0o077 != 0)
             }
@@ -111,6 +112,9 @@ impl Store {
     }
 
     fn see_key(&self, name: &str, algorithm: &str) -> Result<(Half<Bare>, bool), Failure> {
+        if let Some(half) = self.see_sealed_key(name, algorithm)? {
+            return Ok((half, false));
+        }
         let Some((bytes, mode)) = self.file(name, "key")? else { return Ok((Half::Absent, false)) };
         let secret = Secret::new(bytes);
         let half = match algorithm {
@@ -127,7 +131,7 @@ impl Store {
         Ok((half, mode & 0o077 != 0))
     }
 
-    fn file(&self, name: &str, ending: &str) -> Result<Option<(Vec<u8>, u32)>, Failure> {
+    pub(super) fn file(&self, name: &str, ending: &str) -> Result<Option<(Vec<u8>, u32)>, Failure> {
         let Some(path) = self.place(&format!("{name}.{ending}")) else { return Ok(None) };
         bytes_and_mode(&path).map_err(|error| failed("cannot read", &path, error))
     }
@@ -151,7 +155,9 @@ impl Store {
     /// Unfinished files that a killed run left.
     pub(super) fn left_unfinished(&self) -> Result<Vec<String>, Failure> {
         let mut found = Vec::new();
-        self.walk(&mut |path| found.extend(path.ends_with(UNFINISHED).then(|| path.to_owned())))?;
+        let mut visit = |path: &str| found.extend(path.ends_with(UNFINISHED).then(|| path.to_owned()));
+        self.walk(&mut visit)?;
+        self.walk_in(&[ARCHIVE], &mut visit)?;
         let top = list(&self.root).map_err(|error| failed("cannot list", &self.root, error))?;
         found.extend(top.into_iter().filter(|name| name.ends_with(UNFINISHED)));
         Ok(found)
@@ -159,7 +165,12 @@ impl Store {
 
     /// Calls `visit` with the path of every file in the store's folders, relative to the store.
     fn walk(&self, visit: &mut dyn FnMut(&str)) -> Result<(), Failure> {
-        let mut folders: Vec<String> = FOLDERS.iter().map(ToString::to_string).collect();
+        self.walk_in(&FOLDERS, visit)
+    }
+
+    /// The same, of other folders.
+    pub(super) fn walk_in(&self, folders: &[&str], visit: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let mut folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
         while let Some(folder) = folders.pop() {
             let path = self.root.join(&folder);
             let names = match list(&path) {
@@ -169,7 +180,8 @@ impl Store {
             for name in names {
                 let inner = format!("{folder}/{name}");
                 let top = folder.split('/').next().unwrap_or_default();
-                let deep = top == REQUESTS || matches!(folder.as_str(), "keys" | "nodes" | "routers");
+                let deep = matches!(top, ARCHIVE | REQUESTS)
+                    || matches!(folder.as_str(), "keys" | "nodes" | "routers");
                 if deep && self.root.join(&inner).is_dir() {
                     folders.push(inner);
                 } else {

@@ -105,6 +105,8 @@ impl From<BTreeMap<String, Made>> for Change {
 /// Where the content of a file comes from.
 enum Source<'a> {
     Octets(&'a [u8], u32),
+    /// Made for this file alone.
+    Sealed(Vec<u8>),
     /// Another file of the store.
     File(String),
 }
@@ -133,6 +135,7 @@ impl Store {
         for (file, source) in &files.put {
             match source {
                 Source::Octets(octets, mode) => batch.stage(file, octets, *mode)?,
+                Source::Sealed(octets) => batch.stage(file, octets, mode_of(file))?,
                 Source::File(from) => batch.stage_link(from, file)?,
             }
         }
@@ -142,7 +145,7 @@ impl Store {
             .iter()
             .filter_map(|(to, source)| match source {
                 Source::File(from) => Some((from.as_str(), to.as_str())),
-                Source::Octets(..) => None,
+                Source::Octets(..) | Source::Sealed(_) => None,
             })
             .collect();
         let mut gone = Vec::new();
@@ -154,13 +157,18 @@ impl Store {
                 None => continue,
             };
             if !files.put.contains_key(file) {
-                gone.push(Gone { file: file.clone(), kept });
+                gone.push(Gone { file: file.clone(), kept, sealed: false });
             }
         }
         let (certificates, keys) = files.put.into_keys().partition(|file| has_ending(file, "crt"));
         let made = change.made.keys().chain(change.moves.iter().map(|(_, to)| to));
         let journal = Journal { names: made.cloned().collect(), files: vec![keys, certificates], gone };
-        batch.stage_json(PENDING, &journal)?;
+        self.carry_out(batch, &journal)
+    }
+
+    /// Writes the journal, and does what it says. All else is staged.
+    pub(super) fn carry_out(&self, mut batch: Batch<'_>, journal: &Journal) -> Result<(), Failure> {
+        batch.stage_json(PENDING, journal)?;
         batch.finish(&[PENDING.to_owned()])?;
         batch.hold();
         for group in &journal.files {
@@ -173,10 +181,22 @@ impl Store {
 
     fn files_of<'a>(&self, change: &'a Change) -> Result<Files<'a>, Failure> {
         let mut files = Files::default();
-        for (name, made) in &change.made {
-            if let Some(secret) = &made.key {
+        let secrets = change.made.iter().filter_map(|(name, made)| Some((name.as_str(), made.key.as_ref()?)));
+        if let Some(sealed) = self.seal_all(secrets.clone())? {
+            for (file, octets) in sealed {
+                files.put(file, Source::Sealed(octets))?;
+            }
+        } else {
+            for (name, secret) in secrets.clone() {
                 files.put(format!("{name}.key"), Source::Octets(secret.octets(), 0o600))?;
             }
+        }
+        for (name, _) in secrets {
+            // A key that is plain goes with the encrypted one that takes its place.
+            let others = self.present(name).filter(|(_, ending)| *ending != "crt");
+            files.vacated.extend(others.map(|(file, _)| file));
+        }
+        for (name, made) in &change.made {
             if let Some(certificate) = made.public.certificate() {
                 files.put(format!("{name}.crt"), Source::Octets(certificate.pem.as_bytes(), 0o644))?;
             }
@@ -184,10 +204,10 @@ impl Store {
                 files.put(format!("{name}.csr"), Source::Octets(request.pem.as_bytes(), 0o644))?;
             }
             // A key that a machine's own replaces, a request that a key of the store replaces.
-            let other = if made.public.is_away() { "key" } else { "csr" };
-            files
-                .vacated
-                .extend(self.present(name).filter(|(_, ending)| *ending == other).map(|(file, _)| file));
+            let other: &[&str] = if made.public.is_away() { &["key.age", "key", "pub"] } else { &["csr"] };
+            files.vacated.extend(
+                self.present(name).filter(|(_, ending)| other.contains(ending)).map(|(file, _)| file),
+            );
         }
         for (from, to) in &change.moves {
             for (from, ending) in self.files_at(from)? {
@@ -230,7 +250,10 @@ impl Store {
             let path = self.root.join(file);
             read::bytes(&path).map_err(|error| failed("cannot read", &path, error))
         };
-        let own = read(file)?.map(Secret::new);
+        // The public half of an encrypted key goes by the digest of the key.
+        let sealed = format!("{name}.key.age");
+        let own =
+            read(if ending == "pub" && self.is_there(&sealed) { &sealed } else { file })?.map(Secret::new);
         let digest = hex(&Sha256::digest(own.as_ref().map_or(&[][..], Secret::octets)));
         let digest = format!("{ARCHIVE}/{name}.{}.{ending}", &digest[..8]);
         let certificate = read(&format!("{name}.crt"))?.and_then(|bytes| Certificate::from_pem(&bytes).ok());
@@ -270,6 +293,12 @@ impl Store {
         }
         let journal = if write { self.journal()? } else { journal };
         self.unfinished = self.unfinished_write(&journal);
+        // A write that changes the recipients counts from its journal on, like any other.
+        if let Some(path) = self.place(IDENTITY)
+            && let Some(bytes) = read::bytes(&path).map_err(|error| failed("cannot read", &path, error))?
+        {
+            self.identity = super::parse_identity(&self.root, &bytes)?;
+        }
         Ok(self)
     }
 
@@ -280,12 +309,17 @@ impl Store {
     }
 }
 
+/// The mode of a file.
+pub(super) fn mode_of(file: &str) -> u32 {
+    if has_ending(file, "key") || has_ending(file, "key.age") { 0o600 } else { 0o644 }
+}
+
 fn has_ending(file: &str, ending: &str) -> bool {
     split(file).1 == ending
 }
 
 /// Name and ending of a file: `ca/x.old.key` is the key of `ca/x.old`.
-fn split(file: &str) -> (&str, &str) {
+pub(super) fn split(file: &str) -> (&str, &str) {
     let ending = ENDINGS.iter().find_map(|ending| {
         let name = file.strip_suffix(ending)?.strip_suffix('.')?;
         Some((name, &file[name.len() + 1..]))

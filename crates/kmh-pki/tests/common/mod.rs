@@ -90,7 +90,7 @@ impl Place {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmh-pki"));
-        command.args(args).current_dir(self.path()).env_remove("KMH_STORE");
+        command.args(args).current_dir(self.path()).env_remove("KMH_STORE").env_remove("KMH_IDENTITY");
         command
     }
 
@@ -179,6 +179,18 @@ pub fn files(store: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     found
+}
+
+/// The system calls of a trace, each with how often the program has called it by then.
+pub fn calls(trace: &str) -> Vec<(String, usize)> {
+    let mut counts = BTreeMap::new();
+    let call = |line: &str| Some(line.split_once('(')?.0.split_whitespace().last()?.to_owned());
+    let counted = trace.lines().filter_map(call).map(|call| {
+        let count = counts.entry(call.clone()).or_insert(0);
+        *count += 1;
+        (call, *count)
+    });
+    counted.collect()
 }
 
 impl Ran {

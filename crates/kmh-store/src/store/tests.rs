@@ -1,0 +1,84 @@
+#![allow(clippy::disallowed_methods, reason = "tests")]
+
+use std::process::Command;
+
+use super::*;
+
+/// A folder with an identity `NAME`, made by the program itself, and its recipient.
+fn identity(dir: &Path, name: &str) -> kmh_age::Recipients {
+    let line = format!("age-keygen -o {name} 2>/dev/null && age-keygen -y {name}");
+    let ran = Command::new("sh").args(["-c", &line]).current_dir(dir).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    kmh_age::Recipients::parse([std::str::from_utf8(&ran.stdout).unwrap().trim()]).unwrap()
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) {
+    let path = dir.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// What is read of `a/x.key` and `keys/y.key`, and what is said.
+fn reads(dir: &Path, identity: Option<&str>) -> (Vec<Option<String>>, String) {
+    let (mut notes, references) = (Vec::new(), ["a/x.key", "keys/y.key"]);
+    let file = identity.map(|name| dir.join(name));
+    let found = read(dir, "1", &references.into(), file, &mut notes);
+    let texts = references.map(|one| found.get(one).map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+    (texts.into(), format!("{notes:?}"))
+}
+
+fn some(texts: [&str; 2]) -> Vec<Option<String>> {
+    texts.map(|text| Some(text.to_owned())).into()
+}
+
+#[test]
+fn encrypted_secrets_are_read_with_the_identity_and_plain_ones_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let to = identity(dir, "id");
+    identity(dir, "other");
+    write(dir, "store.json", b"{\"format\":2,\"id\":\"1\"}");
+    write(dir, "a/x.key.age", &to.seal(b"ecks").unwrap());
+    // Was plain, and is encrypted now: the plain one, which a killed run left, is the older.
+    write(dir, "a/x.key", b"older");
+    write(dir, "keys/y.key.age", &to.seal(b"why").unwrap());
+    assert_eq!(reads(dir, Some("id")), (some(["ecks", "why"]), "[]".to_owned()));
+    for (identity, says) in [
+        (None, vec!["x.key.age` is encrypted, and no identity was named", "--store-identity"]),
+        (Some("other"), vec!["no identity in `", "a/x.key.age`"]),
+    ] {
+        let (found, said) = reads(dir, identity);
+        // Said once, not for each secret.
+        assert!(found == [None, None] && said.matches("message:").count() == 1, "{said}");
+        assert!(says.iter().all(|text| said.contains(text)), "{said}");
+    }
+    write(dir, "keys/y.key.age", b"age-encryption.org/v1\n");
+    let (found, said) = reads(dir, Some("id"));
+    assert!(
+        found == [Some("ecks".to_owned()), None] && said.contains("keys/y.key.age` is damaged"),
+        "{said}"
+    );
+    std::fs::remove_file(dir.join("keys/y.key.age")).unwrap();
+    let (_, said) = reads(dir, Some("id"));
+    assert!(said.contains("secret `keys/y.key` is not in store"), "{said}");
+    write(dir, "keys/y.key", b"plain");
+    assert_eq!(reads(dir, Some("id")), (some(["ecks", "plain"]), "[]".to_owned()));
+}
+
+#[test]
+fn what_a_killed_run_left_to_be_renamed_is_read_as_if_it_had_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write(dir, "store.json", b"{\"format\":1,\"id\":\"1\"}");
+    for (name, bytes) in [("a/x.key", "old"), ("a/.x.key.kmh-new", "new"), ("keys/.y.key.kmh-new", "first")] {
+        write(dir, name, bytes.as_bytes());
+    }
+    // Before there is a journal they are nothing.
+    let (found, said) = reads(dir, None);
+    assert!(
+        found == [Some("old".to_owned()), None] && said.contains("`keys/y.key` is not in store"),
+        "{said}"
+    );
+    write(dir, "pending.json", b"{\"names\":[],\"files\":[[\"a/x.key\",\"keys/y.key\"],[]]}");
+    assert_eq!(reads(dir, None), (some(["new", "first"]), "[]".to_owned()));
+}
