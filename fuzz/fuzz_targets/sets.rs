@@ -3,9 +3,11 @@
 
 use kmh_pki::cert::Certificate;
 use kmh_pki::csr::Request;
+use kmh_pki::import_signed;
 use kmh_pki::requests::{RequestSet, SignedSet};
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
+    let _ = import_signed::pem(file);
     if let Ok(set) = RequestSet::from_json(file) {
         for asked in &set.requests {
             let _ = Request::from_file(asked.csr.as_bytes());

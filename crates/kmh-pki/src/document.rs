@@ -148,6 +148,7 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
     parts.extend((certificates > 0).then(|| count(certificates, "certificate")));
     parts.extend((plan.steps.len() > certificates).then(|| count(plan.steps.len() - certificates, "key")));
     let text = match (parts.is_empty(), dry_run) {
+        (true, _) if !plan.asked.is_empty() => total,
         (true, _) => format!("nothing to do: {total}"),
         (false, true) => format!("would make {} of {total}", parts.join(" and ")),
         (false, false) => format!("made {} of {total}", parts.join(" and ")),

@@ -85,7 +85,7 @@ pub(crate) fn references(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
             for reference in paths(&text.text) {
                 let plain = reference.trim_end_matches('/').split(['@', '%']).next().unwrap_or_default();
                 let plain = plain.trim_end_matches('/');
-                if !is_there(view, &folders, plain) {
+                if !is_there(view, &folders, plain) && !is_key_of_pki(view, plain) {
                     out.critical(
                         &place(view.name(), path),
                         format!("it refers to `{plain}`, which is neither in the bundle nor from the system"),
@@ -95,6 +95,14 @@ pub(crate) fn references(bundle: &Bundle<'_>, out: &mut Findings<'_>) {
             }
         }
     }
+}
+
+/// Whether it is the key beside a certificate of the PKI. Some are made on their machines; that all others are in the
+/// bundle is a matter of `bundle.certificates`.
+fn is_key_of_pki(view: &View<'_>, path: &str) -> bool {
+    let certificate =
+        path.strip_suffix(".key").and_then(|stem| view.files.get(format!("{stem}.crt").as_str()));
+    certificate.is_some_and(|body| body.file.origin.starts_with("pki:"))
 }
 
 /// The folders that the files of a machine lie in.

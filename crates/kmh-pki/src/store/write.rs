@@ -204,10 +204,10 @@ impl Store {
                 files.put(format!("{name}.csr"), Source::Octets(request.pem.as_bytes(), 0o644))?;
             }
             // A key that a machine's own replaces, a request that a key of the store replaces.
-            let other = if made.public.is_away() { "key" } else { "csr" };
-            files
-                .vacated
-                .extend(self.present(name).filter(|(_, ending)| *ending == other).map(|(file, _)| file));
+            let other: &[&str] = if made.public.is_away() { &["key.age", "key", "pub"] } else { &["csr"] };
+            files.vacated.extend(
+                self.present(name).filter(|(_, ending)| other.contains(ending)).map(|(file, _)| file),
+            );
         }
         for (from, to) in &change.moves {
             for (from, ending) in self.files_at(from)? {
