@@ -70,7 +70,7 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
         match key.public.as_deref().map(public_key) {
             Some(Ok(der)) => {
                 let other = seen.get(der.as_slice()).copied();
-                if let Some(other) = other.or(signers.insert(der, &key.name)) {
+                if let Some(other) = other.or(signers.insert(der.clone(), &key.name)) {
                     out.critical(&key.name, format!("it is the same key as that of `{other}`"), REISSUE);
                 }
                 if is_ed25519(&der) {
