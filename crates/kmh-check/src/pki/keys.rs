@@ -67,7 +67,7 @@ pub(crate) fn keys(pki: &Pki<'_>, out: &mut Findings<'_>) {
             Some(Ok(der)) => {
                 let algorithm = algorithm_of(&der);
                 let other = seen.get(der.as_slice()).copied();
-                if let Some(other) = other.or(signers.insert(der, &key.name)) {
+                if let Some(other) = other.or(signers.insert(der.clone(), &key.name)) {
                     out.critical(&key.name, format!("it is the same key as that of `{other}`"), REISSUE);
                 }
                 if algorithm == "ed25519" {

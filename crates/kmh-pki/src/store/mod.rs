@@ -12,8 +12,8 @@
 //! pending.json          only while a run writes: what it is about to change
 //! ```
 //!
-//! In an encrypted store `NAME.key.age` stands in the place of `NAME.key`, and `NAME.pub` beside it: its public half, so that
-//! whoever only looks needs no identity. `store.json` names the recipients.
+//! In an encrypted store `NAME.key.age` stands in the place of `NAME.key`, and `NAME.pub` beside it: its public half, or
+//! of an encryption key what it is called, so that whoever only looks needs no identity. `store.json` names the recipients.
 //!
 //! Directories are 0700, keys 0600, all else 0644, whatever the umask. The lock is on the directory itself, so there
 //! is no lock file, and a run that only looks leaves no trace.

@@ -127,7 +127,7 @@ fn nothing_goes_on_before_it_is_deployed() {
 fn what_is_due_comes_first() {
     let step = |name: &str| Step { name: name.to_owned(), make: Make::Pair, reasons: vec![Reason::Retired] };
     let one = refused(call(R::Etcd, &[Generation::Old], |_, plan, _, _, _| {
-        plan.steps.push(step("nodes/cp-1/etcd-peer"))
+        plan.steps.push(step("nodes/cp-1/etcd-peer"));
     }));
     assert_eq!(one, "`nodes/cp-1/etcd-peer` is to be made first: issued by a retired CA");
     let many = refused(call(R::Etcd, &[Generation::Next], |_, plan, _, _, _| {
