@@ -166,12 +166,12 @@ fn what_only_ends_soon_is_told_and_what_has_ended_is_refused() {
     );
     assert!(told.contains("expires in 65 days") || told.contains("expires in 64 days"), "{told}");
     assert!(told.contains("`--requests FILE`"), "{told}");
-    let (code, out, told) = later(&place, 366, &[]);
+    let (code, out, told) = later(&place, 366, &["--expired"]);
     assert_eq!((code, out.as_str()), (3, ""), "{told}");
     assert!(told.contains("is needed because: expired on"), "{told}");
     assert_eq!(place.files(), before);
     let ask = place.path().join("ask.json");
-    let (code, _, told) = later(&place, 366, &["ensure", "--requests", ask.to_str().unwrap()]);
+    let (code, _, told) = later(&place, 366, &["ensure", "--expired", "--requests", ask.to_str().unwrap()]);
     assert_eq!(code, 0, "{told}");
     assert_eq!(read(&place, "ask.json")["requests"].as_array().unwrap().len(), 17);
 }
