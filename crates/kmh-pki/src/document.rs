@@ -31,7 +31,8 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
             }
             let pair = observed.pairs.get(&wanted.name)?;
             let mut entry = entry(wanted, pair.certificate.there()?, pair.key.there().is_some());
-            entry.issuer = issuer(wanted, pair.certificate.there()?, observed);
+            // What signed itself has none.
+            entry.issuer = entry.issuer.and(issuer(wanted, pair.certificate.there()?, observed));
             Some(entry)
         })
         .collect();
