@@ -234,12 +234,13 @@ fn a_write_that_was_cut_off_counts_from_its_journal_on() {
     let store = place.store();
     let rename = |from: &str, to: &str| std::fs::rename(store.join(from), store.join(to)).unwrap();
     rename("nodes/w-1/kube-proxy.crt", "nodes/w-1/.kube-proxy.crt.kmh-new");
-    // Another one stands there still, and a CA is to go.
+    rename("cluster/break-glass-admin.crt", "cluster/.break-glass-admin.crt.kmh-new");
+    // Of the first another one stands there still, and a CA is to go.
     std::fs::copy(store.join("nodes/w-2/kube-proxy.crt"), store.join("nodes/w-1/kube-proxy.crt")).unwrap();
     std::fs::copy(store.join("ca/etcd.crt"), store.join("ca/etcd.old.crt")).unwrap();
     let journal = serde_json::json!({
-        "names": ["nodes/w-1/kube-proxy"],
-        "files": [["nodes/w-1/kube-proxy.crt"]],
+        "names": ["cluster/break-glass-admin", "nodes/w-1/kube-proxy"],
+        "files": [["cluster/break-glass-admin.crt", "nodes/w-1/kube-proxy.crt"]],
         "gone": [{"file": "ca/etcd.old.crt", "kept": "ca/etcd.crt"}],
     });
     std::fs::write(store.join("pending.json"), journal.to_string()).unwrap();
@@ -256,7 +257,10 @@ fn a_write_that_was_cut_off_counts_from_its_journal_on() {
     let told = place.pki(&["verify", "--store", "store"], SMALL).exits(0);
     let report: Value = serde_json::from_str(&told.stdout).unwrap();
     let ids = report["findings"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap());
-    assert_eq!(ids.collect::<Vec<_>>(), ["file.unfinished", "store.pending"]);
+    assert_eq!(
+        ids.collect::<Vec<_>>(),
+        ["file.unfinished", "file.unfinished", "store.pending", "store.pending"]
+    );
     assert_eq!(place.snapshot(), before);
     // The next run finishes it.
     place.pki(&["--store", "store"], SMALL).exits(0);
