@@ -99,10 +99,15 @@ impl Store {
         self.walk_in(&CERTIFICATES, &mut |path| {
             files.extend((!self.unfinished.gone.contains(path)).then(|| path.to_owned()));
         })?;
-        let ours = |path: &&String| CERTIFICATES.contains(&path.split('/').next().unwrap_or_default());
-        files.extend(self.unfinished.waiting.iter().filter(ours).cloned());
+        files.extend(self.waiting_in(&CERTIFICATES).cloned());
         let names = files.iter().filter_map(|path| path.strip_suffix(".crt"));
         names.map(|name| Ok((name.to_owned(), self.certificate(name)?))).collect()
+    }
+
+    /// Files of these folders that wait under unfinished names.
+    fn waiting_in(&self, folders: &[&str]) -> impl Iterator<Item = &String> {
+        let top = |path: &String| folders.contains(&path.split('/').next().unwrap_or_default());
+        self.unfinished.waiting.iter().filter(move |path| top(path))
     }
 
     fn certificate(&self, name: &str) -> Result<Result<Vec<u8>, &'static str>, Failure> {
@@ -179,7 +184,7 @@ impl Store {
                 add(path);
             }
         })?;
-        self.unfinished.waiting.iter().for_each(|path| add(path));
+        self.waiting_in(&FOLDERS).for_each(|path| add(path));
         Ok(names)
     }
 
