@@ -11,16 +11,16 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::access::At;
-use crate::ask;
 use crate::cert::{Certificate, date};
 use crate::csr::Request;
 use crate::observed::Observed;
 use crate::plan;
 use crate::reason::Reason;
 use crate::requests::{LIMIT, SignedSet};
-use crate::sign::{clock, open, refuse_pending, wants};
+use crate::sign::refuse_pending;
 use crate::store::{Change, Made, Public, Store};
 use crate::want::{Wanted, Wants};
+use crate::{ask, look};
 
 /// Whose key waits.
 #[derive(Clone, Debug)]
@@ -90,10 +90,13 @@ pub fn run(
     path: &Path,
     at: &At,
 ) -> Result<Answer, Failure> {
-    let (wants, cluster) = wants(stream, context)?;
-    let now = clock(context)?;
+    let (model, wants) = look::inventory(stream, context)?;
+    let cluster = model.name.as_str();
+    let now = context.env.now;
+    look::refuse_unset_clock(now)?;
     context.refuse_if_strict()?;
-    let (store, observed) = open(at, &cluster, context.common.dry_run, &wants, context)?;
+    let store = at.open_there(cluster, context.common.dry_run, context)?;
+    let observed = store.observe(&wants)?;
     refuse_pending(&observed, &[])?;
     let mut keys: BTreeMap<&[u8], &str> = BTreeMap::new();
     for (name, wanted) in &wants.certificates {
@@ -111,7 +114,7 @@ pub fn run(
     }
     let mut change = Change::default();
     let (mut kept, mut failures, mut seen) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
-    for (name, certificate) in read(path, &store, &cluster)? {
+    for (name, certificate) in read(path, &store, cluster)? {
         let place = format!(
             "{}, {}",
             path.display(),
@@ -152,7 +155,7 @@ pub fn run(
         store.commit(&change)?;
     }
     let text = match form {
-        Format::Json => crate::sign::json(&Imported {
+        Format::Json => crate::json(&Imported {
             imported: imported.iter().map(String::as_str).collect(),
             kept: kept.iter().map(String::as_str).collect(),
         })?,

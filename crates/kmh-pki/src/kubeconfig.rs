@@ -18,10 +18,10 @@ use time::{Duration, OffsetDateTime};
 use crate::access::At;
 use crate::cert::{Certificate, date, rfc3339};
 use crate::issue::Authority;
-use crate::look::{self, Ground, USERS};
-use crate::observed::Half;
+use crate::look::{self, Ground};
+use crate::observed::{Half, Observed};
 use crate::secret::{Key, Secret};
-use crate::store::{Change, Made, Public, Store};
+use crate::store::{Change, Made, Public, Store, USERS};
 use crate::table::{CommonName, row};
 use crate::want::{Wanted, Wants};
 
@@ -72,6 +72,8 @@ EXAMPLES
       jq -r '.certificates[] | select(.purpose == \"person\") | .component + \" \" + .not_after'
 ";
 
+/// Who signs.
+const CA: &str = "ca/cluster";
 /// The file name that means standard output.
 const STDOUT: &str = "-";
 
@@ -127,7 +129,7 @@ pub fn run(
         );
     }
     context.refuse_if_strict()?;
-    let bundle = look::bundle(ground.store.root(), "ca/cluster")?;
+    let bundle = bundle(&ground)?;
     let mut report = Report {
         user,
         groups,
@@ -236,16 +238,22 @@ fn server(ground: &Ground) -> Result<String, Failure> {
     })
 }
 
-/// What the store holds of one name alone: no other key is opened.
+/// What the store holds of one name alone, and of its other generations: no other key is opened.
+fn observe(ground: &Ground, name: &str) -> Result<Observed, Failure> {
+    let wanted = ground.wants.certificates.get(name).cloned();
+    let certificates = wanted.into_iter().map(|wanted| (name.to_owned(), wanted)).collect();
+    ground.store.observe(&Wants { certificates, ..Wants::default() })
+}
+
+/// Every generation of the cluster's CA that is trusted.
+fn bundle(ground: &Ground) -> Result<String, Failure> {
+    observe(ground, CA)?.bundle(CA).map_err(|(name, why)| {
+        Failure::world(format!("`{name}` is damaged")).because(why).hint("restore it from a backup")
+    })
+}
+
 fn pair(ground: &Ground, name: &str) -> Result<(Certificate, bool), Failure> {
-    let certificates: BTreeMap<_, _> = ground
-        .wants
-        .certificates
-        .iter()
-        .filter(|(one, _)| *one == name)
-        .map(|(n, w)| (n.clone(), w.clone()))
-        .collect();
-    let observed = ground.store.observe(&Wants { certificates, ..Wants::default() })?;
+    let observed = observe(ground, name)?;
     let damaged = |what: String| Failure::world(what).hint("`kmh-pki verify` says more");
     let Some(pair) = observed.pairs.get(name) else {
         return Err(damaged(format!("the store has no `{name}`")));
@@ -278,14 +286,13 @@ fn refuse_dates(name: &str, certificate: &Certificate, now: OffsetDateTime) -> R
 
 /// The cluster's CA, which signs.
 fn authority(ground: &Ground, now: OffsetDateTime) -> Result<Authority, Failure> {
-    const NAME: &str = "ca/cluster";
-    let (certificate, has_key) = pair(ground, NAME)?;
-    refuse_dates(NAME, &certificate, now)?;
+    let (certificate, has_key) = pair(ground, CA)?;
+    refuse_dates(CA, &certificate, now)?;
     if !has_key {
-        return Err(Failure::world(format!("the store does not hold the key of CA `{NAME}`"))
+        return Err(Failure::world(format!("the store does not hold the key of CA `{CA}`"))
             .hint("put it back for as long as this takes"));
     }
-    Ok(Authority::new(ground.store.key(NAME)?, certificate))
+    Ok(Authority::new(ground.store.key(CA)?, certificate))
 }
 
 /// The break-glass admin of the store, who is there before the emergency.
@@ -360,8 +367,7 @@ fn record(
 
 fn say(report: &Report, format: Format) -> Result<String, Failure> {
     if format == Format::Json {
-        return serde_json::to_string(report)
-            .map_err(|error| Failure::wrong("cannot write the answer").because(error));
+        return crate::json(report);
     }
     let groups = match report.groups.as_slice() {
         [] => "no group".to_owned(),

@@ -36,7 +36,8 @@ pub mod want;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use kmh_cli::{Common, Env, Exit, Format};
+use kmh_cli::{Common, Env, Exit, Failure, Format};
+use serde::Serialize;
 
 use crate::access::{Access, At};
 
@@ -116,6 +117,11 @@ EXAMPLES
   What ends within a month:
     kmh-pki status --within 30d --store pki -i cluster.yaml -o text
 ";
+
+/// An answer for programs.
+fn json(answer: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(answer).map_err(|error| Failure::world("cannot write the answer").because(error))
+}
 
 /// The command line, for man pages and completions.
 pub fn command() -> clap::Command {

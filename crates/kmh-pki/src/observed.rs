@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kmh_doc::pki::Generation;
+
 use crate::cert::{self, Certificate};
 use crate::csr::Request;
 
@@ -106,6 +108,21 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// The file of a CA: every generation of it that is trusted, PEM, the oldest first, as in `PkiSpec::bundle`. Or which
+    /// one is damaged, and how.
+    pub fn bundle(&self, ca: &str) -> Result<String, (String, &'static str)> {
+        let mut bundle = String::new();
+        for generation in [Generation::Old, Generation::Current, Generation::Next] {
+            let name = ca.to_owned() + generation.ending();
+            match self.pairs.get(&name).map(|pair| &pair.certificate) {
+                Some(Half::There(one)) => bundle.push_str(&one.pem),
+                Some(Half::Damaged(why)) => return Err((name, why)),
+                Some(Half::Absent) | None => {}
+            }
+        }
+        Ok(bundle)
+    }
+
     /// What the store holds after pairs and keys got other names, and others went to the archive. Names are those
     /// before it, as in a change of the store.
     pub fn rename(&mut self, moves: &[(String, String)], retired: &[String]) {

@@ -19,7 +19,7 @@ use crate::access::At;
 use crate::observed::Observed;
 use crate::store::{Change, Store};
 use crate::want::Wants;
-use crate::{document, ensure, look, make, want};
+use crate::{document, ensure, look, make};
 use guide::{Guide, Todo};
 use plan::{Act, Decision, Objection, Proof, Situation};
 
@@ -162,17 +162,14 @@ pub(crate) fn run(
         store: changes(decision),
         todo,
     };
-    let text = if form == Format::Json { json(&said)? } else { text::done(decision, dry_run, &said.todo) };
+    let text =
+        if form == Format::Json { crate::json(&said)? } else { text::done(decision, dry_run, &said.todo) };
     Ok(Answer { text, exit: Exit::Done })
 }
 
 /// Opens the store and looks at it.
 fn open(at: &At, stream: &Stream, context: &mut Context<'_>) -> Result<Opened, Failure> {
-    let (document, source) = stream.inventory()?;
-    let (model, warnings) =
-        kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
-    context.warn_all(&source, &warnings);
-    let mut wants = want::wants(&model);
+    let (model, mut wants) = look::inventory(stream, context)?;
     look::refuse_unset_clock(context.env.now)?;
     context.refuse_if_strict()?;
     let store = at.open_there(model.name.as_str(), context.common.dry_run, context)?;
@@ -255,7 +252,7 @@ fn refuse(
         store: Changes::default(),
         todo: vec![],
     };
-    Ok(Answer { text: json(&said)?, exit: Exit::No })
+    Ok(Answer { text: crate::json(&said)?, exit: Exit::No })
 }
 
 /// Every rotation that there can be.
@@ -276,13 +273,9 @@ fn overview(opened: &Opened, form: Format) -> Result<Answer, Failure> {
         })
         .collect();
     let text = if form == Format::Json {
-        json(&Overview { rotations: rows })?
+        crate::json(&Overview { rotations: rows })?
     } else {
         text::overview(rows.iter().map(|row| (row.rotation, row.stage, row.not_after.as_deref(), row.next)))
     };
     Ok(Answer { text, exit: Exit::Done })
-}
-
-fn json(said: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(said).map_err(|error| Failure::world("cannot write JSON").because(error))
 }

@@ -12,12 +12,11 @@ use crate::access::At;
 use crate::cert::{Certificate, date, rfc3339};
 use crate::csr::{Request, subject};
 use crate::issue::Authority;
-use crate::look::{NEEDS, refuse_unset_clock};
 use crate::observed::{Half, Observed};
-use crate::store::{Change, Made, Public, Store};
+use crate::store::{Change, Made, Public};
 use crate::table::Life;
-use crate::want::{self, Wanted, Wants};
-use crate::{TOOL, make, plan};
+use crate::want::{Wanted, Wants};
+use crate::{TEXT_OR_JSON, TOOL, look, make, plan};
 
 /// Options of `kmh-pki sign`.
 #[derive(clap::Args, Clone, Debug)]
@@ -62,7 +61,7 @@ EXAMPLES
 
 /// The verb.
 pub fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
-    kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, form| {
+    kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, form| {
         match (&args.requests, &args.to) {
             (Some(requests), Some(to)) => set::run(stream, context, form, (requests, to), at),
             _ => one(stream, context, form, args, at),
@@ -93,15 +92,17 @@ fn one(
     args: &Args,
     at: &At,
 ) -> Result<Answer, Failure> {
-    let (wants, cluster) = wants(stream, context)?;
+    let (model, wants) = look::inventory(stream, context)?;
     let path = args.csr.as_deref().unwrap_or(Path::new(""));
     let request = Request::from_file(&file::read(path)?).map_err(|why| {
         Failure::wrong(format!("`{}` is no request that can be signed", path.display())).because(why)
     })?;
     let wanted = find(&request, args.name.as_deref(), &wants, path)?;
-    let now = clock(context)?;
+    let now = context.env.now;
+    look::refuse_unset_clock(now)?;
     context.refuse_if_strict()?;
-    let (store, observed) = open(at, &cluster, context.common.dry_run, &wants, context)?;
+    let store = at.open_there(model.name.as_str(), context.common.dry_run, context)?;
+    let observed = store.observe(&wants)?;
     refuse_pending(&observed, &[&wanted.name])?;
     refuse_known_key(&request, wanted, &observed)?;
     let (issuer, ca) = signer(wanted, &wants, &observed, now, context)?;
@@ -138,7 +139,7 @@ fn one(
         context.detail(&format!("the inventory gives it more names than it asks for: {}", added.join(", ")));
     }
     let text = match form {
-        Format::Json => json(&Signed {
+        Format::Json => crate::json(&Signed {
             name: &wanted.name,
             issuer,
             kept: kept.is_some(),
@@ -165,39 +166,6 @@ fn told(wanted: &Wanted, certificate: &Certificate, kept: bool, dry_run: bool) -
         (false, false) => "is signed",
     };
     format!("`{}` {done}, until {}", wanted.name, date(certificate.not_after))
-}
-
-pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|error| Failure::wrong("cannot write the answer").because(error))
-}
-
-/// What the inventory wants, and the name of its cluster.
-pub(crate) fn wants(stream: &Stream, context: &mut Context<'_>) -> Result<(Wants, String), Failure> {
-    let (document, source) = stream.inventory()?;
-    let (model, warnings) =
-        kmh_model::load(&document, NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
-    context.warn_all(&source, &warnings);
-    Ok((want::wants(&model), model.name.as_str().to_owned()))
-}
-
-/// The time; refused when the clock was never set.
-pub(crate) fn clock(context: &Context<'_>) -> Result<OffsetDateTime, Failure> {
-    let now = context.env.now;
-    refuse_unset_clock(now)?;
-    Ok(now)
-}
-
-/// The store that is named, and what it holds.
-pub(crate) fn open(
-    at: &At,
-    cluster: &str,
-    dry_run: bool,
-    wants: &Wants,
-    context: &mut Context<'_>,
-) -> Result<(Store, Observed), Failure> {
-    let store = at.open_there(cluster, dry_run, context)?;
-    let observed = store.observe(wants)?;
-    Ok((store, observed))
 }
 
 /// A killed run's journal must not be overwritten by that of another: what it left would pass for damage.

@@ -16,8 +16,9 @@ use time::{Duration, OffsetDateTime};
 
 use crate::access::At;
 use crate::cert::{Certificate, rfc3339};
-use crate::look::{self, USERS, asked};
+use crate::look::{self, asked};
 use crate::observed::Half;
+use crate::store::USERS;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
 use uses::{KUBECONFIGS, component};
@@ -155,7 +156,7 @@ pub fn run(
     at: &At,
 ) -> Result<Answer, Failure> {
     let ground = look::ground(stream, context, at, false)?;
-    let found = look::certificates(ground.store.root())?.into_iter().map(|(name, octets)| {
+    let found = ground.store.certificates()?.into_iter().map(|(name, octets)| {
         (
             name,
             octets.and_then(|octets| Certificate::from_pem(&octets)).map_or_else(Half::Damaged, Half::There),
@@ -167,8 +168,7 @@ pub fn run(
     let mut report = report(&ground.model, &ground.wants, &found, &question);
     ground.store.id().clone_into(&mut report.store);
     let text = match format {
-        Format::Json => serde_json::to_string(&report)
-            .map_err(|error| Failure::wrong("cannot write the answer").because(error))?,
+        Format::Json => crate::json(&report)?,
         _ => text::text(&report),
     };
     Ok(Answer { text, exit: if report.ok { Exit::Done } else { Exit::No } })
@@ -230,7 +230,7 @@ fn purpose<'a>(name: &str, wants: &'a Wants) -> (Purpose, Option<&'a Wanted>) {
         return (Purpose::Wanted, Some(wanted));
     }
     // The generations of a CA: `ca/X.next` will sign, `ca/X.old` did.
-    let base = look::generation(name);
+    let base = look::other_generation(name);
     match base.and_then(|(base, _)| wants.certificates.get(base)).filter(|one| one.life == Life::Authority) {
         Some(wanted) => (Purpose::Generation, Some(wanted)),
         None if name.split('/').next() == Some(USERS) => (Purpose::Person, None),

@@ -337,7 +337,7 @@ pub const TABLE: &[Row] = &[
             ],
         )
     },
-    // Nobody trusts it, so it goes nowhere: see `docs/pki.md`.
+    // No client is judged by it, so it goes nowhere as it is: see `docs/pki.md`.
     authority(Class::RootCa, "root", "kmh-root-ca", &[]),
 ];
 

@@ -34,13 +34,15 @@ EXAMPLES
 ";
 
 /// The names of all findings besides `rule.…` (`kmh_cert::rules::RULES`) and `chain.…` (`kmh_cert::chain::COMPLAINTS`).
-pub const IDS: [&str; 25] = [
+pub const IDS: [&str; 27] = [
     "among.key",
     "among.serial",
     "among.subject",
     "certificate.damaged",
     "chain.early",
+    "chain.gone",
     "chain.no-ca",
+    "chain.no-root",
     "chain.retired",
     "dates.expired",
     "dates.future",
@@ -117,8 +119,7 @@ pub fn run(stream: &Stream, context: &mut Context<'_>, format: Format, at: &At) 
     let ground = look::ground(stream, context, at, false)?;
     let report = report(&ground, context)?;
     let text = match format {
-        Format::Json => serde_json::to_string(&report)
-            .map_err(|error| Failure::wrong("cannot write the answer").because(error))?,
+        Format::Json => crate::json(&report)?,
         _ => text::text(&report),
     };
     Ok(Answer { text, exit: if report.ok { Exit::Done } else { Exit::No } })
@@ -128,7 +129,8 @@ fn report(ground: &Ground, context: &Context<'_>) -> Result<Report, Failure> {
     let Ground { wants, store, .. } = ground;
     let seen = files::walk(store.root())?;
     let observed = store.observe(wants)?;
-    let found: BTreeMap<String, Result<Facts, String>> = look::certificates(store.root())?
+    let found: BTreeMap<String, Result<Facts, String>> = store
+        .certificates()?
         .into_par_iter()
         .map(|(name, octets)| {
             let read = |octets: Vec<u8>| Facts::from_pem(&octets).map_err(|why| why.to_string());

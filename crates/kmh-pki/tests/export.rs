@@ -327,3 +327,42 @@ fn a_tar_goes_to_no_terminal_and_over_no_other_file() {
         captured.stderr_text()
     );
 }
+
+#[test]
+fn what_is_trusted_while_something_is_rotated_is_exported_and_the_tar_has_every_folder() {
+    let place = Place::with_store(SMALL);
+    for name in ["cluster", "encryption", "ipsec", "service-account"] {
+        place.pki(&["rotate", name, "--store", "store"], SMALL).exits(0);
+    }
+    let user = ["kubeconfig", "--store", "store", "--user", "anna", "--to", "anna.conf"];
+    place.pki(&user, SMALL).exits(0);
+    export(&place, &[KUBEADM, &["--with-ca-keys"]].concat()).exits(0);
+    let out = |path: &str| std::fs::read_to_string(place.path().join("out").join(path)).unwrap();
+    let store = |path: &str| std::fs::read_to_string(place.store().join(path)).unwrap();
+    let both = store("ca/cluster.crt") + &store("ca/cluster.next.crt");
+    // The key is that of the first: so a controller manager loads the pair.
+    assert_eq!(out("cp-1/etc/kubernetes/pki/ca.crt"), both);
+    assert_eq!(out("cp-1/etc/kubernetes/pki/ca.key"), store("ca/cluster.key"));
+    assert_eq!(out("w-1/etc/kubernetes/pki/ca.crt"), both);
+    assert_eq!(out("gw/etc/swanctl/x509ca/kmh-ipsec-ca-2.crt"), store("ca/ipsec.next.crt"));
+    assert_eq!(out("cp-1/etc/kubernetes/pki/sa.pub").matches("BEGIN PUBLIC KEY").count(), 2);
+    assert_eq!(out("cp-1/etc/kubernetes/pki/sa.key"), store("keys/service-account.key"));
+    let secret = |name: &str| {
+        let ran = place.sh(&format!("base64 -w0 store/keys/{name}.key"), "").exits(0);
+        format!("secret: {}}}", ran.stdout)
+    };
+    let encryption = out("cp-1/etc/kubernetes/encryption.yaml");
+    let at = |name: &str| encryption.find(&secret(name)).unwrap_or_else(|| panic!("no {name}: {encryption}"));
+    assert!(at("encryption") < at("encryption.next"));
+    let config = out("w-1/etc/kubernetes/kubelet.conf");
+    let data =
+        config.lines().find_map(|line| line.trim().strip_prefix("certificate-authority-data: ")).unwrap();
+    let decoded = place.sh("base64 -d", data).exits(0).stdout;
+    assert_eq!(decoded, both);
+
+    export(&place, &["--layout", "tar", "--with-ca-keys", "--to", "all.tar"]).exits(0);
+    let listed = place.sh("tar -tf all.tar", "").exits(0).stdout;
+    let listed: std::collections::BTreeSet<_> = listed.lines().map(ToOwned::to_owned).collect();
+    assert!(listed.iter().any(|path| path.starts_with("users/anna.")), "{listed:?}");
+    assert_eq!(listed, place.everything().into_keys().collect());
+}

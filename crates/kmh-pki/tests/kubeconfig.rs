@@ -443,3 +443,25 @@ fn the_examples_of_the_help_work_as_they_stand() {
     }
     assert_eq!(ran, 11);
 }
+
+#[test]
+fn what_a_killed_run_left_among_peoples_certificates_is_finished_or_removed() {
+    let place = Place::with_store(SMALL);
+    let to = ["kubeconfig", "--store", "store", "--user", "anna", "--to", "anna.conf"];
+    place.pki(&to, SMALL).exits(0);
+    let certificate = place.everything().into_keys().find(|path| path.starts_with("users/")).unwrap();
+    let unfinished = certificate.replace("users/", "users/.") + ".kmh-new";
+    let store = place.store();
+    std::fs::rename(store.join(&certificate), store.join(unfinished)).unwrap();
+    std::fs::write(store.join("users/.bob.0a.crt.kmh-new"), "half").unwrap();
+    let name = certificate.trim_end_matches(".crt");
+    let journal = serde_json::json!({"names": [name], "files": [[certificate]]});
+    std::fs::write(store.join("pending.json"), journal.to_string()).unwrap();
+    let told = place.pki(&["verify", "--store", "store"], SMALL).exits(0).stdout;
+    assert!(!told.contains("wanted.nothing"), "{told}");
+    let told = place.pki(&["status", "--store", "store"], SMALL).exits(0).stdout;
+    assert!(told.contains(name), "{told}");
+    place.pki(&["--store", "store"], SMALL).exits(0);
+    let found: Vec<_> = place.everything().into_keys().filter(|path| path.starts_with("users/")).collect();
+    assert_eq!(found, [certificate]);
+}

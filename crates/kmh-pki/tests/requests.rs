@@ -99,6 +99,8 @@ fn a_new_node_is_asked_for_signed_elsewhere_and_imported() {
     let waiting = place.snapshot();
     assert_eq!(ask(&place, &grown), set);
     assert_eq!(place.snapshot(), waiting);
+    let foreign = || place.pki(&["verify", "--store", "store"], &grown).stdout.contains("file.foreign");
+    assert!(!foreign());
     let files = place.files();
     for name in NEW {
         assert!(
@@ -119,6 +121,7 @@ fn a_new_node_is_asked_for_signed_elsewhere_and_imported() {
     let ran = import(&place, &grown).exits(0);
     assert!(ran.stdout.starts_with("imported 3 certificates\n  nodes/w-3/kube-proxy\n"), "{}", ran.stdout);
     let after = place.files();
+    assert!(!foreign());
     for name in NEW {
         assert_eq!(
             after[&format!("{name}.key")],

@@ -140,3 +140,54 @@ fn a_store_without_root_gets_one_and_its_cas_stay_until_they_are_rotated() {
     place.pki(ARGS, &rooted()).exits(0);
     assert_eq!(place.files(), after);
 }
+
+#[test]
+fn a_rotation_makes_a_ca_that_the_root_signs_and_says_so_when_its_key_is_away() {
+    let inventory = rooted();
+    let place = Place::with_store(SMALL);
+    let rotate =
+        |more: &[&str]| place.pki(&[&["rotate", "etcd", "-o", "text"], ARGS, more].concat(), &inventory);
+    let before = place.snapshot();
+    let ran = rotate(&[]).exits(1);
+    assert!(
+        ran.stdout.contains("`ca/root` is to sign `ca/etcd.next`, and the store does not hold it"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(place.snapshot(), before);
+    place.pki(ARGS, &inventory).exits(0);
+
+    // What signed itself before there was a root is told of, and no fault.
+    let verify = || {
+        let ran = place.pki(&[&["verify"], ARGS].concat(), &inventory).exits(0);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let note =
+            |one: &Value| format!("{} {}", one["id"].as_str().unwrap(), one["subject"].as_str().unwrap());
+        report["findings"].as_array().unwrap().iter().map(note).collect::<Vec<_>>()
+    };
+    assert_eq!(verify(), BELOW.map(|ca| format!("chain.no-root ca/{ca}")));
+
+    let away = place.path().join("root.key");
+    std::fs::rename(place.store().join("ca/root.key"), &away).unwrap();
+    let before = place.snapshot();
+    let ran = rotate(&[]).exits(1);
+    assert!(
+        ran.stdout.contains("`ca/root` cannot sign `ca/etcd.next`: the store does not hold its key"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("bring `ca/root.key` back for this step"), "{}", ran.stdout);
+    assert_eq!(place.snapshot(), before);
+    std::fs::rename(&away, place.store().join("ca/root.key")).unwrap();
+    let ran = rotate(&[]).exits(0);
+    assert!(!ran.stderr.contains("etcd.next"), "{}", ran.stderr);
+    // From here on the root is not asked.
+    std::fs::rename(place.store().join("ca/root.key"), &away).unwrap();
+    rotate(&["--deployed"]).exits(0);
+    let ran = place.pki(ARGS, &inventory).exits(0);
+    assert!(!ran.stderr.contains("ca/etcd"), "{}", ran.stderr);
+    rotate(&["--deployed"]).exits(0);
+    openssl(&place, &["verify", "-x509_strict", "-CAfile", "store/ca/root.crt", "store/ca/etcd.crt"])
+        .exits(0);
+    assert_eq!(verify(), ["chain.no-root ca/cluster", "chain.no-root ca/front-proxy"]);
+}

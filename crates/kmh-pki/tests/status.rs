@@ -227,3 +227,44 @@ fn a_store_must_be_there_and_init_makes_none() {
     place.pki(&["status"], SMALL).exits(2).says("no store is named");
     assert_eq!(Exit::No as i32, 1);
 }
+
+#[test]
+fn a_write_that_was_cut_off_counts_from_its_journal_on() {
+    let place = Place::with_store(SMALL);
+    let store = place.store();
+    let rename = |from: &str, to: &str| std::fs::rename(store.join(from), store.join(to)).unwrap();
+    rename("nodes/w-1/kube-proxy.crt", "nodes/w-1/.kube-proxy.crt.kmh-new");
+    rename("cluster/break-glass-admin.crt", "cluster/.break-glass-admin.crt.kmh-new");
+    // Of the first another one stands there still, and a CA is to go.
+    std::fs::copy(store.join("nodes/w-2/kube-proxy.crt"), store.join("nodes/w-1/kube-proxy.crt")).unwrap();
+    std::fs::copy(store.join("ca/etcd.crt"), store.join("ca/etcd.old.crt")).unwrap();
+    let journal = serde_json::json!({
+        "names": ["cluster/break-glass-admin", "nodes/w-1/kube-proxy"],
+        "files": [["cluster/break-glass-admin.crt", "nodes/w-1/kube-proxy.crt"]],
+        "gone": [{"file": "ca/etcd.old.crt", "kept": "ca/etcd.crt"}],
+    });
+    std::fs::write(store.join("pending.json"), journal.to_string()).unwrap();
+    let before = place.snapshot();
+    let told = place.pki(&["status", "--store", "store"], SMALL).exits(0);
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    let rows = report["certificates"].as_array().unwrap();
+    assert_eq!(rows.len(), 27);
+    let serial = |name: &str| {
+        let row = rows.iter().find(|row| row["name"] == name).unwrap();
+        row["serial"].as_str().unwrap().to_owned()
+    };
+    assert_ne!(serial("nodes/w-1/kube-proxy"), serial("nodes/w-2/kube-proxy"));
+    let told = place.pki(&["verify", "--store", "store"], SMALL).exits(0);
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    let ids = report["findings"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap());
+    assert_eq!(
+        ids.collect::<Vec<_>>(),
+        ["file.unfinished", "file.unfinished", "store.pending", "store.pending"]
+    );
+    assert_eq!(place.snapshot(), before);
+    // The next run finishes it.
+    place.pki(&["--store", "store"], SMALL).exits(0);
+    let told = place.pki(&["status", "--store", "store"], SMALL).exits(0);
+    let after: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(after["certificates"], Value::from(rows.clone()));
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cli::Failure;
 use kmh_doc::inventory::Role;
-use kmh_doc::pki::{Class, Deploy};
+use kmh_doc::pki::{Class, Deploy, Generation, Rotating};
 use kmh_model::Model;
 use zeroize::Zeroizing;
 
@@ -37,7 +37,11 @@ pub(super) fn of(
     chosen: &dyn Fn(&str) -> bool,
     with_ca_keys: bool,
 ) -> Result<Vec<Entry>, Failure> {
-    let mut maker = Maker { ground: *ground, layout, entries: BTreeMap::new() };
+    let ca = want::name(row(Class::ClusterCa), None);
+    let authorities = ground.observed.bundle(&ca).map_err(|(name, why)| {
+        Failure::world(format!("`{name}` is damaged")).because(why).hint("restore it from a backup")
+    })?;
+    let mut maker = Maker { ground: *ground, layout, authorities, entries: BTreeMap::new() };
     let leaders: Vec<&str> =
         ground.model.nodes_with(Role::ControlPlane).map(|node| node.name.as_str()).collect();
     for wanted in ground.wants.certificates.values() {
@@ -65,6 +69,8 @@ pub(super) fn of(
 struct Maker<'a> {
     ground: Ground<'a>,
     layout: Layout,
+    /// The file of the cluster's CA, as kubeconfigs hold it.
+    authorities: String,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -150,9 +156,7 @@ impl<'a> Maker<'a> {
         kubeconfig::write(&kubeconfig::User {
             cluster: model.name.as_str(),
             server: &format!("https://{host}:{port}"),
-            authorities: self
-                .certificate(&want::name(row(Class::ClusterCa), None))
-                .map_or("", |one| &one.pem),
+            authorities: &self.authorities,
             name: &wanted.common_name,
             certificate,
             key,
@@ -161,21 +165,29 @@ impl<'a> Maker<'a> {
 
     /// The keys without certificate of a machine of the control plane.
     fn put_keys(&mut self, machine: &str) -> Result<(), Failure> {
-        const SERVICE_ACCOUNT: &str = "keys/service-account";
-        const ENCRYPTION: &str = "keys/encryption";
         let keys = &self.ground.observed.keys;
         let store = self.ground.store;
-        if let Some(bare) = keys.get(SERVICE_ACCOUNT).and_then(|half| half.there())
+        let there = |one: Rotating, generation: Generation| {
+            let name = one.subject() + generation.ending();
+            keys.get(&name).and_then(|half| half.there()).map(|bare| (name, bare))
+        };
+        if let Some((name, _)) = there(Rotating::ServiceAccount, Generation::Current)
             && let Some(path) = self.layout.service_account().first()
         {
-            let public = Secret::new(bare.public.clone().unwrap_or_default().into_bytes());
-            let key = Secret::pem_of(store.key(SERVICE_ACCOUNT)?.pair());
-            self.add(machine, path, PRIVATE, key, 0);
-            self.add(machine, &path.replace(".key", ".pub"), PUBLIC, public, 0);
+            self.add(machine, path, PRIVATE, Secret::pem_of(store.key(&name)?.pair()), 0);
+            // Whoever verifies tokens takes those of every generation.
+            for generation in [Generation::Old, Generation::Current, Generation::Next] {
+                let Some((_, bare)) = there(Rotating::ServiceAccount, generation) else { continue };
+                let public = Secret::new(bare.public.clone().unwrap_or_default().into_bytes());
+                self.add(machine, &path.replace(".key", ".pub"), PUBLIC, public, 0);
+            }
         }
-        if keys.get(ENCRYPTION).is_some_and(|half| half.there().is_some()) {
-            let content = encryption(&store.secret_of(ENCRYPTION)?);
-            self.add(machine, self.layout.encryption(), PRIVATE, content, 0);
+        // The first key of the list writes, all of them read.
+        let generations = [Generation::Current, Generation::Next, Generation::Old];
+        let found = generations.into_iter().filter_map(|one| there(Rotating::Encryption, one));
+        let found = found.map(|(name, _)| store.secret_of(&name)).collect::<Result<Vec<_>, _>>()?;
+        if !found.is_empty() {
+            self.add(machine, self.layout.encryption(), PRIVATE, encryption(&found), 0);
         }
         Ok(())
     }
@@ -187,7 +199,7 @@ pub(super) fn start(certificate: &Certificate) -> u64 {
 }
 
 /// The API server's encryption configuration, as kmh renders it.
-fn encryption(key: &Secret) -> Secret {
+fn encryption(keys: &[Secret]) -> Secret {
     const HEAD: &str = "\
 apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration
@@ -196,15 +208,20 @@ resources:
     providers:
       - secretbox:
           keys:
-            - {name: ";
+";
+    const NAME: &str = "            - {name: ";
     const SECRET: &str = ", secret: ";
-    const TAIL: &str = "}\n      - identity: {}\n";
-    let (name, encoded) = (key.id(), kubeconfig::base64(key.octets()));
+    const END: &str = "}\n";
+    const TAIL: &str = "      - identity: {}\n";
+    let keys: Vec<_> = keys.iter().map(|key| (key.id(), kubeconfig::base64(key.octets()))).collect();
+    let mut parts = vec![HEAD.as_bytes()];
+    for (name, encoded) in &keys {
+        parts.extend([NAME.as_bytes(), name.as_bytes(), SECRET.as_bytes(), encoded, END.as_bytes()]);
+    }
+    parts.push(TAIL.as_bytes());
     // The exact size at once: a growing vector would leave copies behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(
-        HEAD.len() + name.len() + SECRET.len() + encoded.len() + TAIL.len(),
-    ));
-    for part in [HEAD.as_bytes(), name.as_bytes(), SECRET.as_bytes(), &encoded, TAIL.as_bytes()] {
+    let mut out = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    for part in parts {
         out.extend_from_slice(part);
     }
     Secret::new(out)

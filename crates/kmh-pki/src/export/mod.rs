@@ -20,7 +20,7 @@ use crate::look::{self, Ground};
 use crate::observed::Observed;
 use crate::secret::Secret;
 use crate::want::Wants;
-use crate::{TOOL, plan};
+use crate::{TEXT_OR_JSON, TOOL, plan};
 
 /// A file of an export.
 pub struct Entry {
@@ -75,7 +75,7 @@ EXAMPLES
 
 /// Runs it.
 pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
-    kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, format| {
+    kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| {
         export(args, stream, context, format, at)
     })
 }
@@ -92,9 +92,10 @@ fn export(
         refuse_pipe(args, context)?;
     }
     // Looking only: nothing is made, not even a store.
-    let Ground { model, wants, chosen, store } = look::ground(stream, context, at, false)?;
+    let Ground { model, mut wants, chosen, store } = look::ground(stream, context, at, false)?;
     let (path, now) = (store.root().to_owned(), context.env.now);
     let observed = store.observe(&wants)?;
+    wants.add_generations(&observed);
     let chosen = |machine: &str| chosen.contains(machine);
     let plan = plan::plan(&wants, &observed, now, &chosen);
     refuse_unfinished(context, &path, &plan, &wants, &observed)?;
@@ -221,8 +222,7 @@ fn told(
         let told = serde_json::json!({
             "to": args.to, "layout": layout, "dry_run": dry_run, "changed": changed, "files": files,
         });
-        return serde_json::to_string(&told)
-            .map_err(|error| Failure::world("cannot write JSON").because(error));
+        return crate::json(&told);
     }
     let count = match entries.len() {
         1 => "1 file".to_owned(),

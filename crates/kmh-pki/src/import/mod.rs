@@ -26,7 +26,7 @@ use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
 use crate::store::{Change, Made, Public, Store};
 use crate::want::Wants;
-use crate::{TOOL, import_signed, look, want};
+use crate::{TEXT_OR_JSON, TOOL, import_signed, look};
 
 /// The arguments of `import`.
 #[derive(clap::Args, Clone, Debug)]
@@ -62,11 +62,9 @@ const ENCRYPTION_KEY: usize = 32;
 
 /// Runs it.
 pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
-    kmh_cli::answer(env, TOOL, common, &[Format::Text, Format::Json], |stream, context, format| {
-        match &args.signed {
-            Some(file) => import_signed::run(stream, context, format, file, at),
-            None => import(args, stream, context, format, at),
-        }
+    kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| match &args.signed {
+        Some(file) => import_signed::run(stream, context, format, file, at),
+        None => import(args, stream, context, format, at),
     })
 }
 
@@ -77,10 +75,7 @@ fn import(
     format: Format,
     at: &At,
 ) -> Result<Answer, Failure> {
-    let (document, source) = stream.inventory()?;
-    let (model, warnings) =
-        kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
-    context.warn_all(&source, &warnings);
+    let (model, wants) = look::inventory(stream, context)?;
     let path = at.named()?;
     let (now, dry_run) = (context.env.now, context.common.dry_run);
     look::refuse_unset_clock(now)?;
@@ -88,7 +83,6 @@ fn import(
         return Err(Failure::wrong("`import` takes a whole PKI, and knows no `--limit`")
             .hint("name the folders that it shall read with `--from`"));
     }
-    let wants = want::wants(&model);
     let sources = args.from.iter().map(|from| read(from, &model)).collect::<Result<Vec<_>, _>>()?;
     let (layout, gathered, judged) = examine(&sources, args.layout, &model, &wants, now)?;
     refuse_useless(&gathered, &judged)?;
@@ -151,7 +145,7 @@ pub fn of_files(
 ) -> Result<(BTreeMap<String, Pair>, usize), Failure> {
     let files = files.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
     let source = Source { machine: None, path: PathBuf::new(), files, skipped: Vec::new() };
-    let (_, _, judged) = examine(&[source], None, model, &want::wants(model), now)?;
+    let (_, _, judged) = examine(&[source], None, model, &crate::want::wants(model), now)?;
     Ok((judged.observed.pairs, judged.findings.len()))
 }
 

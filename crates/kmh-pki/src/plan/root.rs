@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use kmh_doc::pki::Generation;
+
 use super::{Authority, Plan, Refusal};
 use crate::cert::Certificate;
 use crate::observed::{Observed, Pair};
@@ -39,6 +41,10 @@ pub(super) fn stranger(
     let root = wanted.issuer.as_deref()?;
     let name = &wanted.name;
     if certificate.is_signed_by(certificate) {
+        // The next rotation is that of the current one, and replaces the others too.
+        if Generation::of(name) != Generation::Current {
+            return None;
+        }
         let short = name.rsplit('/').next().unwrap_or(name);
         warnings.push(format!(
             "CA `{name}` signed itself, and the settings want a root above it: `kmh-pki rotate {short}` makes one that `{root}` signs"

@@ -160,7 +160,11 @@ fn document(g: &Guide<'_>, decision: Decision) -> Todo {
     let issued = g.wants.certificates.values();
     let issued = issued.filter(|leaf| leaf.issuer.as_deref() == Some(&subject)).count();
     let say = if decision.act == Act::Switch && decision.name.authority().is_some() {
-        format!("make the documents anew; {issued} certificates are issued again by the new CA")
+        let issued = match issued {
+            1 => "1 certificate is".to_owned(),
+            more => format!("{more} certificates are"),
+        };
+        format!("make the documents anew; {issued} issued again by the new CA")
     } else {
         "make the documents anew".to_owned()
     };

@@ -124,7 +124,7 @@ pub fn decide(s: &Situation<'_>, name: Rotating, abort: bool) -> Result<Decision
         Some(_) => (Act::End, None),
     };
     let mut objections: Vec<Objection> = match act {
-        Act::Begin => begin(s, name).into_iter().collect(),
+        Act::Begin => begin(s, name).into_iter().chain(root(s, name)).collect(),
         Act::Switch => due(s, &subject).into_iter().chain(switch(s, name, &next)).collect(),
         // With the key at hand they are due; without it they stay as they are.
         Act::End => due(s, &subject).or_else(|| signed_by_others(s, name)).into_iter().collect(),
@@ -158,6 +158,23 @@ fn due(s: &Situation<'_>, subject: &str) -> Option<Objection> {
     Some(Objection {
         what: shown,
         hint: "run `kmh-pki ensure`, and push what it makes; then go on".to_owned(),
+    })
+}
+
+/// Whether the root, where one signs that CA, can do so now.
+fn root(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
+    let root = s.wants.certificates.get(&name.subject())?.issuer.as_deref()?;
+    let next = generation(name, Generation::Next);
+    let pair = s.observed.pairs.get(root);
+    if pair.is_none_or(|pair| pair.certificate == Half::Absent) {
+        return Some(Objection {
+            what: format!("`{root}` is to sign `{next}`, and the store does not hold it"),
+            hint: "run `kmh-pki ensure` first, which makes it".to_owned(),
+        });
+    }
+    (!matches!(pair?.key, Half::There(_))).then(|| Objection {
+        what: format!("`{root}` cannot sign `{next}`: the store does not hold its key"),
+        hint: format!("bring `{root}.key` back for this step"),
     })
 }
 

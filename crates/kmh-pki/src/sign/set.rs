@@ -7,17 +7,16 @@ use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream, file};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{clock, json, open, wants};
 use crate::access::At;
 use crate::cert::date;
 use crate::csr::Request;
 use crate::issue::Authority;
-use crate::make;
 use crate::observed::Observed;
 use crate::plan;
 use crate::requests::{Answered, Asked, RequestSet, SignedSet};
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
+use crate::{look, make};
 
 /// What was signed, as JSON.
 #[derive(Serialize)]
@@ -35,7 +34,8 @@ pub(super) fn run(
     (path, to): (&Path, &Path),
     at: &At,
 ) -> Result<Answer, Failure> {
-    let (wants, cluster) = wants(stream, context)?;
+    let (model, wants) = look::inventory(stream, context)?;
+    let cluster = model.name.as_str();
     let set = RequestSet::from_json(&file::read(path)?)
         .map_err(|why| Failure::wrong(format!("`{}` is no request set", path.display())).because(why))?;
     if set.cluster != cluster {
@@ -45,9 +45,11 @@ pub(super) fn run(
             set.cluster
         )));
     }
-    let now = clock(context)?;
+    let now = context.env.now;
+    look::refuse_unset_clock(now)?;
     context.refuse_if_strict()?;
-    let (store, observed) = open(at, &cluster, true, &wants, context)?;
+    let store = at.open_there(cluster, true, context)?;
+    let observed = store.observe(&wants)?;
     let judged = judge(&set, &wants, path)?;
 
     let mut authorities = BTreeMap::new();
@@ -90,7 +92,7 @@ pub(super) fn run(
     }
     let until = first.map(date).unwrap_or_default();
     let text = match form {
-        Format::Json => json(&Signed {
+        Format::Json => crate::json(&Signed {
             store: &answer.store,
             names: answer.certificates.iter().map(|one| one.name.as_str()).collect(),
             not_after: until,

@@ -4,6 +4,7 @@
 //! store.json            format, identity, the cluster that it belongs to
 //! ca/NAME.{crt,key}     cluster, etcd, front-proxy, ipsec
 //! cluster/NAME.{crt,key}, nodes/NODE/NAME.{crt,key}, routers/ROUTER/NAME.{crt,key}
+//! users/NAME.SERIAL.crt what people were given, without a key
 //! requests/NAME.{key,csr}   keys that wait for their certificate, because the key of their CA is elsewhere
 //! NAME.csr beside NAME.crt  the key is on its machine: there is no NAME.key
 //! keys/NAME.key         service-account, encryption
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use kmh_age::{Keyring, Recipients};
 use kmh_cli::{Failure, file};
+use kmh_doc::pki::Generation;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -72,11 +74,15 @@ const CAS: &str = "ca";
 pub(crate) const ARCHIVE: &str = "archive";
 /// The endings of the files of one name.
 const ENDINGS: [&str; 5] = ["key.age", "key", "pub", "crt", "csr"];
+/// The folder of the certificates that people were given.
+pub const USERS: &str = "users";
+/// Folders that hold certificates.
+const CERTIFICATES: [&str; 5] = [CAS, "cluster", "nodes", "routers", USERS];
 /// The keys and requests that wait until a CA that is elsewhere has signed them.
 pub const REQUESTS: &str = "requests";
-/// What other generations of a CA, of the key of service accounts and of the encryption key have after their name: the
-/// next one, which is trusted and does not sign yet, and the last one, which signs no more and is still trusted.
-pub const GENERATIONS: [&str; 2] = ["next", "old"];
+/// What else a CA, the key of service accounts and the encryption key may have beside the current generation: the next
+/// one, which is trusted and does not sign yet, and the last one, which signs no more and is still trusted.
+const GENERATIONS: [Generation; 2] = [Generation::Next, Generation::Old];
 /// What an empty store may hold, so that it can be a git repository or the root of a file system.
 pub(crate) const NOT_OURS: [&str; 5] = [".git", ".gitignore", ".gitattributes", "README.md", "lost+found"];
 

@@ -5,13 +5,15 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use kmh_cli::Failure;
+use kmh_cli::{Failure, file};
 use kmh_doc::pki::KeyClass;
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{ARCHIVE, ENDINGS, FOLDERS, GENERATIONS, REQUESTS, Store, UNFINISHED, failed};
+use super::{
+    ARCHIVE, CERTIFICATES, ENDINGS, FOLDERS, GENERATIONS, REQUESTS, Store, UNFINISHED, USERS, failed,
+};
 use crate::cert::Certificate;
 use crate::csr::Request;
 use crate::observed::{Bare, Half, Observed, Pair};
@@ -91,6 +93,38 @@ impl Store {
             .map_err(|why| Failure::world(format!("`{}` is damaged", path.display())).because(why))
     }
 
+    /// Every certificate by its name, wanted or not: its octets, or why they are not read. No key is opened.
+    pub fn certificates(&self) -> Result<BTreeMap<String, Result<Vec<u8>, &'static str>>, Failure> {
+        let mut files = BTreeSet::new();
+        self.walk_in(&CERTIFICATES, &mut |path| {
+            files.extend((!self.unfinished.gone.contains(path)).then(|| path.to_owned()));
+        })?;
+        files.extend(self.waiting_in(&CERTIFICATES).cloned());
+        let names = files.iter().filter_map(|path| path.strip_suffix(".crt"));
+        names.map(|name| Ok((name.to_owned(), self.certificate(name)?))).collect()
+    }
+
+    /// Files of these folders that wait under unfinished names.
+    fn waiting_in(&self, folders: &[&str]) -> impl Iterator<Item = &String> {
+        let top = |path: &String| folders.contains(&path.split('/').next().unwrap_or_default());
+        self.unfinished.waiting.iter().filter(move |path| top(path))
+    }
+
+    fn certificate(&self, name: &str) -> Result<Result<Vec<u8>, &'static str>, Failure> {
+        let Some(path) = self.place(&format!("{name}.crt")) else { return Ok(Err("it is to go")) };
+        Ok(match path.metadata() {
+            Ok(meta) if meta.is_file() && meta.len() <= LIMIT => Ok(file::read(&path)?),
+            Ok(meta) if meta.is_file() => Err("it is larger than a mebibyte"),
+            Ok(_) => Err("it is no file"),
+            // A symbolic link that leads nowhere.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("it leads nowhere"),
+            Err(error) => {
+                let message = format!("cannot read `{}`", path.display());
+                return Err(Failure::world(message).because(file::plain(&error)));
+            }
+        })
+    }
+
     fn see(&self, name: &str) -> Result<Seen, Failure> {
         let certificate = match self.file(name, "crt")? {
             None => Half::Absent,
@@ -150,7 +184,7 @@ impl Store {
                 add(path);
             }
         })?;
-        self.unfinished.waiting.iter().for_each(|path| add(path));
+        self.waiting_in(&FOLDERS).for_each(|path| add(path));
         Ok(names)
     }
 
@@ -159,7 +193,7 @@ impl Store {
         let mut found = Vec::new();
         let mut visit = |path: &str| found.extend(path.ends_with(UNFINISHED).then(|| path.to_owned()));
         self.walk(&mut visit)?;
-        self.walk_in(&[ARCHIVE], &mut visit)?;
+        self.walk_in(&[ARCHIVE, USERS], &mut visit)?;
         let top = list(&self.root).map_err(|error| failed("cannot list", &self.root, error))?;
         found.extend(top.into_iter().filter(|name| name.ends_with(UNFINISHED)));
         Ok(found)
@@ -204,7 +238,7 @@ fn is_request(name: &str) -> bool {
 fn wanted_pairs(wants: &Wants) -> impl Iterator<Item = String> {
     wants.certificates.values().flat_map(|wanted| {
         let others = if wanted.life == Life::Authority { &GENERATIONS[..] } else { &[] };
-        others.iter().map(|ending| format!("{}.{ending}", wanted.name)).chain([wanted.name.clone()])
+        others.iter().map(|one| wanted.name.clone() + one.ending()).chain([wanted.name.clone()])
     })
 }
 
@@ -215,7 +249,7 @@ fn wanted_keys(wants: &Wants) -> impl Iterator<Item = (String, &'static str)> {
             KeyClass::ServiceAccount | KeyClass::Encryption => &GENERATIONS[..],
             KeyClass::BgpPassword | KeyClass::TunnelPsk => &[],
         };
-        let others = others.iter().map(|ending| (format!("{}.{ending}", wanted.name), wanted.algorithm));
+        let others = others.iter().map(|one| (wanted.name.clone() + one.ending(), wanted.algorithm));
         others.chain([(wanted.name.clone(), wanted.algorithm)])
     })
 }

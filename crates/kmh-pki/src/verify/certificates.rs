@@ -7,15 +7,17 @@ use kmh_cert::facts::{public_key, rfc3339};
 use kmh_cert::rules::Weight;
 use kmh_cert::{Facts, Role, among, chain, rules};
 use kmh_doc::check::State;
+use kmh_doc::pki::Generation;
 use rayon::prelude::*;
 use time::OffsetDateTime;
 
 use super::Note;
 use crate::cert::Certificate;
-use crate::look::{USERS, generation};
+use crate::look::other_generation;
 use crate::observed::{Half, Observed};
 use crate::plan::differences;
 use crate::reason::Reason;
+use crate::store::USERS;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
 
@@ -67,7 +69,7 @@ pub(super) fn judge(all: &Subject<'_>) -> Vec<Note> {
 /// What a name is wanted as; another generation of a CA as that CA.
 fn wanted<'a>(name: &str, wants: &'a Wants) -> Option<&'a Wanted> {
     wants.certificates.get(name).or_else(|| {
-        let base = wants.certificates.get(generation(name)?.0)?;
+        let base = wants.certificates.get(other_generation(name)?.0)?;
         (base.life == Life::Authority).then_some(base)
     })
 }
@@ -132,9 +134,20 @@ impl One<'_> {
         };
         let generations: Vec<(String, &Facts)> = match self.wanted {
             Some(wanted) if wanted.issuer.is_none() => there(ca.to_owned()).into_iter().collect(),
-            _ => ["", ".next", ".old"].iter().filter_map(|ending| there(format!("{ca}{ending}"))).collect(),
+            _ => [Generation::Current, Generation::Next, Generation::Old]
+                .into_iter()
+                .filter_map(|one| there(ca.to_owned() + one.ending()))
+                .collect(),
         };
+        // A CA that is older than the wish for a root stays until it is rotated.
+        let itself = (self.name.to_owned(), self.facts);
+        let alone = self.is_authority() && ca != self.name && self.facts.is_signed_by(self.facts).is_ok();
+        let generations = if alone { vec![itself] } else { generations };
         let signer = generations.iter().find(|(_, issuer)| self.facts.is_signed_by(issuer).is_ok());
+        if self.wanted.is_none() && signer.is_none() {
+            let message = format!("no `{ca}` of the store signed it: it lets nobody in any more");
+            return vec![note("chain.gone", State::Warning, message)];
+        }
         let Some((name, issuer)) = signer.or(generations.first()) else {
             return vec![note("chain.no-ca", State::Critical, format!("its CA `{ca}` is not in the store"))];
         };
@@ -142,12 +155,16 @@ impl One<'_> {
             .into_iter()
             .map(|one| note(&format!("chain.{}", one.id), State::Critical, one.message))
             .collect();
-        match generation(name) {
-            Some((_, "old")) if self.name != name => {
+        if alone && Generation::of(self.name) == Generation::Current {
+            let message = format!("it signed itself, and the settings want `{ca}` above it");
+            notes.push(note("chain.no-root", State::Warning, message));
+        }
+        match other_generation(name) {
+            Some((_, Generation::Old)) if self.name != name => {
                 let message = format!("`{name}` signed it, which is retired");
                 notes.push(note("chain.retired", State::Warning, message));
             }
-            Some((_, "next")) if self.name != name => {
+            Some((_, Generation::Next)) if self.name != name => {
                 let message = format!("`{name}` signed it, which nobody need trust yet");
                 notes.push(note("chain.early", State::Critical, message));
             }
@@ -174,7 +191,7 @@ fn among_each_other(all: &Subject<'_>, ones: &[One<'_>], notes: &mut Vec<Note>) 
         notes.push(Note::new("among.key", name, State::Critical, message, hint(name)));
     }
     // Generations of one CA have one name. Two CAs must not: who trusts the one would take the other's clients.
-    let current = ones.iter().filter(|one| one.is_authority() && generation(one.name).is_none());
+    let current = ones.iter().filter(|one| one.is_authority() && other_generation(one.name).is_none());
     for (name, other) in among::same_subjects(current.map(|one| (one.name, one.facts))) {
         let message = format!("it has the same subject as `{other}`");
         notes.push(Note::new("among.subject", name, State::Critical, message, ROTATE));
@@ -248,7 +265,7 @@ fn presence(all: &Subject<'_>, notes: &mut Vec<Note>) {
         }
     }
     for name in all.observed.leftover.iter().chain(&all.observed.unused) {
-        let base = generation(name).map_or(name.as_str(), |(base, _)| base);
+        let base = other_generation(name).map_or(name.as_str(), |(base, _)| base);
         if !all.wants.certificates.contains_key(base) && !all.wants.keys.contains_key(base) {
             notes.push(Note::new("wanted.nothing", name, State::Warning, "nothing asks for it", NOTHING));
         }

@@ -7,19 +7,20 @@ use kmh_cli::{Failure, file};
 use kmh_doc::check::State;
 
 use super::Note;
-use crate::look::{self, USERS};
-use crate::store;
+use crate::look;
+use crate::store::{self, USERS};
 
 /// Folders that hold pairs and keys, and how many names stand between the store and a file.
-const FOLDERS: [(&str, usize, usize); 7] = [
+const FOLDERS: [(&str, usize, usize); 8] = [
     ("ca", 1, 1),
     ("cluster", 1, 1),
     ("keys", 1, 2),
     ("nodes", 2, 2),
     ("routers", 2, 2),
     (USERS, 1, 1),
-    // What was replaced keeps its whole name.
-    (store::ARCHIVE, 1, 3),
+    // What waits keeps its whole name, and so does what was replaced.
+    (store::REQUESTS, 2, 3),
+    (store::ARCHIVE, 1, 4),
 ];
 
 /// Endings of secrets that are not encrypted.
@@ -195,9 +196,14 @@ mod tests {
 
     #[test]
     fn every_place_of_a_store_is_known_and_no_other() {
-        for path in
-            ["ca/etcd.key", "nodes/w-1/kube-proxy.key", "keys/bgp/here.key", "archive/nodes/w-1/x.00.key"]
-        {
+        for path in [
+            "ca/etcd.key",
+            "nodes/w-1/kube-proxy.key",
+            "keys/bgp/here.key",
+            "archive/nodes/w-1/x.00.key",
+            "requests/cluster/break-glass-admin.key",
+            "archive/requests/nodes/w-1/kubelet-client.0a.key",
+        ] {
             assert_eq!(place(path), Place::Secret, "{path}");
         }
         let public = [
@@ -213,6 +219,9 @@ mod tests {
             "keys/encryption.key.age",
             "users/anna@example.net.0a.crt",
             "archive/ca",
+            "requests/nodes/w-1",
+            "requests/nodes/w-1/kubelet-client.csr",
+            "archive/requests/nodes/w-1/kubelet-client.0a.csr",
         ];
         for path in public {
             assert_eq!(place(path), Place::Public, "{path}");
@@ -227,6 +236,7 @@ mod tests {
             "nodes/w-1/deep/x.crt",
             "keys/x.crt",
             "users/anna.key",
+            "requests/x.csr",
             "ca.crt",
             "etc",
         ] {
