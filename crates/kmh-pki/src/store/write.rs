@@ -6,6 +6,7 @@
 //! renamed, keys before certificates, with a sync between, so that no certificate ever stands without its key; then
 //! what was moved or retired goes from its old name; the last step removes the journal.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cli::Failure;
@@ -127,18 +128,61 @@ impl<'a> Files<'a> {
     }
 }
 
+/// What stood in the folders of a store when they were first asked about: one look at each folder, instead of ten at each
+/// name.
+struct Listing<'a> {
+    store: &'a Store,
+    folders: RefCell<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl<'a> Listing<'a> {
+    fn of(store: &'a Store) -> Self {
+        Self { store, folders: RefCell::default() }
+    }
+
+    /// Whether something stood at that name; a link that leads nowhere did too.
+    fn has(&self, file: &str) -> bool {
+        let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+        let mut folders = self.folders.borrow_mut();
+        if !folders.contains_key(folder) {
+            // Where nothing can be listed nothing stands: what is written there will say why.
+            let names = read::list(&self.store.root.join(folder)).unwrap_or_default();
+            folders.insert(folder.to_owned(), names.into_iter().collect());
+        }
+        folders.get(folder).is_some_and(|names| names.contains(name))
+    }
+
+    fn present(&self, name: &str) -> impl Iterator<Item = (String, &'static str)> {
+        let files = ENDINGS.map(|ending| (format!("{name}.{ending}"), ending));
+        files.into_iter().filter(|(file, _)| self.has(file))
+    }
+
+    /// The files of a name that must have one, with their endings.
+    fn files_at(&self, name: &str) -> Result<Vec<(String, &'static str)>, Failure> {
+        let found: Vec<_> = self.present(name).collect();
+        if found.is_empty() {
+            let path = self.store.root.join(name);
+            return Err(Failure::world(format!("`{}` is not there", path.display())));
+        }
+        Ok(found)
+    }
+}
+
 impl Store {
     /// Writes a change: all of it, or after a kill the next run goes on.
     pub fn commit(&self, change: &Change) -> Result<(), Failure> {
-        let files = self.files_of(change)?;
-        let mut batch = Batch::new(self);
+        let there = Listing::of(self);
+        let files = self.files_of(change, &there)?;
+        let mut batch = Batch::new(self)?;
+        let mut new = Vec::new();
         for (file, source) in &files.put {
             match source {
-                Source::Octets(octets, mode) => batch.stage(file, octets, *mode)?,
-                Source::Sealed(octets) => batch.stage(file, octets, mode_of(file))?,
+                Source::Octets(octets, mode) => new.push((file.as_str(), *octets, *mode)),
+                Source::Sealed(octets) => new.push((file.as_str(), &octets[..], mode_of(file))),
                 Source::File(from) => batch.stage_link(from, file)?,
             }
         }
+        batch.stage_all(&new)?;
         // What is moved is kept under its new name.
         let moved: BTreeMap<&str, &str> = files
             .put
@@ -153,7 +197,7 @@ impl Store {
         {
             let kept = match moved.get(file.as_str()) {
                 Some(to) => (*to).to_owned(),
-                None if self.is_there(file) => batch.archive(file, &self.archive_names(file)?)?,
+                None if there.has(file) => batch.archive(file, &self.archive_names(file)?)?,
                 None => continue,
             };
             if !files.put.contains_key(file) {
@@ -179,7 +223,7 @@ impl Store {
         self.remove_journal()
     }
 
-    fn files_of<'a>(&self, change: &'a Change) -> Result<Files<'a>, Failure> {
+    fn files_of<'a>(&self, change: &'a Change, there: &Listing<'_>) -> Result<Files<'a>, Failure> {
         let mut files = Files::default();
         let secrets = change.made.iter().filter_map(|(name, made)| Some((name.as_str(), made.key.as_ref()?)));
         if let Some(sealed) = self.seal_all(secrets.clone())? {
@@ -193,7 +237,7 @@ impl Store {
         }
         for (name, _) in secrets {
             // A key that is plain goes with the encrypted one that takes its place.
-            let others = self.present(name).filter(|(_, ending)| *ending != "crt");
+            let others = there.present(name).filter(|(_, ending)| *ending != "crt");
             files.vacated.extend(others.map(|(file, _)| file));
         }
         for (name, made) in &change.made {
@@ -206,11 +250,11 @@ impl Store {
             // A key that a machine's own replaces, a request that a key of the store replaces.
             let other: &[&str] = if made.public.is_away() { &["key.age", "key", "pub"] } else { &["csr"] };
             files.vacated.extend(
-                self.present(name).filter(|(_, ending)| other.contains(ending)).map(|(file, _)| file),
+                there.present(name).filter(|(_, ending)| other.contains(ending)).map(|(file, _)| file),
             );
         }
         for (from, to) in &change.moves {
-            for (from, ending) in self.files_at(from)? {
+            for (from, ending) in there.files_at(from)? {
                 // A request that waited has done its work once its key has a certificate.
                 if ending == "csr" && from.starts_with(REQUESTS) {
                     files.vacated.insert(from);
@@ -220,26 +264,12 @@ impl Store {
                 files.vacated.insert(from);
             }
             // Nothing of what stood there stays beside what comes, and no half of another pair.
-            files.vacated.extend(self.present(to).map(|(file, _)| file));
+            files.vacated.extend(there.present(to).map(|(file, _)| file));
         }
         for name in &change.retired {
-            files.vacated.extend(self.files_at(name)?.into_iter().map(|(file, _)| file));
+            files.vacated.extend(there.files_at(name)?.into_iter().map(|(file, _)| file));
         }
         Ok(files)
-    }
-
-    /// The files of a name that must have one, with their endings.
-    fn files_at(&self, name: &str) -> Result<Vec<(String, &'static str)>, Failure> {
-        let found: Vec<_> = self.present(name).collect();
-        if found.is_empty() {
-            return Err(Failure::world(format!("`{}` is not there", self.root.join(name).display())));
-        }
-        Ok(found)
-    }
-
-    fn present(&self, name: &str) -> impl Iterator<Item = (String, &'static str)> {
-        let files = ENDINGS.map(|ending| (format!("{name}.{ending}"), ending));
-        files.into_iter().filter(|(file, _)| self.is_there(file))
     }
 
     /// Where a file goes in the archive: by the serial number of its certificate, or, where it has none or another
@@ -279,7 +309,7 @@ impl Store {
     }
 
     pub(super) fn write_identity(&self) -> Result<(), Failure> {
-        let mut batch = Batch::new(self);
+        let mut batch = Batch::new(self)?;
         batch.stage_json(IDENTITY, &self.identity)?;
         batch.finish(&[IDENTITY.to_owned()])?;
         batch.keep()
