@@ -88,7 +88,7 @@ pub(crate) fn run(
         Some(store) => (store.id(), &plan.steps[..]),
         None => ("", &plan.steps[..]),
     };
-    let spec = document::spec(id, &wants, &observed, planned);
+    let spec = document::spec(id, &wants, &mut observed, planned);
     let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended, dry_run };
     let message = keys.message()
         + &document::message(&spec, &plan, &observed, dry_run)
