@@ -6,14 +6,14 @@ use kmh_cli::Diff;
 use kmh_cli::table::Table;
 use kmh_doc::pki::{Certificate, Generation, Key, PkiSpec};
 use kmh_doc::step::{self, Action, Why};
+use rayon::prelude::*;
 use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
-use crate::observed::{Bare, Half, Observed};
+use crate::observed::{Bare, Half, Observed, Pair};
 use crate::plan::{Make, Plan, Step};
 use crate::reason::{Reason, usages};
 use crate::store::Sealing;
-use crate::table::Life;
 use crate::want::{Wanted, WantedKey, Wants};
 
 /// The document: what the store holds, and with a dry run's steps what it would hold.
@@ -23,24 +23,31 @@ use crate::want::{Wanted, WantedKey, Wants};
 pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step]) -> PkiSpec {
     let told = self::steps(planned, observed);
     let steps: BTreeMap<&str, Make> = planned.iter().map(|step| (step.name.as_str(), step.make)).collect();
-    let certificates = wants
+    let authorities = observed.only(wants.certificates.keys().map(String::as_str).filter(|name| is_ca(name)));
+    let mut pairs: BTreeMap<&str, &mut Pair> =
+        observed.pairs.iter_mut().map(|(name, pair)| (name.as_str(), pair)).collect();
+    let rows: Vec<_> = wants
         .certificates
         .values()
-        .filter_map(|wanted| {
-            if let Some(make) = steps.get(wanted.name.as_str()) {
+        .map(|wanted| (wanted, steps.get(wanted.name.as_str()), pairs.remove(wanted.name.as_str())))
+        .collect();
+    // On the threads that read or made the certificates: what these let go is then used again.
+    let entries: Vec<_> = rows
+        .into_par_iter()
+        .map(|(wanted, make, pair)| {
+            if let Some(make) = make {
                 let mut entry = planned_entry(wanted);
                 entry.key = entry.key.filter(|_| *make != Make::Again);
                 return Some(entry);
             }
-            let pair = match wanted.life {
-                Life::Authority => observed.pairs.get(&wanted.name)?.clone(),
-                Life::Leaf => observed.pairs.remove(&wanted.name)?,
-            };
+            let pair = pair?;
+            let pair = if is_ca(&wanted.name) { pair.clone() } else { std::mem::take(pair) };
             let Half::There(found) = pair.certificate else { return None };
-            let issuer = issuer(wanted, &found, observed);
+            let issuer = issuer(wanted, &found, &authorities);
             Some(Certificate { issuer, ..entry(wanted, found, pair.key.there().is_some()) })
         })
         .collect();
+    let certificates = entries.into_iter().flatten().collect();
     let keys = wants
         .keys
         .values()
@@ -55,6 +62,10 @@ pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step
     let rotations = wants.rotations();
     let planned = !planned.is_empty();
     PkiSpec { store: store.to_owned(), planned, certificates, keys, rotations, steps: told }
+}
+
+fn is_ca(name: &str) -> bool {
+    name.starts_with("ca/")
 }
 
 /// The steps of a plan, for programs. `before` is what the store held.

@@ -7,7 +7,7 @@
 //! what was moved or retired goes from its old name; the last step removes the journal.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use kmh_cli::Failure;
 use rustix::io::Errno;
@@ -132,7 +132,7 @@ impl<'a> Files<'a> {
 /// name.
 struct Listing<'a> {
     store: &'a Store,
-    folders: RefCell<BTreeMap<String, BTreeSet<String>>>,
+    folders: RefCell<HashMap<String, Option<HashSet<String>>>>,
 }
 
 impl<'a> Listing<'a> {
@@ -140,26 +140,39 @@ impl<'a> Listing<'a> {
         Self { store, folders: RefCell::default() }
     }
 
-    /// Whether something stood at that name; a link that leads nowhere did too.
-    fn has(&self, file: &str) -> bool {
+    /// Asks the names that stood in the folder of a file; a link that leads nowhere stood there too. None: the folder
+    /// cannot be listed.
+    fn ask<T>(&self, file: &str, ask: impl FnOnce(Option<&HashSet<String>>, &str) -> T) -> T {
         let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
         let mut folders = self.folders.borrow_mut();
-        if !folders.contains_key(folder) {
-            // Where nothing can be listed nothing stands: what is written there will say why.
-            let names = read::list(&self.store.root.join(folder)).unwrap_or_default();
-            folders.insert(folder.to_owned(), names.into_iter().collect());
+        if let Some(names) = folders.get(folder) {
+            return ask(names.as_ref(), name);
         }
-        folders.get(folder).is_some_and(|names| names.contains(name))
+        let names = match read::list(&self.store.root.join(folder)) {
+            Err(Errno::NOENT) => Some(HashSet::new()),
+            names => names.ok().map(|names| names.into_iter().collect()),
+        };
+        ask(folders.entry(folder.to_owned()).or_insert(names).as_ref(), name)
     }
 
-    fn present(&self, name: &str) -> impl Iterator<Item = (String, &'static str)> {
+    fn has(&self, file: &str) -> bool {
+        // What cannot be listed may still be there, and would be replaced without a copy in the archive.
+        let listed = self.ask(file, |names, name| names.map(|names| names.contains(name)));
+        listed.unwrap_or_else(|| self.store.is_there(file))
+    }
+
+    fn present(&self, name: &str) -> Vec<(String, &'static str)> {
+        // In a new folder none of five files has to be asked about.
+        if self.ask(name, |names, _| names.is_some_and(HashSet::is_empty)) {
+            return Vec::new();
+        }
         let files = ENDINGS.map(|ending| (format!("{name}.{ending}"), ending));
-        files.into_iter().filter(|(file, _)| self.has(file))
+        files.into_iter().filter(|(file, _)| self.has(file)).collect()
     }
 
     /// The files of a name that must have one, with their endings.
     fn files_at(&self, name: &str) -> Result<Vec<(String, &'static str)>, Failure> {
-        let found: Vec<_> = self.present(name).collect();
+        let found = self.present(name);
         if found.is_empty() {
             let path = self.store.root.join(name);
             return Err(Failure::world(format!("`{}` is not there", path.display())));
@@ -237,7 +250,7 @@ impl Store {
         }
         for (name, _) in secrets {
             // A key that is plain goes with the encrypted one that takes its place.
-            let others = there.present(name).filter(|(_, ending)| *ending != "crt");
+            let others = there.present(name).into_iter().filter(|(_, ending)| *ending != "crt");
             files.vacated.extend(others.map(|(file, _)| file));
         }
         for (name, made) in &change.made {
@@ -250,7 +263,11 @@ impl Store {
             // A key that a machine's own replaces, a request that a key of the store replaces.
             let other: &[&str] = if made.public.is_away() { &["key.age", "key", "pub"] } else { &["csr"] };
             files.vacated.extend(
-                there.present(name).filter(|(_, ending)| other.contains(ending)).map(|(file, _)| file),
+                there
+                    .present(name)
+                    .into_iter()
+                    .filter(|(_, ending)| other.contains(ending))
+                    .map(|(file, _)| file),
             );
         }
         for (from, to) in &change.moves {
@@ -264,7 +281,7 @@ impl Store {
                 files.vacated.insert(from);
             }
             // Nothing of what stood there stays beside what comes, and no half of another pair.
-            files.vacated.extend(there.present(to).map(|(file, _)| file));
+            files.vacated.extend(there.present(to).into_iter().map(|(file, _)| file));
         }
         for name in &change.retired {
             files.vacated.extend(there.files_at(name)?.into_iter().map(|(file, _)| file));
