@@ -105,8 +105,9 @@ fn attempt<T: Spec>(
         // A report that says no is what a check is for; every other tool would act on what it was told to distrust.
         context.refuse_if_strict()?;
     }
-    let outcome = run(&stream, context)?;
-    let (line, digest) = own_document(&stream, &outcome)?;
+    let Outcome { spec, from, changed, exit, message, text, diff, steps } = run(&stream, context)?;
+    let (line, digest) = own_document(&stream, &from, spec)?;
+    let outcome = Outcome { spec: (), from, changed, exit, message, text, diff, steps };
     context.warn_notes(&stream.outdated_by(T::KIND, &digest));
     context.quiet_progress();
 
@@ -161,22 +162,31 @@ fn attempt<T: Spec>(
     }
 }
 
-/// The own document on its line, and its digest.
-fn own_document<T: Spec>(stream: &Stream, outcome: &Outcome<T>) -> Result<(String, Digest), Failure> {
+/// The own document on its line, and its digest. What it was made of goes as soon as it is text: of a large cluster, no
+/// more than the text and its canonical form are held at once.
+fn own_document<T: Spec>(stream: &Stream, from: &[Kind], spec: T) -> Result<(String, Digest), Failure> {
     let wrong = |error: serde_json::Error| {
         Failure::wrong(format!("cannot write the `{}` document", T::KIND)).because(error)
     };
-    let mut from = std::collections::BTreeMap::new();
-    for kind in &outcome.from {
+    let mut digests = std::collections::BTreeMap::new();
+    for kind in from {
         if let Some(digest) = stream.digest(*kind)? {
-            from.insert(kind.as_str(), digest.to_string());
+            digests.insert(kind.as_str(), digest.to_string());
         }
     }
-    let from = serde_json::to_string(&from).map_err(wrong)?;
-    let spec = serde_json::to_string(&outcome.spec).map_err(wrong)?;
-    let digest = Digest::of_json(T::KIND.as_str(), &spec)
+    let digests = serde_json::to_string(&digests).map_err(wrong)?;
+    let head = format!("{{\"kind\":\"{}\",\"from\":{digests},\"spec\":", T::KIND);
+    let start = head.len();
+    let mut line = head.into_bytes();
+    serde_json::to_writer(&mut line, &spec).map_err(wrong)?;
+    drop(spec);
+    // JSON is UTF-8 (RFC 8259, 8.1).
+    let mut line = String::from_utf8(line).map_err(|error| wrong(serde::de::Error::custom(error)))?;
+    let spec = line.get(start..).unwrap_or_default();
+    let digest = Digest::of_json(T::KIND.as_str(), spec)
         .map_err(|defect| wrong(serde::de::Error::custom(format!("at spec.{}: {defect}", defect.path))))?;
-    Ok((format!("{{\"kind\":\"{}\",\"from\":{from},\"spec\":{spec}}}\n", T::KIND), digest))
+    line.push_str("}\n");
+    Ok((line, digest))
 }
 
 /// The result of a module, as Ansible knows it, and the own document.

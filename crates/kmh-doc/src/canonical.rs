@@ -9,6 +9,10 @@ use std::cmp::Ordering;
 
 use memchr::memchr2;
 
+mod pieces;
+
+pub(crate) use pieces::write_pieces;
+
 /// The largest integer up to which a reader with doubles keeps every one (RFC 8785, 3.2.2.3 and appendix D).
 const MAX_INTEGER: u64 = 1 << 53;
 /// Deeper than any document of ours; the walk is recursive.
@@ -59,7 +63,12 @@ impl Flaw {
 
 /// Appends the canonical form of one JSON value.
 pub fn write(json: &str, out: &mut Vec<u8>) -> Result<(), Defect> {
-    let mut walk = Walk { text: json, at: 0, out, depth: 0, scratch: Vec::new() };
+    write_below(json, 0, out)
+}
+
+/// The same of a value that lies so deep in others.
+fn write_below(json: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Defect> {
+    let mut walk = Walk { text: json, at: 0, out, depth, scratch: Vec::new() };
     walk.space();
     walk.value().map_err(|(flaw, offset, path)| Defect {
         flaw,

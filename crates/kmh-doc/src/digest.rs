@@ -19,13 +19,17 @@ impl Digest {
     /// Of a document with that kind and a spec as JSON text: the same whatever its white space, its order of keys and
     /// its spelling of numbers and text. Refused where readers of JSON could disagree about what it says.
     pub fn of_json(kind: &str, spec: &str) -> Result<Self, Defect> {
-        let mut text = Vec::with_capacity(spec.len() + 64);
-        text.extend_from_slice(br#"{"kind":"#);
-        canonical::string(kind, &mut text);
-        text.extend_from_slice(br#","spec":"#);
-        canonical::write(spec, &mut text)?;
-        text.push(b'}');
-        let hash = Sha256::digest(&text);
+        let mut head = br#"{"kind":"#.to_vec();
+        canonical::string(kind, &mut head);
+        head.extend_from_slice(br#","spec":"#);
+        let mut hash = Sha256::new_with_prefix(&head);
+        if !canonical::write_pieces(spec, &mut |piece| hash.update(piece)) {
+            // No object, or one with a defect, which the whole says as a reader meets it.
+            let mut text = head;
+            canonical::write(spec, &mut text)?;
+            hash = Sha256::new_with_prefix(&text);
+        }
+        let hash = hash.chain_update(b"}").finalize();
         Ok(Self(hash.iter().fold(String::from("sha256:"), |mut text, byte| {
             use std::fmt::Write as _;
             let _ = write!(text, "{byte:02x}");

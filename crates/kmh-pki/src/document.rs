@@ -6,10 +6,11 @@ use kmh_cli::Diff;
 use kmh_cli::table::Table;
 use kmh_doc::pki::{Certificate, Generation, Key, PkiSpec};
 use kmh_doc::step::{self, Action, Why};
+use rayon::prelude::*;
 use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
-use crate::observed::{Bare, Observed};
+use crate::observed::{Bare, Half, Observed, Pair};
 use crate::plan::{Make, Plan, Step};
 use crate::reason::{Reason, usages};
 use crate::store::Sealing;
@@ -17,25 +18,38 @@ use crate::want::{Wanted, WantedKey, Wants};
 
 /// The document: what the store holds, and with a dry run's steps what it would hold.
 ///
-/// A planned entry has neither dates nor serial number, because they follow from the moment at which it is made.
-pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -> PkiSpec {
+/// A planned entry has neither dates nor serial number, because they follow from the moment at which it is made. What was
+/// observed of leaves goes into the document, and is not held twice; CAs stay, because their leaves ask for them.
+pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step]) -> PkiSpec {
+    let told = self::steps(planned, observed);
     let steps: BTreeMap<&str, Make> = planned.iter().map(|step| (step.name.as_str(), step.make)).collect();
-    let certificates = wants
+    let authorities = observed.only(wants.certificates.keys().map(String::as_str).filter(|name| is_ca(name)));
+    let mut pairs: BTreeMap<&str, &mut Pair> =
+        observed.pairs.iter_mut().map(|(name, pair)| (name.as_str(), pair)).collect();
+    let rows: Vec<_> = wants
         .certificates
         .values()
-        .filter_map(|wanted| {
-            if let Some(make) = steps.get(wanted.name.as_str()) {
+        .map(|wanted| (wanted, steps.get(wanted.name.as_str()), pairs.remove(wanted.name.as_str())))
+        .collect();
+    // On the threads that read or made the certificates: what these let go is then used again.
+    let entries: Vec<_> = rows
+        .into_par_iter()
+        .map(|(wanted, make, pair)| {
+            if let Some(make) = make {
                 let mut entry = planned_entry(wanted);
                 entry.key = entry.key.filter(|_| *make != Make::Again);
                 return Some(entry);
             }
-            let pair = observed.pairs.get(&wanted.name)?;
-            let mut entry = entry(wanted, pair.certificate.there()?, pair.key.there().is_some());
+            let pair = pair?;
+            let pair = if is_ca(&wanted.name) { pair.clone() } else { std::mem::take(pair) };
+            let Half::There(found) = pair.certificate else { return None };
+            let signer = issuer(wanted, &found, &authorities);
+            let entry = entry(wanted, found, pair.key.there().is_some());
             // What signed itself has none.
-            entry.issuer = entry.issuer.and(issuer(wanted, pair.certificate.there()?, observed));
-            Some(entry)
+            Some(Certificate { issuer: entry.issuer.as_ref().and(signer), ..entry })
         })
         .collect();
+    let certificates = entries.into_iter().flatten().collect();
     let keys = wants
         .keys
         .values()
@@ -48,8 +62,12 @@ pub fn spec(store: &str, wants: &Wants, observed: &Observed, planned: &[Step]) -
         })
         .collect();
     let rotations = wants.rotations();
-    let steps = self::steps(planned, observed);
-    PkiSpec { store: store.to_owned(), planned: !planned.is_empty(), certificates, keys, rotations, steps }
+    let planned = !planned.is_empty();
+    PkiSpec { store: store.to_owned(), planned, certificates, keys, rotations, steps: told }
+}
+
+fn is_ca(name: &str) -> bool {
+    name.starts_with("ca/")
 }
 
 /// The steps of a plan, for programs. `before` is what the store held.
@@ -75,23 +93,26 @@ fn reference(name: &str) -> String {
     format!("{name}.key")
 }
 
-fn entry(wanted: &Wanted, found: &cert::Certificate, has_key: bool) -> Certificate {
-    let itself = found.is_ca && found.is_signed_by(found);
+fn entry(wanted: &Wanted, found: cert::Certificate, has_key: bool) -> Certificate {
+    let itself = found.is_ca && found.is_signed_by(&found);
     Certificate {
+        name: wanted.name.clone(),
+        class: wanted.class,
+        machine: wanted.machine.clone(),
         issuer: wanted.issuer.clone().filter(|_| !itself),
-        common_name: found.common_name.clone(),
-        organizations: found.organizations.clone(),
-        dns_names: found.dns_names.iter().cloned().collect(),
-        addresses: found.addresses.iter().copied().collect(),
-        usages: found.usages.iter().copied().collect(),
-        algorithm: found.algorithm.clone(),
         not_before: rfc3339(found.not_before),
         not_after: rfc3339(found.not_after),
-        serial: found.serial.clone(),
         fingerprint: found.fingerprint(),
-        pem: found.pem.clone(),
+        common_name: found.common_name,
+        organizations: found.organizations,
+        dns_names: found.dns_names.into_iter().collect(),
+        addresses: found.addresses.into_iter().collect(),
+        usages: found.usages.into_iter().collect(),
+        algorithm: found.algorithm,
+        serial: found.serial,
+        pem: found.pem,
         key: has_key.then(|| reference(&wanted.name)),
-        ..planned_entry(wanted)
+        deploy: wanted.deploy.clone(),
     }
 }
 
@@ -311,7 +332,7 @@ pub fn diff(wants: &Wants, before: &Observed, after: &PkiSpec, plan: &Plan) -> V
         .iter()
         .map(|step| {
             let old = wants.certificates.get(&step.name).and_then(|wanted| {
-                Some(entry(wanted, before.pairs.get(&step.name)?.certificate.there()?, true))
+                Some(entry(wanted, before.pairs.get(&step.name)?.certificate.there()?.clone(), true))
             });
             let after = match new.get(step.name.as_str()) {
                 Some(one) => describe(one),

@@ -88,7 +88,7 @@ pub(crate) fn run(
         Some(store) => (store.id(), &plan.steps[..]),
         None => ("", &plan.steps[..]),
     };
-    let spec = document::spec(id, &wants, &observed, planned);
+    let spec = document::spec(id, &wants, &mut observed, planned);
     let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended, dry_run };
     let message = keys.message()
         + &document::message(&spec, &plan, &observed, dry_run)
@@ -110,7 +110,7 @@ pub(crate) fn run(
         diff.extend(keys.diff());
     }
     let changed = !plan.steps.is_empty() || sealing.is_some() || !mended.is_empty();
-    let steps = Some(document::steps(&plan.steps, &before));
+    let steps = context.tells_changes().then(|| document::steps(&plan.steps, &before));
     Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
 }
 

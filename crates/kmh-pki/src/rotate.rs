@@ -186,7 +186,7 @@ fn proof(args: &Args, name: Rotating, stream: &Stream, opened: &Opened) -> Resul
     if args.abort || plan::stage(name, &opened.wants).is_none() {
         return Ok(Proof::None("nothing need be".to_owned()));
     }
-    let spec = document::spec(opened.store.id(), &opened.wants, &opened.observed, &[]);
+    let spec = document::spec(opened.store.id(), &opened.wants, &mut opened.observed.clone(), &[]);
     let digest = Digest::of(Kind::Pki.as_str(), &spec)
         .map_err(|error| Failure::world("the PKI document has no digest").because(error))?;
     let nodes = opened.model.nodes.keys().map(AsRef::as_ref);

@@ -1,11 +1,13 @@
 //! Files that are written together: under unfinished names first, synced once, then renamed.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use kmh_cli::Failure;
+use rayon::prelude::*;
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -17,19 +19,48 @@ pub(super) struct Batch<'a> {
     store: &'a Store,
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
+    /// Folders that are there, relative to the store: a thousand nodes have twelve thousand parts of paths, and a
+    /// thousand folders.
+    known: BTreeSet<String>,
+    /// To whom what is made is given.
+    heir: Option<(Uid, Gid)>,
 }
 
+/// Fewer files than this are not worth a second thread.
+const MANY: usize = 64;
+
+/// Does the same with each, on all cores where there are many. None depends on another.
+fn each<T: Sync>(all: &[T], work: impl Fn(&T) -> Result<(), Failure> + Sync + Send) -> Result<(), Failure> {
+    if all.len() < MANY { all.iter().try_for_each(work) } else { all.par_iter().try_for_each(work) }
+}
+
+/// A file that is to be written: its name, its octets, its mode.
+pub(super) type New<'a> = (&'a str, &'a [u8], u32);
+
 impl<'a> Batch<'a> {
-    pub(super) fn new(store: &'a Store) -> Self {
-        Self { store, files: Vec::new(), folders: Vec::new() }
+    pub(super) fn new(store: &'a Store) -> Result<Self, Failure> {
+        let heir = heir(store)?;
+        Ok(Self { store, files: Vec::new(), folders: Vec::new(), known: BTreeSet::new(), heir })
     }
 
     /// Writes a file under its unfinished name, with its final mode from the first moment.
     pub(super) fn stage(&mut self, relative: &str, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-        self.make_folder_of(relative)?;
-        let path = self.store.root.join(relative);
-        let unfinished = self.store.root.join(unfinished(relative));
-        self.write(&unfinished, bytes, mode, &path)
+        self.stage_all(&[(relative, bytes, mode)])
+    }
+
+    /// The same of many files, on all cores.
+    pub(super) fn stage_all(&mut self, files: &[New<'_>]) -> Result<(), Failure> {
+        let root = &self.store.root;
+        for (relative, ..) in files {
+            self.make_folder_of(relative)?;
+        }
+        // Before they are there: what is not, is taken back without harm.
+        let unfinished: Vec<PathBuf> =
+            files.iter().map(|(relative, ..)| root.join(unfinished(relative))).collect();
+        self.files.extend(unfinished.iter().cloned());
+        let this = &*self;
+        let all: Vec<_> = unfinished.iter().zip(files).collect();
+        each(&all, |(at, (relative, bytes, mode))| this.write(at, bytes, *mode, &root.join(relative)))
     }
 
     /// The same of a value, as JSON.
@@ -91,13 +122,14 @@ impl<'a> Batch<'a> {
                 let Some((bytes, mode)) = read else {
                     return Err(Failure::world(format!("`{}` is gone", path.display())));
                 };
+                self.files.push(to.to_owned());
                 self.write(to, &Zeroizing::new(bytes), mode & 0o777, to)
             }
             Err(error) => Err(failed("cannot write", to, error)),
         }
     }
 
-    fn write(&mut self, at: &Path, bytes: &[u8], mode: u32, shown: &Path) -> Result<(), Failure> {
+    fn write(&self, at: &Path, bytes: &[u8], mode: u32, shown: &Path) -> Result<(), Failure> {
         let fail = |error| failed("cannot write", shown, error);
         // Under the lock nobody else writes here: a file of that name is what a killed run left.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -110,7 +142,6 @@ impl<'a> Batch<'a> {
             other => other,
         }
         .map_err(fail)?;
-        self.files.push(at.to_owned());
         self.give(&file, shown)?;
         // The umask may have taken bits away.
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(fail)?;
@@ -122,6 +153,9 @@ impl<'a> Batch<'a> {
     /// The folder of a file below the store, made when it is missing.
     fn make_folder_of(&mut self, relative: &str) -> Result<(), Failure> {
         let Some((folder, _)) = relative.rsplit_once('/') else { return Ok(()) };
+        if self.known.contains(folder) {
+            return Ok(());
+        }
         let mut path = self.store.root.clone();
         for part in folder.split('/') {
             path.push(part);
@@ -138,34 +172,28 @@ impl<'a> Batch<'a> {
                 Err(error) => return Err(failed("cannot make directory", &path, error)),
             }
         }
+        self.known.insert(folder.to_owned());
         Ok(())
     }
 
-    /// Gives what root makes in somebody's store to whom the store belongs: `sudo` once must not lock its owner out.
     fn give(&self, made: &impl AsFd, path: &Path) -> Result<(), Failure> {
-        let fail = |error| failed("cannot write", path, error);
-        let owner = |stat: Stat| (stat.st_uid, stat.st_gid);
-        let (uid, gid) = owner(rustix::fs::fstat(&self.store.dir).map_err(fail)?);
-        if uid == owner(rustix::fs::fstat(made).map_err(fail)?).0 {
-            return Ok(());
-        }
-        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+        let Some((uid, gid)) = self.heir else { return Ok(()) };
         match rustix::fs::fchown(made, Some(uid), Some(gid)) {
             // Only root may; for others the file stays theirs.
             Ok(()) | Err(Errno::PERM) => Ok(()),
-            Err(error) => Err(fail(error)),
+            Err(error) => Err(failed("cannot write", path, error)),
         }
     }
 
     /// Makes sure that everything written so far is on the disk, then gives these files their names.
     pub(super) fn finish(&mut self, files: &[String]) -> Result<(), Failure> {
         self.store.sync()?;
-        for file in files {
-            let path = self.store.root.join(file);
-            rustix::fs::rename(self.store.root.join(unfinished(file)), &path)
-                .map_err(|error| failed("cannot write", &path, error))?;
-        }
-        Ok(())
+        let root = &self.store.root;
+        each(files, |file| {
+            let path = root.join(file);
+            rustix::fs::rename(root.join(unfinished(file)), &path)
+                .map_err(|error| failed("cannot write", &path, error))
+        })
     }
 
     /// From now on nothing is taken back: the journal stands, and the next run would go on.
@@ -179,6 +207,14 @@ impl<'a> Batch<'a> {
         self.hold();
         self.store.sync()
     }
+}
+
+/// Gives what root makes in somebody's store to whom the store belongs: `sudo` once must not lock its owner out. None:
+/// it is the owner who runs this.
+fn heir(store: &Store) -> Result<Option<(Uid, Gid)>, Failure> {
+    let stat = rustix::fs::fstat(&store.dir).map_err(|error| failed("cannot write", &store.root, error))?;
+    let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    Ok((owner.0 != rustix::process::geteuid()).then_some(owner))
 }
 
 fn is_dir(path: &Path) -> bool {

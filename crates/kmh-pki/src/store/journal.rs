@@ -111,7 +111,7 @@ impl Store {
             return self.remove_journal();
         }
         let rest = Journal { names: journal.names.clone(), ..Journal::default() };
-        let mut batch = Batch::new(self);
+        let mut batch = Batch::new(self)?;
         batch.stage_json(PENDING, &rest)?;
         batch.finish(&[PENDING.to_owned()])?;
         batch.keep()

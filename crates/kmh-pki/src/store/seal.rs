@@ -232,10 +232,10 @@ impl Store {
         for one in opened {
             files.extend(one?);
         }
-        let mut batch = Batch::new(self);
-        for (file, octets) in &files {
-            batch.stage(file, octets, mode_of(file))?;
-        }
+        let mut batch = Batch::new(self)?;
+        let new: Vec<_> =
+            files.iter().map(|(file, octets)| (file.as_str(), &octets[..], mode_of(file))).collect();
+        batch.stage_all(&new)?;
         let recipients = sealing.wanted.clone();
         let identity = Identity { format: FORMATS[1], recipients, ..self.identity.clone() };
         batch.stage_json(IDENTITY, &identity)?;

@@ -6,7 +6,8 @@
 //! renamed, keys before certificates, with a sync between, so that no certificate ever stands without its key; then
 //! what was moved or retired goes from its old name; the last step removes the journal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use kmh_cli::Failure;
 use rustix::io::Errno;
@@ -127,18 +128,74 @@ impl<'a> Files<'a> {
     }
 }
 
+/// What stood in the folders of a store when they were first asked about: one look at each folder, instead of ten at each
+/// name.
+struct Listing<'a> {
+    store: &'a Store,
+    folders: RefCell<HashMap<String, Option<HashSet<String>>>>,
+}
+
+impl<'a> Listing<'a> {
+    fn of(store: &'a Store) -> Self {
+        Self { store, folders: RefCell::default() }
+    }
+
+    /// Asks the names that stood in the folder of a file; a link that leads nowhere stood there too. None: the folder
+    /// cannot be listed.
+    fn ask<T>(&self, file: &str, ask: impl FnOnce(Option<&HashSet<String>>, &str) -> T) -> T {
+        let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+        let mut folders = self.folders.borrow_mut();
+        if let Some(names) = folders.get(folder) {
+            return ask(names.as_ref(), name);
+        }
+        let names = match read::list(&self.store.root.join(folder)) {
+            Err(Errno::NOENT) => Some(HashSet::new()),
+            names => names.ok().map(|names| names.into_iter().collect()),
+        };
+        ask(folders.entry(folder.to_owned()).or_insert(names).as_ref(), name)
+    }
+
+    fn has(&self, file: &str) -> bool {
+        // What cannot be listed may still be there, and would be replaced without a copy in the archive.
+        let listed = self.ask(file, |names, name| names.map(|names| names.contains(name)));
+        listed.unwrap_or_else(|| self.store.is_there(file))
+    }
+
+    fn present(&self, name: &str) -> Vec<(String, &'static str)> {
+        // In a new folder none of five files has to be asked about.
+        if self.ask(name, |names, _| names.is_some_and(HashSet::is_empty)) {
+            return Vec::new();
+        }
+        let files = ENDINGS.map(|ending| (format!("{name}.{ending}"), ending));
+        files.into_iter().filter(|(file, _)| self.has(file)).collect()
+    }
+
+    /// The files of a name that must have one, with their endings.
+    fn files_at(&self, name: &str) -> Result<Vec<(String, &'static str)>, Failure> {
+        let found = self.present(name);
+        if found.is_empty() {
+            let path = self.store.root.join(name);
+            return Err(Failure::world(format!("`{}` is not there", path.display())));
+        }
+        Ok(found)
+    }
+}
+
 impl Store {
     /// Writes a change: all of it, or after a kill the next run goes on.
     pub fn commit(&self, change: &Change) -> Result<(), Failure> {
-        let files = self.files_of(change)?;
-        let mut batch = Batch::new(self);
+        let there = Listing::of(self);
+        let files = self.files_of(change, &there)?;
+        let mut batch = Batch::new(self)?;
+        let mut new = Vec::new();
         for (file, source) in &files.put {
             match source {
-                Source::Octets(octets, mode) => batch.stage(file, octets, *mode)?,
-                Source::Sealed(octets) => batch.stage(file, octets, mode_of(file))?,
+                Source::Octets(octets, mode) => new.push((file.as_str(), *octets, *mode)),
+                Source::Sealed(octets) => new.push((file.as_str(), &octets[..], mode_of(file))),
                 Source::File(from) => batch.stage_link(from, file)?,
             }
         }
+        batch.stage_all(&new)?;
         // What is moved is kept under its new name.
         let moved: BTreeMap<&str, &str> = files
             .put
@@ -153,7 +210,7 @@ impl Store {
         {
             let kept = match moved.get(file.as_str()) {
                 Some(to) => (*to).to_owned(),
-                None if self.is_there(file) => batch.archive(file, &self.archive_names(file)?)?,
+                None if there.has(file) => batch.archive(file, &self.archive_names(file)?)?,
                 None => continue,
             };
             if !files.put.contains_key(file) {
@@ -179,7 +236,7 @@ impl Store {
         self.remove_journal()
     }
 
-    fn files_of<'a>(&self, change: &'a Change) -> Result<Files<'a>, Failure> {
+    fn files_of<'a>(&self, change: &'a Change, there: &Listing<'_>) -> Result<Files<'a>, Failure> {
         let mut files = Files::default();
         let secrets = change.made.iter().filter_map(|(name, made)| Some((name.as_str(), made.key.as_ref()?)));
         if let Some(sealed) = self.seal_all(secrets.clone())? {
@@ -193,7 +250,7 @@ impl Store {
         }
         for (name, _) in secrets {
             // A key that is plain goes with the encrypted one that takes its place.
-            let others = self.present(name).filter(|(_, ending)| *ending != "crt");
+            let others = there.present(name).into_iter().filter(|(_, ending)| *ending != "crt");
             files.vacated.extend(others.map(|(file, _)| file));
         }
         for (name, made) in &change.made {
@@ -206,11 +263,15 @@ impl Store {
             // A key that a machine's own replaces, a request that a key of the store replaces.
             let other: &[&str] = if made.public.is_away() { &["key.age", "key", "pub"] } else { &["csr"] };
             files.vacated.extend(
-                self.present(name).filter(|(_, ending)| other.contains(ending)).map(|(file, _)| file),
+                there
+                    .present(name)
+                    .into_iter()
+                    .filter(|(_, ending)| other.contains(ending))
+                    .map(|(file, _)| file),
             );
         }
         for (from, to) in &change.moves {
-            for (from, ending) in self.files_at(from)? {
+            for (from, ending) in there.files_at(from)? {
                 // A request that waited has done its work once its key has a certificate.
                 if ending == "csr" && from.starts_with(REQUESTS) {
                     files.vacated.insert(from);
@@ -220,26 +281,12 @@ impl Store {
                 files.vacated.insert(from);
             }
             // Nothing of what stood there stays beside what comes, and no half of another pair.
-            files.vacated.extend(self.present(to).map(|(file, _)| file));
+            files.vacated.extend(there.present(to).into_iter().map(|(file, _)| file));
         }
         for name in &change.retired {
-            files.vacated.extend(self.files_at(name)?.into_iter().map(|(file, _)| file));
+            files.vacated.extend(there.files_at(name)?.into_iter().map(|(file, _)| file));
         }
         Ok(files)
-    }
-
-    /// The files of a name that must have one, with their endings.
-    fn files_at(&self, name: &str) -> Result<Vec<(String, &'static str)>, Failure> {
-        let found: Vec<_> = self.present(name).collect();
-        if found.is_empty() {
-            return Err(Failure::world(format!("`{}` is not there", self.root.join(name).display())));
-        }
-        Ok(found)
-    }
-
-    fn present(&self, name: &str) -> impl Iterator<Item = (String, &'static str)> {
-        let files = ENDINGS.map(|ending| (format!("{name}.{ending}"), ending));
-        files.into_iter().filter(|(file, _)| self.is_there(file))
     }
 
     /// Where a file goes in the archive: by the serial number of its certificate, or, where it has none or another
@@ -279,7 +326,7 @@ impl Store {
     }
 
     pub(super) fn write_identity(&self) -> Result<(), Failure> {
-        let mut batch = Batch::new(self);
+        let mut batch = Batch::new(self)?;
         batch.stage_json(IDENTITY, &self.identity)?;
         batch.finish(&[IDENTITY.to_owned()])?;
         batch.keep()
