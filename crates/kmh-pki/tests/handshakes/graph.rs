@@ -155,7 +155,7 @@ pub(crate) const STAGES: [(&str, u8, &[u8]); 4] =
 pub(crate) struct End {
     /// Folder with the store of that stage.
     pub(crate) folder: PathBuf,
-    /// Its certificate and key there, without ending.
+    /// Its certificate and key there, without ending; empty when it has none.
     pub(crate) file: String,
     /// The bundle there by which it judges the other end.
     pub(crate) trusts: &'static str,
@@ -193,13 +193,19 @@ pub(crate) struct Rotation {
 
 impl Rotation {
     pub(crate) fn of(rotated: &'static str) -> Self {
-        let rotation = Self { place: Place::with_store(HOUSE), rotated };
-        rotation.keep(0);
+        Self::with(rotated, "")
+    }
+
+    /// The same with that block in the inventory.
+    pub(crate) fn with(rotated: &'static str, block: &str) -> Self {
+        let inventory = format!("{HOUSE}{block}");
+        let rotation = Self { place: Place::with_store(&inventory), rotated };
+        rotation.keep(0, &inventory);
         for stage in 1..STAGES.len() {
             let args = ["rotate", rotated, "--deployed", "--store", "store", "-o", "json"];
-            rotation.place.pki(&args, HOUSE).exits(0);
-            rotation.place.pki(&["--store", "store"], HOUSE).exits(0);
-            rotation.keep(stage);
+            rotation.place.pki(&args, &inventory).exits(0);
+            rotation.place.pki(&["--store", "store"], &inventory).exits(0);
+            rotation.keep(stage, &inventory);
         }
         rotation
     }
@@ -208,10 +214,10 @@ impl Rotation {
         self.place.path().join(STAGES[stage].0)
     }
 
-    fn keep(&self, stage: usize) {
+    fn keep(&self, stage: usize, inventory: &str) {
         let folder = self.folder(stage);
         self.place.sh(&format!("cp -r store {}", folder.display()), "").exits(0);
-        bundles(&self.place, HOUSE, &folder);
+        bundles(&self.place, inventory, &folder);
     }
 
     /// All pairs with the server at one stage and the client at another.

@@ -49,7 +49,11 @@ fn roots(end: &End) -> Arc<RootCertStore> {
 
 fn why(error: &Error) -> String {
     use CertificateError as C;
-    let Error::InvalidCertificate(error) = error else { return error.to_string() };
+    let error = match error {
+        Error::InvalidCertificate(error) => error,
+        Error::NoCertificatesPresented => return "none".to_owned(),
+        other => return other.to_string(),
+    };
     let word = match error {
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => "purpose",
         // Two generations of a CA have one name, so a signature is tried, and fails.
@@ -74,15 +78,18 @@ pub(crate) fn rustls(job: &Job, now: OffsetDateTime) -> String {
         .with_client_cert_verifier(verifier.unwrap())
         .with_single_cert(chain, key)
         .unwrap();
-    let (chain, key) = pair(&job.client);
     let verifier =
         WebPkiServerVerifier::builder_with_provider(roots(&job.client), Arc::clone(&provider)).build();
     let client = ClientConfig::builder_with_details(provider, Arc::new(At(now)))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_webpki_verifier(verifier.unwrap())
-        .with_client_auth_cert(chain, key)
-        .unwrap();
+        .with_webpki_verifier(verifier.unwrap());
+    let client = if job.client.file.is_empty() {
+        client.with_no_client_auth()
+    } else {
+        let (chain, key) = pair(&job.client);
+        client.with_client_auth_cert(chain, key).unwrap()
+    };
     let name = ServerName::try_from(job.name.clone()).unwrap();
     let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
     let mut server = ServerConnection::new(Arc::new(server)).unwrap();
@@ -113,23 +120,24 @@ pub(crate) fn rustls(job: &Job, now: OffsetDateTime) -> String {
     "fine".to_owned()
 }
 
-/// The words for OpenSSL's numbers (`openssl/x509_vfy.h`).
-const NUMBERS: [(u32, &str); 9] = [
-    (7, "issuer"),
-    (9, "early"),
-    (10, "ended"),
+/// The words for OpenSSL's numbers (`openssl/x509_vfy.h`), and for what is no number.
+const REASONS: [(&str, &str); 10] = [
+    ("7", "issuer"),
+    ("9", "early"),
+    ("10", "ended"),
     // OpenSSL sends its own CA along, unasked.
-    (19, "issuer"),
-    (20, "issuer"),
-    (26, "purpose"),
-    (30, "issuer"),
-    (62, "name"),
-    (64, "name"),
+    ("19", "issuer"),
+    ("20", "issuer"),
+    ("26", "purpose"),
+    ("30", "issuer"),
+    ("62", "name"),
+    ("64", "name"),
+    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "none"),
 ];
 
-fn word(number: &str) -> String {
-    let known = NUMBERS.iter().find(|one| one.0.to_string() == number);
-    known.map_or_else(|| format!("error {number}"), |one| one.1.to_owned())
+fn word(reason: &str) -> String {
+    let known = REASONS.iter().find(|one| one.0 == reason);
+    known.map_or_else(|| format!("error {reason}"), |one| one.1.to_owned())
 }
 
 /// Python's flag is what Python 3.13 sets by default.
@@ -140,7 +148,8 @@ def context(side, folder, file, trusts):
     key = (side, folder, file, trusts)
     if key not in contexts:
         c = contexts[key] = ssl.SSLContext(side)
-        c.load_cert_chain(f"{folder}/{file}.crt", f"{folder}/{file}.key")
+        if file:
+            c.load_cert_chain(f"{folder}/{file}.crt", f"{folder}/{file}.key")
         c.load_verify_locations(f"{folder}/{trusts}.bundle")
         c.verify_mode = ssl.CERT_REQUIRED
         c.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -160,6 +169,8 @@ def shake(server, client, name):
                 pass
             except ssl.SSLCertVerificationError as e:
                 return f"{who} {e.verify_code}"
+            except ssl.SSLError as e:
+                return f"{who} {e.reason}"
         if not ends:
             return "fine"
     return "no end"
@@ -187,7 +198,9 @@ pub(crate) fn python(jobs: &[Job]) -> Vec<String> {
 pub(crate) fn openssl(place: &Place, job: &Job) -> String {
     let credentials = |command: &mut Command, end: &End| {
         let path = |file: &str, ending: &str| end.folder.join(format!("{file}.{ending}"));
-        command.arg("-cert").arg(path(&end.file, "crt")).arg("-key").arg(path(&end.file, "key"));
+        if !end.file.is_empty() {
+            command.arg("-cert").arg(path(&end.file, "crt")).arg("-key").arg(path(&end.file, "key"));
+        }
         command.arg("-CAfile").arg(path(end.trusts, "bundle"));
         command.args(["-no-CApath", "-no-CAstore", "-x509_strict", "-verify_return_error"]);
         command.current_dir(place.path());
@@ -216,9 +229,9 @@ pub(crate) fn openssl(place: &Place, job: &Job) -> String {
     lines.read_to_string(&mut said).unwrap();
     server.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     server.wait().unwrap();
-    let number = |text: &str| {
-        let rest = text.split_once("verify error:num=")?.1;
-        Some(word(rest.split(':').next()?))
+    let number = |text: &str| match text.split_once("verify error:num=") {
+        Some((_, rest)) => Some(word(rest.split(':').next()?)),
+        None => text.contains("peer did not return a certificate").then(|| "none".to_owned()),
     };
     match (ran.stdout.contains("200 ok"), number(&ran.stderr), number(&said)) {
         (true, None, None) => "fine".to_owned(),

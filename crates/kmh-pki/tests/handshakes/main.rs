@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use common::Place;
 use common::clock::{START, at, made};
-use graph::{CAS, End, HOUSE, Job, LEAVES, Rotation, STAGES, bundles, thin};
+use graph::{CAS, End, HOUSE, Job, LEAVES, Rotation, SERVICES, STAGES, bundles, thin};
 use kmh_cli::Exit;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -167,6 +167,45 @@ fn to_the_second_a_leaf_is_good_until_its_end() {
         for job in &links {
             assert_eq!(judges::rustls(job, moment), wanted, "{moment}: {job:#?}");
         }
+    }
+}
+
+#[test]
+fn who_shows_no_certificate_is_refused_everywhere() {
+    let (rotation, mut jobs) = links(Place::with_store(HOUSE));
+    keep(&rotation.place, STAGES[0].0);
+    for job in &mut jobs {
+        job.client.file.clear();
+        job.wanted = vec!["server: none".to_owned()];
+    }
+    right(&jobs, &rustls(&jobs));
+    right(&jobs, &judges::python(&jobs));
+    let jobs = thin(jobs);
+    assert_eq!(jobs.len(), SERVICES.len());
+    let verdicts: Vec<String> = jobs.iter().map(|job| judges::openssl(&rotation.place, job)).collect();
+    right(&jobs, &verdicts);
+}
+
+#[test]
+fn keys_of_every_kind_shake_hands_while_the_cas_change_theirs() {
+    let mixed = "  pki: {algorithms: {cluster-ca: rsa-2048, etcd-ca: ed25519, front-proxy-ca: ecdsa-p384, \
+                 apiserver: rsa-3072, etcd-server: rsa-2048, etcd-peer: ed25519, front-proxy-client: ed25519, \
+                 kubelet-client: ecdsa-p384, admin: rsa-2048}}\n";
+    for rotated in ["cluster", "etcd"] {
+        let rotation = Rotation::with(rotated, mixed);
+        let jobs = thin(rotation.matrix());
+        right(&jobs, &rustls(&jobs));
+        right(&jobs, &judges::python(&jobs));
+    }
+}
+
+#[test]
+fn below_a_root_rustls_trusts_each_ca_and_nothing_beside_it() {
+    // Python and openssl want the flag for it; `anchors.rs` has who takes an intermediate for an anchor.
+    for (name, _) in CAS {
+        let rotation = Rotation::with(name, "  pki: {root: true}\n");
+        let jobs = thin(rotation.matrix());
+        right(&jobs, &rustls(&jobs));
     }
 }
 
