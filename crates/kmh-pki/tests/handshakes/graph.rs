@@ -1,4 +1,7 @@
 //! Who must trust whom, written down by hand and not read from the table that issues: the tests compare the two.
+//!
+//! A handshake decides by CA, use, name and date. Beyond the pairs of the graph it lets in whoever has a client's
+//! certificate of the CA that is asked for, a kubelet at another kubelet; what they may do there is authorization's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -292,11 +295,13 @@ pub(crate) fn bundles(place: &Place, inventory: &str, folder: &Path) {
     }
 }
 
-/// One handshake of each kind: service, outcome, stages.
+/// One handshake of each kind: service, outcome, stages. Pairs of the graph are all kept.
 pub(crate) fn thin(jobs: Vec<Job>) -> Vec<Job> {
     let mut seen = BTreeSet::new();
     let kind = |job: &Job| {
-        (job.what, job.wanted.clone(), job.link, job.server.folder.clone(), job.client.folder.clone())
+        let dialer = job.link.then(|| job.client.file.clone());
+        let folders = (job.server.folder.clone(), job.client.folder.clone());
+        (job.what, job.wanted.clone(), dialer, folders)
     };
     jobs.into_iter().filter(|job| seen.insert(kind(job))).collect()
 }
