@@ -50,6 +50,7 @@ complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "capture" -d 'Record
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "cut" -d 'Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`, `daemon/MACHINE:DAEMON`'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "heal" -d 'Mend what `cut` or `slow` did; everything when nothing is named'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "slow" -d 'Give a line delay, loss and rate'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "redial" -d 'Give a dynamic line another address, as its provider does once a day; its name follows'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "kill" -d 'Kill a daemon without a word to it: `MACHINE:DAEMON`'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "measure" -d 'Break something under a steady stream of probes, and tell how long which traffic was lost'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "doctor" -d 'What this machine can do, and which package brings the rest'
@@ -60,11 +61,15 @@ complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "probe" -d 'Ask for 
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "answer" -d 'A pod: tells whoever calls by HTTP its node, and the caller\'s address'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "systemctl" -d 'What systemd would do, in a light machine'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "stand-in" -d 'Make pfSense\'s tunnels in the machine that stands in for one'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "forget" -d 'The kernel forgets the connections of the namespace that it runs in'
+complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "split" -d 'One file for each tunnel out of swanctl\'s'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "vm-init" -d 'The first process of a guest'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "vm-agent" -d 'What takes commands in a guest'
 complete -c kmh-lab -n "__fish_kmh_lab_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l store -d 'The store that secrets are read from; needed when the bundle refers to any [env: KMH_STORE]' -r -F
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l tunnels -d 'How tunnels are carried [default: esp where the kernel can, else plain]' -r -f -a "esp\t'By the kernel\'s ESP and XFRM interfaces, with strongSwan'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l tunnels -d 'How tunnels are carried [default: esp where the kernel can, else userspace where that can, else plain]' -r -f -a "esp\t'By the kernel\'s ESP and XFRM interfaces, with strongSwan'
+userspace\t'By strongSwan\'s own ESP (kernel-libipsec), a charon for each tunnel'
 plain\t'By a link that encrypts nothing'"
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l service -d 'A service with `externalTrafficPolicy: Local`: its address, and the nodes that have a pod of it' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand up" -l services -d 'Services, as `kubectl get services,endpointslices -A -o json` prints them' -r -F
@@ -217,6 +222,23 @@ complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand slow" -l strict -d 'Trea
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand slow" -s q -l quiet -d 'Say nothing but errors'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand slow" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand slow" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand redial" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand kill" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand kill" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand kill" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
@@ -393,6 +415,40 @@ complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -l strict -d '
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s q -l quiet -d 'Say nothing but errors'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand stand-in" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
+text\t'For people'
+ansible\t'One object in the shape of an Ansible module\'s result'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l write -d 'Write the result to FILE, atomically, instead of stdout; untouched when nothing changed' -r -F
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l color -d 'Colour messages: auto, always, never' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l only -d 'Print the own document only, not those that were read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -l strict -d 'Treat warnings as errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -s q -l quiet -d 'Say nothing but errors'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -s v -l verbose -d 'Say more; twice for more still'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand split" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -l lab -d 'The lab\'s name [default: the cluster\'s name for `up`, else the only lab that is up]' -r
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-init" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
@@ -427,24 +483,27 @@ complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -l strict -d '
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s q -l quiet -d 'Say nothing but errors'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand vm-agent" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "up" -d 'Build the lab, or apply the difference to one that is up'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "exec" -d 'Run a command in a machine, and give its exit code'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "ping" -d 'Who reaches whom: every machine and pod, or those named'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "trace" -d 'The way of a packet as the kernels route it'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "capture" -d 'Record packets into a file that tcpdump and wireshark read'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "cut" -d 'Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`, `daemon/MACHINE:DAEMON`'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "heal" -d 'Mend what `cut` or `slow` did; everything when nothing is named'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "slow" -d 'Give a line delay, loss and rate'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "kill" -d 'Kill a daemon without a word to it: `MACHINE:DAEMON`'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "measure" -d 'Break something under a steady stream of probes, and tell how long which traffic was lost'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "doctor" -d 'What this machine can do, and which package brings the rest'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "down" -d 'Take the lab away: processes, namespaces, links, mounts, files'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "init" -d 'The first process of a machine'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "receive" -d 'Write files into the machine that it runs in'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "probe" -d 'Ask for TCP connections all the time'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "answer" -d 'A pod: tells whoever calls by HTTP its node, and the caller\'s address'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "systemctl" -d 'What systemd would do, in a light machine'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "stand-in" -d 'Make pfSense\'s tunnels in the machine that stands in for one'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "vm-init" -d 'The first process of a guest'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "vm-agent" -d 'What takes commands in a guest'
-complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow kill measure doctor down init receive probe answer systemctl stand-in vm-init vm-agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "up" -d 'Build the lab, or apply the difference to one that is up'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "exec" -d 'Run a command in a machine, and give its exit code'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "ping" -d 'Who reaches whom: every machine and pod, or those named'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "trace" -d 'The way of a packet as the kernels route it'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "capture" -d 'Record packets into a file that tcpdump and wireshark read'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "cut" -d 'Break something: `tunnel/NAME`, `uplink/ROUTER/LINE`, `router/NAME`, `site/NAME`, `node/NAME`, `daemon/MACHINE:DAEMON`'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "heal" -d 'Mend what `cut` or `slow` did; everything when nothing is named'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "slow" -d 'Give a line delay, loss and rate'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "redial" -d 'Give a dynamic line another address, as its provider does once a day; its name follows'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "kill" -d 'Kill a daemon without a word to it: `MACHINE:DAEMON`'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "measure" -d 'Break something under a steady stream of probes, and tell how long which traffic was lost'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "doctor" -d 'What this machine can do, and which package brings the rest'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "down" -d 'Take the lab away: processes, namespaces, links, mounts, files'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "init" -d 'The first process of a machine'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "receive" -d 'Write files into the machine that it runs in'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "probe" -d 'Ask for TCP connections all the time'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "answer" -d 'A pod: tells whoever calls by HTTP its node, and the caller\'s address'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "systemctl" -d 'What systemd would do, in a light machine'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "stand-in" -d 'Make pfSense\'s tunnels in the machine that stands in for one'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "forget" -d 'The kernel forgets the connections of the namespace that it runs in'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "split" -d 'One file for each tunnel out of swanctl\'s'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "vm-init" -d 'The first process of a guest'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "vm-agent" -d 'What takes commands in a guest'
+complete -c kmh-lab -n "__fish_kmh_lab_using_subcommand help; and not __fish_seen_subcommand_from up exec ping trace capture cut heal slow redial kill measure doctor down init receive probe answer systemctl stand-in forget split vm-init vm-agent help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

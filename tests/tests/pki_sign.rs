@@ -52,7 +52,7 @@ fn a_key_on_its_machine_is_in_no_bundle_and_all_else_fits_it() {
 }
 
 #[test]
-fn below_a_root_the_whole_pipe_says_yes_and_the_root_goes_nowhere() {
+fn below_a_root_the_whole_pipe_says_yes_and_the_root_goes_to_haproxy_alone() {
     let sandbox = Sandbox::new();
     let inventory = sandbox.read("cluster.yaml");
     sandbox.write("cluster.yaml", &format!("{inventory}\n  pki: {{root: true}}\n"));
@@ -63,7 +63,11 @@ fn below_a_root_the_whole_pipe_says_yes_and_the_root_goes_nowhere() {
     let stream = sandbox.read("stream.json");
     let documents = kmh_tests::sandbox::documents(&stream);
     assert!(documents["kmh.pki/v1"].to_string().contains(line));
-    assert!(!documents["kmh.bundle/v1"].to_string().contains(line), "the root is deployed");
+    let machines = documents["kmh.bundle/v1"]["spec"]["machines"].as_array().unwrap();
+    let files = machines.iter().flat_map(|machine| machine["files"].as_array().unwrap());
+    let holding = files.filter(|file| file["content"].to_string().contains(line));
+    let paths: std::collections::BTreeSet<_> = holding.map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(Vec::from_iter(paths), ["/etc/haproxy/kmh-ca.crt"]);
     let ran = sandbox
         .sh("kmh-check --strict <stream.json | kmh-push --store pki --to dir:out | kmh-check -o json")
         .exits(0);

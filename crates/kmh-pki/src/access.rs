@@ -63,7 +63,7 @@ pub struct At {
 }
 
 impl At {
-    /// Of a command line: the path, or none where neither `--store` nor KMH_STORE names one.
+    /// Of a command line: the path, or none where neither `--store` nor `KMH_STORE` names one.
     pub fn new(path: Option<PathBuf>, init: bool, access: Access) -> Self {
         Self { path, init, access }
     }

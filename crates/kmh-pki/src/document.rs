@@ -44,7 +44,10 @@ pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step
             let pair = if is_ca(&wanted.name) { pair.clone() } else { std::mem::take(pair) };
             let Half::There(found) = pair.certificate else { return None };
             let issuer = issuer(wanted, &found, &authorities);
-            Some(Certificate { issuer, ..entry(wanted, found, pair.key.there().is_some()) })
+            let mut entry = entry(wanted, found, pair.key.there().is_some());
+            // What signed itself has none.
+            entry.issuer = entry.issuer.and(issuer);
+            Some(entry)
         })
         .collect();
     let certificates = entries.into_iter().flatten().collect();

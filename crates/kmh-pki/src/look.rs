@@ -53,7 +53,7 @@ pub fn ground(stream: &Stream, context: &mut Context<'_>, at: &At, write: bool) 
     at.named()?;
     refuse_unset_clock(context.env.now)?;
     let store = at.open_there(model.name.as_str(), !write, context)?;
-    Ok(Ground { wants, chosen, store, model })
+    Ok(Ground { model, wants, chosen, store })
 }
 
 /// Refuses a clock that was never set.

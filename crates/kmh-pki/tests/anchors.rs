@@ -131,9 +131,11 @@ fn etcd_takes_its_intermediate_for_an_anchor_and_refuses_clients_of_the_other() 
 }
 
 #[test]
-fn haproxy_takes_an_intermediate_for_an_anchor() {
+fn haproxy_takes_an_intermediate_for_an_anchor_only_with_its_root() {
     let place = rooted();
-    let (server, front, wrong) = (free_port(), free_port(), free_port());
+    place.sh("cat store/ca/cluster.crt store/ca/root.crt >store/both.crt", "").exits(0);
+    place.sh("cat store/ca/etcd.crt store/ca/front-proxy.crt >store/others.crt", "").exits(0);
+    let (server, front, alone, wrong) = (free_port(), free_port(), free_port(), free_port());
     let accept = format!("127.0.0.1:{server}");
     let _server = start(
         &place,
@@ -157,9 +159,10 @@ fn haproxy_takes_an_intermediate_for_an_anchor() {
         )
     };
     let config = format!(
-        "defaults\n  timeout connect 2s\n  timeout client 2s\n  timeout server 2s\n{}{}",
-        backend("right", front, "store/ca/cluster.crt"),
-        backend("wrong", wrong, "store/ca/etcd.crt")
+        "defaults\n  timeout connect 2s\n  timeout client 2s\n  timeout server 2s\n{}{}{}",
+        backend("right", front, "store/both.crt"),
+        backend("alone", alone, "store/ca/cluster.crt"),
+        backend("wrong", wrong, "store/others.crt")
     );
     std::fs::write(place.path().join("haproxy.cfg"), config).unwrap();
     let _proxy = start(&place, "haproxy", &["-f", "haproxy.cfg"]);
@@ -181,6 +184,7 @@ fn haproxy_takes_an_intermediate_for_an_anchor() {
         Ran::of(command, "Q\n").code == 0
     };
     assert!(soon(|| through(front)));
+    assert!(soon(|| !through(alone)));
     assert!(soon(|| !through(wrong)));
 }
 

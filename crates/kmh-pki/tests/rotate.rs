@@ -287,7 +287,7 @@ fn an_expired_ca_can_still_be_replaced() {
             assert_eq!(exit, Exit::Done, "{stdout}{stderr}");
         }
     }
-    let (exit, stdout, stderr) = at(late, &["--only"]);
+    let (exit, stdout, stderr) = at(late, &["--expired", "--only"]);
     assert_eq!(exit, Exit::Done, "{stderr}");
     let document: Value = serde_json::from_str(&stdout).unwrap();
     let all = document["spec"]["certificates"].as_array().unwrap();

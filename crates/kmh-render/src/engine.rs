@@ -38,6 +38,7 @@ templates! {
     "frr/daemons.j2",
     "frr/frr.conf.j2",
     "frr/vtysh.conf.j2",
+    "haproxy/ca.crt.j2",
     "haproxy/haproxy.cfg.j2",
     "kube-proxy/config.yaml.j2",
     "kube-proxy/kube-proxy.service.j2",

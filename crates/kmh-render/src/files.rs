@@ -86,6 +86,10 @@ fn etcd(t: &NodeTarget<'_>) -> bool {
     t.node.roles.contains(&Role::Etcd)
 }
 
+fn below_a_root(t: &NodeTarget<'_>) -> bool {
+    t.shared.pki.root().is_some()
+}
+
 fn with_resolvers(t: &NodeTarget<'_>) -> bool {
     !t.site.resolvers.is_empty()
 }
@@ -209,6 +213,8 @@ pub(crate) const FILES: &[Row] = &[
     row("containerd/config.toml.j2", "/etc/containerd/config.toml", Node(every, node::containerd), &[("containerd.service", Restart)]),
     row("containerd/containerd.service.j2", unit!("containerd.service"), Node(every, node::nothing), &[("containerd.service", Restart)]),
     row("haproxy/haproxy.cfg.j2", "/etc/haproxy/haproxy.cfg", Node(every, node::haproxy), &[("haproxy.service", Reload)]),
+    // haproxy believes a CA that another signed only with that one beside it.
+    row("haproxy/ca.crt.j2", node::HAPROXY_CA, Node(below_a_root, node::haproxy_ca), &[("haproxy.service", Reload)]),
     row("kubelet/config.yaml.j2", "/var/lib/kubelet/config.yaml", Node(every, node::kubelet), &[("kubelet.service", Restart)]),
     row("kubelet/kubelet.service.j2", unit!("kubelet.service"), Node(every, node::kubelet_unit), &[("kubelet.service", Restart)]),
     closed(row(KUBECONFIG, "/etc/kubernetes/kubelet.conf", Node(every, kubelet_conf), &[("kubelet.service", Restart)])),

@@ -70,6 +70,16 @@ impl<'a> Pki<'a> {
         safe::path(found.ok_or_else(|| missing(&word(class), machine))?)
     }
 
+    /// The root above the CAs, where there is one.
+    pub(crate) fn root(&self) -> Option<&'a Certificate> {
+        self.spec.current(Class::RootCa)
+    }
+
+    /// All trusted certificates of a CA, and the root above it.
+    pub(crate) fn chain(&self, class: Class) -> String {
+        self.spec.bundle(class) + &self.spec.bundle(Class::RootCa)
+    }
+
     /// Paths of the trusted certificates of a CA on a machine: one that all share, or one for each.
     pub(crate) fn authorities(&self, class: Class, machine: &str) -> Result<Vec<&'a str>, Fault> {
         let mut paths = vec![self.authority(class, machine)?];

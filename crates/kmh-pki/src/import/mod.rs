@@ -124,7 +124,7 @@ fn import(
         findings: judged.findings,
         next: judged.next,
     };
-    let text = if format == Format::Json { told.json()? } else { told.text(&path) };
+    let text = if format == Format::Json { told.json()? } else { told.text(path) };
     Ok(Answer { text, exit: Exit::Done })
 }
 

@@ -128,8 +128,23 @@ pub(crate) fn haproxy(t: &NodeTarget<'_>) -> Result<View, Fault> {
         })
         .collect();
     servers.sort_by_key(|server| server.backup);
-    let ca = s.pki.authority(Class::ClusterCa, t.node.name.as_str())?;
+    let ca = match s.pki.root() {
+        Some(_) => HAPROXY_CA,
+        None => s.pki.authority(Class::ClusterCa, t.node.name.as_str())?,
+    };
     Ok(View::of(Haproxy { port: s.api.local_port, v6: s.has_v6(), ca, servers }))
+}
+
+/// What haproxy believes where a root signs the CAs. It asks servers only: that the root is among it lets nobody in.
+pub(crate) const HAPROXY_CA: &str = "/etc/haproxy/kmh-ca.crt";
+
+/// The CA of the cluster, all its generations, and the root.
+pub(crate) fn haproxy_ca(t: &NodeTarget<'_>) -> Result<View, Fault> {
+    #[derive(Serialize)]
+    struct Ca {
+        pem: String,
+    }
+    Ok(View::of(Ca { pem: t.shared.pki.chain(Class::ClusterCa) }))
 }
 
 /// kubelet's configuration.
