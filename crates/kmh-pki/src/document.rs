@@ -43,10 +43,11 @@ pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step
             let pair = pair?;
             let pair = if is_ca(&wanted.name) { pair.clone() } else { std::mem::take(pair) };
             let Half::There(found) = pair.certificate else { return None };
-            let signer = issuer(wanted, &found, &authorities);
-            let entry = entry(wanted, found, pair.key.there().is_some());
+            let issuer = issuer(wanted, &found, &authorities);
+            let mut entry = entry(wanted, found, pair.key.there().is_some());
             // What signed itself has none.
-            Some(Certificate { issuer: entry.issuer.as_ref().and(signer), ..entry })
+            entry.issuer = entry.issuer.and(issuer);
+            Some(entry)
         })
         .collect();
     let certificates = entries.into_iter().flatten().collect();
