@@ -190,7 +190,7 @@ fn no_key_is_in_any_output() {
         said.extend([ran.stdout, ran.stderr]);
     }
     assert!(said.len() > 10_000);
-    let keys = place.sh("cat $(find k store -name '*.key') | grep -v -- -----; cat k/etc/kubernetes/*.conf | sed -n 's/ *client-key-data: //p'", "").exits(0);
+    let keys = place.sh("cat $(find k store -name '*.key') | grep -av -- -----; cat k/etc/kubernetes/*.conf | sed -n 's/ *client-key-data: //p'", "").exits(0);
     let keys: Vec<&str> = keys.stdout.lines().filter(|line| line.len() > 40).collect();
     assert!(keys.len() > 50, "{}", keys.len());
     for key in keys {
