@@ -273,11 +273,11 @@ fn the_days_after() {
 #[test]
 fn up_says_what_does_not_come_to_rest() {
     let world = World::new(None);
-    let ran = world.lab("up -i stream.json --store pki --no-wait -o json").exits(0);
+    let ran = world.lab("up -i stream.json --store pki --tunnels plain --no-wait -o json").exits(0);
     let up: Value = serde_json::from_str(&ran.stdout).unwrap();
     let deaf = "table inet deaf {\n chain i {\n type filter hook input priority -400; tcp dport 179 drop; tcp sport 179 drop;\n }\n}";
     world.inside("flat-1", &format!("echo \"{deaf}\" | nft -f -; birdc -s /run/bird/bird.ctl restart all"));
-    let ran = world.lab("up -i stream.json --store pki -o json").exits(1);
+    let ran = world.lab("up -i stream.json --store pki --tunnels plain -o json").exits(1);
     assert_eq!(ran.stdout, "");
     let block = &pods(&up).into_iter().find(|(node, _)| node == "flat-1").expect("a pod").1;
     let block = block.rsplit_once('.').expect("IPv4").0;
