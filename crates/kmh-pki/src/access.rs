@@ -60,20 +60,39 @@ pub struct At {
     pub init: bool,
     /// Its keys.
     pub access: Access,
+    /// Files that the run is asked to write, none of which may lie in it.
+    outputs: Vec<PathBuf>,
 }
 
 impl At {
     /// Of a command line: the path, or none where neither `--store` nor `KMH_STORE` names one.
     pub fn new(path: Option<PathBuf>, init: bool, access: Access) -> Self {
-        Self { path, init, access }
+        Self { path, init, access, outputs: Vec::new() }
     }
 
-    /// The store's path, which is never assumed.
+    /// With files that the run is asked to write.
+    #[must_use]
+    pub fn writing<'a>(mut self, outputs: impl IntoIterator<Item = &'a Path>) -> Self {
+        self.outputs.extend(outputs.into_iter().map(Path::to_owned));
+        self
+    }
+
+    /// The store's path, which is never assumed. What else the run writes must lie elsewhere: nothing in a store has a
+    /// second copy but by the store's own doing.
     pub fn named(&self) -> Result<&Path, Failure> {
-        self.path.as_deref().ok_or_else(|| {
+        let path = self.path.as_deref().ok_or_else(|| {
             Failure::wrong("no store is named")
                 .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
-        })
+        })?;
+        match self.outputs.iter().find(|output| is_inside(output, path)) {
+            Some(output) => Err(Failure::wrong(format!(
+                "`{}` would be written into store `{}`",
+                output.display(),
+                path.display()
+            ))
+            .hint("name a place outside: only what the inventory asks for goes into a store")),
+            None => Ok(path),
+        }
     }
 
     /// Opens it; none: a dry run that would make it.
@@ -105,4 +124,18 @@ impl At {
         };
         there.open(cluster, dry_run, None, context)?.ok_or_else(missing)
     }
+}
+
+/// Whether a path, which need not exist, leads into a folder.
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| {
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let known = whole.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+        match known {
+            // What does not exist has no links in it.
+            Some((above, real)) => whole.strip_prefix(above).map_or(real.clone(), |rest| real.join(rest)),
+            None => whole,
+        }
+    };
+    path.as_os_str() != "-" && real(path).starts_with(real(folder))
 }

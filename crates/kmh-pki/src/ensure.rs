@@ -27,7 +27,7 @@ const FEW: usize = 3;
 pub(crate) struct Args {
     /// Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`
     #[arg(long, value_name = "FILE")]
-    requests: Option<PathBuf>,
+    pub(crate) requests: Option<PathBuf>,
 }
 
 /// Brings the store to what the inventory asks.

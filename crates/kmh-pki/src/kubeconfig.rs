@@ -45,7 +45,7 @@ pub struct Args {
     break_glass: bool,
     /// Write it to FILE, readable by its owner only; `-` is stdout, and never a terminal
     #[arg(long, value_name = "FILE")]
-    to: PathBuf,
+    pub(crate) to: PathBuf,
     /// Replace FILE when it is there
     #[arg(long)]
     force: bool,

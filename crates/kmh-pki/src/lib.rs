@@ -33,7 +33,7 @@ pub mod table;
 pub mod verify;
 pub mod want;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use kmh_cli::{Common, Env, Exit, Failure, Format};
@@ -102,6 +102,19 @@ enum Verb {
     Export(export::Args),
 }
 
+impl Verb {
+    /// The file or folder that it is asked to write.
+    fn output(&self) -> Option<&Path> {
+        match self {
+            Self::Ensure(args) => args.requests.as_deref(),
+            Self::Sign(args) => args.to.as_deref(),
+            Self::Kubeconfig(args) => Some(&args.to),
+            Self::Export(args) => Some(&args.to),
+            Self::Status(_) | Self::Verify | Self::Import(_) | Self::Rotate(_) => None,
+        }
+    }
+}
+
 const EXAMPLES: &str = "\
 EXAMPLES
   The first time: make the store, and show what is in it:
@@ -134,9 +147,11 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    let at = At::new(env.store(cli.store), cli.init, cli.access);
+    let verb = cli.verb.unwrap_or_else(|| Verb::Ensure(ensure::Args::default()));
+    let at = At::new(env.store(cli.store), cli.init, cli.access)
+        .writing(verb.output().into_iter().chain(cli.common.write.as_deref()));
     let at = &at;
-    match cli.verb.unwrap_or_else(|| Verb::Ensure(ensure::Args::default())) {
+    match verb {
         Verb::Ensure(args) => {
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| ensure::run(stream, context, at, &args))
         }

@@ -32,7 +32,7 @@ pub struct Args {
     requests: Option<PathBuf>,
     /// Write the certificate, or the signed set, to FILE; without it, `-o text` prints the certificate
     #[arg(long, value_name = "FILE")]
-    to: Option<PathBuf>,
+    pub(crate) to: Option<PathBuf>,
 }
 
 /// What the verb's help ends with.

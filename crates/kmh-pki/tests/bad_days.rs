@@ -188,3 +188,27 @@ fn keys_that_others_may_read_are_mended_on_demand_and_not_before() {
     let ran = place.pki(&["--store", "store", "--repair", "--strict", "-o", "text"], SMALL).exits(0);
     assert!(ran.stdout.contains("nothing to do") && !ran.stdout.contains("mend"), "{}", ran.stdout);
 }
+
+/// What a run writes besides the store goes elsewhere: an output must not replace a key.
+#[test]
+fn nothing_is_written_into_a_store_but_by_itself() {
+    let place = Place::with_store(SMALL);
+    let before = place.files();
+    place.sh("ln -s store/ca link; openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -subj /O=system:nodes/CN=system:node:w-1 -out csr 2>&-", "").exits(0);
+    for args in [
+        &["ensure", "--write", "store/ca/cluster.key"][..],
+        &["ensure", "--write", "store/store.json"],
+        &["ensure", "--requests", "store/store.json"],
+        &["status", "--write", "link/etcd.key"],
+        &["sign", "--csr", "csr", "--to", "store/../store/ca/cluster.key"],
+        &["kubeconfig", "--user", "anna", "--force", "--to", "store/ca/cluster.key"],
+        &["export", "--layout", "kubeadm", "--to", "store/out"],
+        &["export", "--layout", "tar", "--to", "store/nodes/w-1/out.tar"],
+    ] {
+        let ran = place.pki(&[args, &["--store", "store"]].concat(), SMALL);
+        let ran = ran.exits(2).says("would be written into store `store`");
+        assert_eq!(ran.stdout, "", "{args:?}");
+        assert_eq!(place.files(), before, "{args:?}");
+    }
+    place.pki(&["status", "--store", "store", "--write", "status.txt"], SMALL).exits(0);
+}

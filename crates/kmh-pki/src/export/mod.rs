@@ -42,7 +42,7 @@ pub(crate) struct Args {
     layout: Form,
     /// The folder or tar file to make; `-` writes a tar to a pipe
     #[arg(long, value_name = "PLACE")]
-    to: PathBuf,
+    pub(crate) to: PathBuf,
     /// With the keys of the CAs and the break-glass admin, which no machine needs
     #[arg(long)]
     with_ca_keys: bool,
