@@ -76,7 +76,7 @@ const CASES: &[Case] = &[
     ("bundle.kubeconfigs", "pi-1:/etc/kubernetes/kubelet.conf", |d| edit(d, "pi-1", "/etc/kubernetes/kubelet.conf", ":7443", ":7444")),
     ("bundle.haproxy", "pi-1", |d| edit(d, "pi-1", "/etc/haproxy/haproxy.cfg", "10.30.0.11:6443", "10.30.0.12:6443")),
     ("bundle.references", "pi-1:/etc/systemd/system/kubelet.service", |d| remove(d, "pi-1", "/var/lib/kubelet/config.yaml")),
-    ("bundle.references", "pi-1:/var/lib/kubelet/config.yaml", |d| remove(d, "pi-1", "/var/lib/kubelet/pki/kubelet-serving.key")),
+    ("bundle.certificates", "pi-1:/var/lib/kubelet/pki/kubelet-serving.key", |d| remove(d, "pi-1", "/var/lib/kubelet/pki/kubelet-serving.key")),
     ("bundle.references", "gw-vps:/etc/systemd/system/kmh-tunnels.service", |d| remove(d, "gw-vps", "/usr/local/lib/kmh/tunnels.sh")),
     ("bundle.resolv-conf", "attic-1", |d| edit(d, "attic-1", "/etc/kubernetes/resolv.conf", "10.10.0.1", "127.0.0.53")),
     ("bundle.flags", "pi-1:/etc/systemd/system/kubelet.service", |d| edit(d, "pi-1", "/etc/systemd/system/kubelet.service", "--config=", "--pod-infra-container-image=x --config=")),
