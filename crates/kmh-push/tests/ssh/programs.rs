@@ -254,7 +254,9 @@ fn a_large_program_is_not_held_in_memory_and_its_way_is_shown() {
     // And whoever sits before a terminal sees how far it is.
     put(&world, "tool", &long(48_000_000, b'y'));
     std::fs::write(world.at("bundle.json"), &document).unwrap();
-    let line = format!("{} -i bundle.json {} >report", env!("CARGO_BIN_EXE_kmh-push"), args.join(" "));
+    // A quick machine is done before anything is shown: it is held up for longer than that.
+    let push = format!("{} -i bundle.json {} >report", env!("CARGO_BIN_EXE_kmh-push"), args.join(" "));
+    let line = format!("{push} & p=$!; sleep 0.1; kill -STOP $p; sleep 1.3; kill -CONT $p; wait $p");
     let mut command = std::process::Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).current_dir(world.path()).stdin(std::process::Stdio::null());
     let shown = command.output().unwrap();
