@@ -62,7 +62,7 @@ const PROBES: [Probe; 12] = [
         what: "overlay on tmpfs",
         need: Need::Up,
         line: "mkdir /mnt/u /mnt/w /mnt/r && \
-               mount -t overlay kmh -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r && test -d /mnt/r/usr",
+               mount --no-mtab -t overlay kmh -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r && test -d /mnt/r/usr",
         hint: "a kernel needs OVERLAY_FS, and a root that overlays may lie on",
     },
     Probe {

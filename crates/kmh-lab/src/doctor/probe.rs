@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 /// Tries a line for `sh`; where it fails, says why in the words of what failed.
 pub(super) fn attempt(line: &str) -> Result<(), String> {
-    let line = format!("mount -t tmpfs kmh /mnt && {{ {line}; }}");
+    // mount(8) would leave a folder of its own in /run.
+    let line = format!("mount --no-mtab -t tmpfs kmh /mnt && {{ {line}; }}");
     let ran = Command::new("unshare")
         .args(["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--"])
         .args(["/bin/sh", "-c", &line])
