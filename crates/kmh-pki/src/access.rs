@@ -115,6 +115,11 @@ impl At {
         dry_run: bool,
         context: &mut Context<'_>,
     ) -> Result<Store, Failure> {
+        if self.access.recipients()?.is_some() {
+            // Swallowed, it would let an export look encrypted that is not.
+            return Err(Failure::wrong("this verb encrypts nothing: `--recipient` and `--recipients` say how a store is kept")
+                .hint("`kmh-pki ensure --recipient …` encrypts the keys of the store; encrypt what leaves it by `age -r`"));
+        }
         let there = Self { init: false, ..self.clone() };
         let missing = || {
             Failure::wrong(format!(

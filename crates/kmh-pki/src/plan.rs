@@ -6,19 +6,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kmh_doc::pki::{Generation, KeyClass};
+use kmh_doc::pki::Generation;
 use rayon::prelude::*;
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::{Certificate, date};
 use crate::issue;
-use crate::observed::{Half, Observed, Pair};
+use crate::observed::{Half, Observed};
 use crate::reason::Reason;
-use crate::table::{Life, TABLE};
-use crate::want::{Wanted, WantedKey, Wants};
+use crate::table::Life;
+use crate::want::{Wanted, Wants};
 
+mod authority;
 mod away;
+mod keys;
 mod root;
+
+use authority::Authority;
 
 pub use away::standing;
 
@@ -90,7 +94,7 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
     authorities.sort_by_key(|wanted| wanted.issuer.is_some());
     let states: BTreeMap<&str, Authority<'_>> = authorities
         .iter()
-        .map(|wanted| (wanted.name.as_str(), judge_authority(wanted, wants, observed, now, &mut plan)))
+        .map(|wanted| (wanted.name.as_str(), authority::judge(wanted, wants, observed, now, &mut plan)))
         .collect();
     root::judge(&authorities, &states, &mut plan);
     // To verify a thousand signatures is most of what a run without anything to do costs.
@@ -128,7 +132,7 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
         plan.steps.push(step);
     }
     for wanted in wants.keys.values() {
-        judge_key(wanted, observed, &states, &mut plan);
+        keys::judge(wanted, observed, &states, &mut plan);
     }
     plan
 }
@@ -143,7 +147,7 @@ pub fn signer<'a>(
     let mut plan = Plan::default();
     let ensure = "`kmh-pki ensure` says more";
     let found =
-        wants.certificates.get(name).map(|wanted| judge_authority(wanted, wants, observed, now, &mut plan));
+        wants.certificates.get(name).map(|wanted| authority::judge(wanted, wants, observed, now, &mut plan));
     let found = match found {
         Some(Authority::Can(certificate)) => Ok(certificate),
         Some(Authority::Planned) => {
@@ -172,155 +176,11 @@ pub fn issuer<'a>(
 ) -> Result<&'a Certificate, String> {
     let wanted = wants.certificates.get(name).ok_or("there is no such CA")?;
     let mut plan = Plan::default();
-    match judge_authority(wanted, wants, observed, now, &mut plan) {
+    match authority::judge(wanted, wants, observed, now, &mut plan) {
         Authority::Can(certificate) | Authority::Away(certificate) => Ok(certificate),
         Authority::Planned => Err("it is not made yet".to_owned()),
         Authority::Cannot(why) => Err(why),
         Authority::Refused => Err(plan.refusals.pop().map_or_else(|| "it is damaged".to_owned(), |r| r.what)),
-    }
-}
-
-/// Whether a CA can sign.
-enum Authority<'a> {
-    /// It will be made.
-    Planned,
-    /// It can.
-    Can(&'a Certificate),
-    /// It could, if its key were here.
-    Away(&'a Certificate),
-    /// It cannot; what it signed may be good.
-    Cannot(String),
-    /// It is damaged, and said so.
-    Refused,
-}
-
-impl Authority<'_> {
-    /// Its certificate, if what it signs is good now.
-    fn certificate(&self) -> Option<&Certificate> {
-        match self {
-            Self::Can(certificate) | Self::Away(certificate) => Some(certificate),
-            Self::Planned | Self::Cannot(_) | Self::Refused => None,
-        }
-    }
-}
-
-fn judge_authority<'a>(
-    wanted: &Wanted,
-    wants: &Wants,
-    observed: &'a Observed,
-    now: OffsetDateTime,
-    plan: &mut Plan,
-) -> Authority<'a> {
-    static NONE: Pair = Pair { certificate: Half::Absent, key: Half::Absent, request: Half::Absent };
-    let name = &wanted.name;
-    let pair = observed.pairs.get(name).unwrap_or(&NONE);
-    let pending = observed.pending.contains(name);
-    let mut refuse = |file: String, what: String, hint: &str| {
-        plan.refusals.push(Refusal { name: file, what, hint: hint.to_owned() });
-        Authority::Refused
-    };
-    match (&pair.certificate, &pair.key) {
-        (Half::Damaged(why), _) => refuse(
-            format!("{name}.crt"),
-            format!("the certificate of CA `{name}` is damaged: {why}"),
-            RESTORE,
-        ),
-        (_, Half::Damaged(why)) => {
-            refuse(format!("{name}.key"), format!("the key of CA `{name}` is damaged: {why}"), RESTORE)
-        }
-        (Half::Absent, Half::There(_)) if pending => {
-            plan.steps.push(step(wanted, Make::Certificate, Reason::Interrupted));
-            Authority::Planned
-        }
-        (Half::Absent, Half::There(_)) => {
-            refuse(format!("{name}.crt"), format!("CA `{name}` has a key and no certificate"), RESTORE)
-        }
-        (Half::Absent, Half::Absent) => {
-            let count = if pending { 0 } else { signed(name, wants, observed) };
-            if count > 0 {
-                return refuse(
-                    format!("{name}.crt"),
-                    format!(
-                        "CA `{name}` is missing, and the store holds {count} certificates that it signed"
-                    ),
-                    "restore it from a backup: with a new CA in its place no machine would trust another",
-                );
-            }
-            plan.steps.push(step(
-                wanted,
-                Make::Pair,
-                if pending { Reason::Interrupted } else { Reason::Missing },
-            ));
-            Authority::Planned
-        }
-        (Half::There(certificate), key) => {
-            if let Half::There(public) = key
-                && *public != certificate.public
-            {
-                return refuse(
-                    format!("{name}.key"),
-                    format!("the key of CA `{name}` does not belong to its certificate"),
-                    RESTORE,
-                );
-            }
-            if !certificate.is_ca {
-                return refuse(format!("{name}.crt"), format!("`{name}` is no certificate of a CA"), RESTORE);
-            }
-            // Other generations: what goes may be another, and what comes is not.
-            let current = Generation::of(name) == Generation::Current;
-            if current && !certificate.deviations.is_empty() {
-                plan.warnings.push(format!(
-                    "CA `{name}` is not as strict programs want it: {}; a rotation replaces it",
-                    certificate.deviations.join("; ")
-                ));
-            }
-            if current && certificate.algorithm != wanted.algorithm.as_str() {
-                plan.warnings.push(other_algorithm(
-                    "CA",
-                    name,
-                    &certificate.algorithm,
-                    wanted.algorithm.as_str(),
-                ));
-            }
-            if let Some(what) = root::stranger(wanted, certificate, observed, &mut plan.warnings) {
-                return refuse(format!("{name}.crt"), what, RESTORE);
-            }
-            judge_time(name, certificate, key, (now, wants.leaf), plan)
-        }
-    }
-}
-
-fn judge_time<'a>(
-    name: &str,
-    certificate: &'a Certificate,
-    key: &Half<Vec<u8>>,
-    (now, leaf): (OffsetDateTime, Duration),
-    plan: &mut Plan,
-) -> Authority<'a> {
-    let end = date(certificate.not_after);
-    // What is on its way out needs no warning.
-    let retired = Generation::of(name) == Generation::Old;
-    if now >= certificate.not_after {
-        if !retired {
-            plan.warnings.push(format!("CA `{name}` expired on {end}"));
-        }
-        return Authority::Cannot(format!("it expired on {end}"));
-    }
-    if now < certificate.not_before {
-        let start = date(certificate.not_before);
-        plan.warnings
-            .push(format!("the clock of this machine says {}, and CA `{name}` begins on {start}", date(now)));
-        return Authority::Cannot(format!(
-            "it begins on {start}, and the clock of this machine says {}",
-            date(now)
-        ));
-    }
-    if certificate.not_after - now < leaf && !retired {
-        plan.warnings.push(format!("CA `{name}` expires on {end}: what it signs now ends with it"));
-    }
-    match key {
-        Half::There(_) => Authority::Can(certificate),
-        _ => Authority::Away(certificate),
     }
 }
 
@@ -348,26 +208,6 @@ fn other_algorithm(what: &str, name: &str, is: &str, wanted: &str) -> String {
     format!(
         "{what} `{name}` has a key of {is}, and the settings say {wanted}: `kmh-pki rotate {short}` makes a new one"
     )
-}
-
-/// How many certificates the store holds that a CA of that name must have signed.
-fn signed(authority: &str, wants: &Wants, observed: &Observed) -> usize {
-    let present =
-        observed.pairs.iter().filter(|(_, pair)| pair.certificate != Half::Absent).map(|(name, _)| name);
-    present
-        .chain(&observed.leftover)
-        .filter(|name| match wants.certificates.get(*name) {
-            // What signed itself does so until it is rotated.
-            Some(wanted) => {
-                wanted.issuer.as_deref() == Some(authority)
-                    && !observed.pairs.get(*name).is_some_and(root::is_self_signed)
-            }
-            None => TABLE.iter().any(|row| {
-                let issuer = row.issuer.map(|class| crate::want::name(crate::table::row(class), None));
-                issuer.as_deref() == Some(authority) && name.rsplit('/').next() == Some(row.stem)
-            }),
-        })
-        .count()
 }
 
 fn judge_leaf(
@@ -488,60 +328,6 @@ fn ending(
     } else {
         Reason::Expired { on }
     })
-}
-
-fn judge_key(
-    wanted: &WantedKey,
-    observed: &Observed,
-    states: &BTreeMap<&str, Authority<'_>>,
-    plan: &mut Plan,
-) {
-    let name = &wanted.name;
-    let pending = observed.pending.contains(name);
-    // What was signed or encrypted with a key is lost with it. A password is only compared with itself: a new one goes
-    // to both ends with the next push, so a site or a tunnel gets one whenever there is none.
-    let loss = match wanted.class {
-        KeyClass::Encryption => Some("without it nobody can read the secrets in etcd"),
-        KeyClass::ServiceAccount => Some("without it every service-account token is void"),
-        KeyClass::BgpPassword | KeyClass::TunnelPsk => None,
-    };
-    let what = match observed.keys.get(name) {
-        Some(Half::There(bare)) => {
-            let current = Generation::of(name) == Generation::Current;
-            if let Some(is) = bare.algorithm().filter(|is| is != wanted.algorithm && current) {
-                plan.warnings.push(other_algorithm("key", name, &is, wanted.algorithm));
-            }
-            return;
-        }
-        Some(Half::Damaged(why)) => format!("key `{name}` is damaged: {why}"),
-        // These keys are made by the first run. Where a CA is in use, this one was there: a CA from elsewhere in a new
-        // store has signed nothing yet.
-        Some(Half::Absent) | None
-            if loss.is_some()
-                && !pending
-                && states.values().any(|state| !matches!(state, Authority::Planned))
-                && is_in_use(observed) =>
-        {
-            format!("key `{name}` is missing")
-        }
-        Some(Half::Absent) | None => {
-            let reason = if pending { Reason::Interrupted } else { Reason::Missing };
-            plan.steps.push(Step { name: name.clone(), make: Make::Key, reasons: vec![reason] });
-            return;
-        }
-    };
-    let hint = match loss {
-        Some(loss) => format!("{RESTORE}: {loss}"),
-        None => format!("{RESTORE}, or remove `{name}.key` to have a new one made"),
-    };
-    plan.refusals.push(Refusal { name: format!("{name}.key"), what, hint });
-}
-
-/// Whether the store holds more than CAs.
-fn is_in_use(observed: &Observed) -> bool {
-    observed.pairs.keys().chain(&observed.leftover).any(|name| !name.starts_with("ca/"))
-        || observed.keys.values().any(|key| *key != Half::Absent)
-        || observed.pairs.values().any(|pair| pair.key != Half::Absent)
 }
 
 fn step(wanted: &Wanted, make: Make, reason: Reason) -> Step {

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::requests::{fresh, openssl};
-use common::{Place, Ran, SMALL, certificate};
+use common::requests::{ask, fresh, import, openssl, read, sign, write};
+use common::{Place, SMALL, certificate};
 use kmh_cli::Env;
 use serde_json::{Value, json};
 use time::Duration;
@@ -21,32 +21,6 @@ fn offline() -> Place {
 /// The small cluster, and one node more.
 fn grown() -> String {
     format!("{SMALL}    - {{name: w-3, site: here, address: [10.10.0.23, 'fd00:10::23']}}\n")
-}
-
-fn pki(place: &Place, args: &[&str], inventory: &str) -> Ran {
-    place.pki(args, inventory)
-}
-
-fn ask(place: &Place, inventory: &str) -> Value {
-    pki(place, &["ensure", "--store", "store", "--requests", "ask.json", "-o", "text"], inventory).exits(0);
-    read(place, "ask.json")
-}
-
-fn read(place: &Place, file: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(place.path().join(file)).unwrap()).unwrap()
-}
-
-fn write(place: &Place, file: &str, value: &Value) {
-    std::fs::write(place.path().join(file), value.to_string()).unwrap();
-}
-
-fn sign(place: &Place, inventory: &str) -> Ran {
-    let args = ["sign", "--requests", "ask.json", "--to", "signed.json", "--store", "offline", "-o", "text"];
-    pki(place, &args, inventory)
-}
-
-fn import(place: &Place, inventory: &str) -> Ran {
-    pki(place, &["import", "--signed", "signed.json", "--store", "store", "-o", "text"], inventory)
 }
 
 const NEW: [&str; 3] = ["nodes/w-3/kube-proxy", "nodes/w-3/kubelet-client", "nodes/w-3/kubelet-serving"];
@@ -433,107 +407,4 @@ fn a_dry_run_asks_signs_and_imports_nothing() {
         .exits(0);
     assert!(ran.stdout.starts_with("would import 3 certificates"), "{}", ran.stdout);
     assert_eq!(place.snapshot(), before);
-}
-
-/// A CA as a company has one: made by openssl, with a name of several parts, an intermediate or not.
-fn company(place: &Place, folder: &str) {
-    let line = format!(
-        "mkdir -p {folder}/ca && cd {folder}
-         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout ../company.key -out ca/cluster.crt \
-           -days 3650 -subj '/C=DE/DC=net/DC=example/O=Example AG/OU=IT/OU=PKI/CN=Example Issuing CA 3' \
-           -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign"
-    );
-    place.sh(&line, "").exits(0);
-}
-
-#[test]
-fn a_ca_that_is_somebody_elses_signs_with_its_own_tools() {
-    let place = Place::new();
-    company(&place, "store");
-    let ran = place.pki(&["--store", "store", "--init"], SMALL).exits(3);
-    assert!(ran.stderr.contains("`ca/cluster` cannot sign `nodes/w-1/kube-proxy`"), "{}", ran.stderr);
-    let set = ask(&place, SMALL);
-    let requests = set["requests"].as_array().unwrap();
-    assert_eq!(requests.len(), 17);
-    // The other CAs are ours, and what they sign is there already.
-    assert!(place.files().contains_key("nodes/cp-1/etcd-server.key"));
-    assert!(place.files().contains_key("keys/service-account.key"));
-    // The CA's own tool: openssl, which copies what the request asks for and adds what a company adds.
-    std::fs::write(
-        place.path().join("ext.cnf"),
-        "basicConstraints=critical,CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n\
-         crlDistributionPoints=URI:http://pki.example.net/3.crl\ncertificatePolicies=2.23.140.1.2.1\n",
-    )
-    .unwrap();
-    let mut all = String::new();
-    for (number, one) in requests.iter().enumerate() {
-        std::fs::write(place.path().join("one.csr"), one["csr"].as_str().unwrap()).unwrap();
-        let out = format!("{number}.pem");
-        openssl(
-            &place,
-            &[
-                "x509",
-                "-req",
-                "-in",
-                "one.csr",
-                "-CA",
-                "store/ca/cluster.crt",
-                "-CAkey",
-                "company.key",
-                "-days",
-                "365",
-                "-copy_extensions",
-                "copy",
-                "-extfile",
-                "ext.cnf",
-                "-out",
-                &out,
-            ],
-        )
-        .exits(0);
-        all += &std::fs::read_to_string(place.path().join(out)).unwrap();
-    }
-    std::fs::write(place.path().join("signed.json"), &all).unwrap();
-    let ran = import(&place, SMALL).exits(0);
-    assert!(ran.stdout.starts_with("imported 17 certificates"), "{}", ran.stdout);
-    let ran = place.pki(&["--store", "store", "-o", "text"], SMALL).exits(0);
-    assert!(ran.stdout.contains("nothing to do: 27 certificates"), "{}", ran.stdout);
-    let crt = "store/nodes/w-1/kubelet-serving.crt";
-    openssl(
-        &place,
-        &["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "store/ca/cluster.crt", crt],
-    )
-    .exits(0);
-    // Once more the same file: nothing to import; and something that nobody asked for.
-    import(&place, SMALL).exits(2).says("no request of this store waits for a certificate of that key");
-}
-
-#[test]
-fn a_ca_that_is_somebody_elses_signs_with_ours() {
-    let place = Place::new();
-    company(&place, "store");
-    place.pki(&["ensure", "--store", "store", "--init", "--requests", "ask.json"], SMALL).exits(0);
-    place.sh("cp -a store offline && cp company.key offline/ca/cluster.key", "").exits(0);
-    // The key of openssl is PKCS #8, as ours are.
-    sign(&place, SMALL).exits(0);
-    import(&place, SMALL).exits(0);
-    place.pki(STORE, SMALL).exits(0);
-    for name in ["nodes/w-1/kubelet-serving", "nodes/cp-1/apiserver", "nodes/w-2/kube-proxy"] {
-        let crt = format!("store/{name}.crt");
-        openssl(&place, &["verify", "-x509_strict", "-CAfile", "store/ca/cluster.crt", &crt]).exits(0);
-    }
-}
-
-#[test]
-fn only_cas_may_lie_in_a_store_before_it_is_one() {
-    let place = Place::new();
-    company(&place, "store");
-    std::fs::write(place.store().join("ca/notes.txt"), "x").unwrap();
-    place.pki(&["--store", "store", "--init"], SMALL).exits(2).says("it holds `ca/notes.txt`");
-    std::fs::remove_file(place.store().join("ca/notes.txt")).unwrap();
-    // A CA that is none.
-    let line = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout x.key -out store/ca/cluster.crt \
-        -subj /CN=leaf -addext basicConstraints=critical,CA:FALSE";
-    place.sh(line, "").exits(0);
-    place.pki(&["--store", "store", "--init"], SMALL).exits(3).says("`ca/cluster` is no certificate of a CA");
 }

@@ -453,3 +453,21 @@ fn encrypting_that_is_killed_before_any_step_loses_no_key() {
     }
     assert!(before > 3 && after > 10, "{before} {after}");
 }
+
+/// An option that a verb swallows would let what it writes look encrypted.
+#[test]
+fn who_encrypts_nothing_takes_no_recipient() {
+    let (place, to) = sealed(TINY);
+    for args in [
+        &["export", "--layout", "tar", "--with-ca-keys", "--to", "out.tar"][..],
+        &["kubeconfig", "--user", "anna", "--to", "anna.conf"],
+        &["status"],
+        &["verify"],
+        &["rotate"],
+    ] {
+        let ran =
+            place.pki(&[args, &["--store", "store", "--identity", "id", "--recipient", &to]].concat(), TINY);
+        assert_eq!(ran.exits(2).says("this verb encrypts nothing").stdout, "", "{args:?}");
+    }
+    assert!(!place.path().join("out.tar").exists() && !place.path().join("anna.conf").exists());
+}

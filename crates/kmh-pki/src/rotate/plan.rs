@@ -124,8 +124,12 @@ pub fn decide(s: &Situation<'_>, name: Rotating, abort: bool) -> Result<Decision
         Some(_) => (Act::End, None),
     };
     let mut objections: Vec<Objection> = match act {
-        Act::Begin => begin(s, name).into_iter().chain(root(s, name)).collect(),
-        Act::Switch => due(s, &subject).into_iter().chain(switch(s, name, &next)).collect(),
+        Act::Begin => one_ca(s, name).into_iter().chain(root(s, name)).collect(),
+        // The inventory may be another than when it began.
+        Act::Switch => {
+            let objections = [one_ca(s, name), due(s, &subject), switch(s, name, &next)];
+            objections.into_iter().flatten().collect()
+        }
         // With the key at hand they are due; without it they stay as they are.
         Act::End => due(s, &subject).or_else(|| signed_by_others(s, name)).into_iter().collect(),
         Act::Abort => vec![],
@@ -178,8 +182,8 @@ fn root(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
     })
 }
 
-/// Whether a rotation can begin at all.
-fn begin(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
+/// Whether a router takes one CA only, and asks for certificates.
+fn one_ca(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
     let pfsense = s.model.routers.iter().find(|router| router.kind == RouterKind::Pfsense)?;
     // With pre-shared keys nobody looks at certificates.
     if name != Rotating::Ipsec || s.model.tunnel_auth == TunnelAuth::Psk || s.model.tunnels.is_empty() {

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::{Place, Ran};
 
 /// openssl in the place.
@@ -40,4 +42,31 @@ pub fn request(place: &Place, file: &str, subject: &str, extensions: &[&str]) {
 pub fn fresh(place: &Place, file: &str, subject: &str, extensions: &[&str]) {
     key(place, "ecdsa-p256", file);
     request(place, file, subject, extensions);
+}
+
+/// Has `ensure` ask for what only a CA elsewhere can sign.
+pub fn ask(place: &Place, inventory: &str) -> Value {
+    place.pki(&["ensure", "--store", "store", "--requests", "ask.json", "-o", "text"], inventory).exits(0);
+    read(place, "ask.json")
+}
+
+/// A JSON file of the place.
+pub fn read(place: &Place, file: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(place.path().join(file)).unwrap()).unwrap()
+}
+
+/// Writes a JSON file of the place.
+pub fn write(place: &Place, file: &str, value: &Value) {
+    std::fs::write(place.path().join(file), value.to_string()).unwrap();
+}
+
+/// Has the store `offline` sign what was asked for.
+pub fn sign(place: &Place, inventory: &str) -> Ran {
+    let args = ["sign", "--requests", "ask.json", "--to", "signed.json", "--store", "offline", "-o", "text"];
+    place.pki(&args, inventory)
+}
+
+/// Takes in what was signed.
+pub fn import(place: &Place, inventory: &str) -> Ran {
+    place.pki(&["import", "--signed", "signed.json", "--store", "store", "-o", "text"], inventory)
 }

@@ -178,6 +178,12 @@ fn a_pfsense_trusts_one_ca_and_none_with_shared_keys() {
     let what = refused(begin("certificates"));
     assert_eq!(what, "pfSense router `rb` takes its peers' certificates from one CA only");
     assert!(begin("psk").is_ok());
+    // Begun with shared keys, it does not go on with certificates.
+    let go_on = |auth: &str| {
+        call(R::Ipsec, &[Generation::Next], |_, _, _, model, _| *model = cluster("pfsense", auth))
+    };
+    assert_eq!(refused(go_on("certificates")), what);
+    assert!(go_on("psk").is_ok());
     // Other CAs are no concern of its.
     assert!(call(R::Etcd, &[], |_, _, _, model, _| *model = cluster("pfsense", "certificates")).is_ok());
 }

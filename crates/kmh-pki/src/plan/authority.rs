@@ -1,0 +1,175 @@
+//! Whether a CA can sign, and what has to be done for it.
+
+use kmh_doc::pki::Generation;
+use time::{Duration, OffsetDateTime};
+
+use super::{Make, Plan, RESTORE, Refusal, other_algorithm, root, step};
+use crate::cert::{Certificate, date};
+use crate::observed::{Half, Observed, Pair};
+use crate::reason::Reason;
+use crate::table::TABLE;
+use crate::want::{Wanted, Wants};
+
+/// Whether a CA can sign.
+pub(super) enum Authority<'a> {
+    /// It will be made.
+    Planned,
+    /// It can.
+    Can(&'a Certificate),
+    /// It could, if its key were here.
+    Away(&'a Certificate),
+    /// It cannot; what it signed may be good.
+    Cannot(String),
+    /// It is damaged, and said so.
+    Refused,
+}
+
+impl Authority<'_> {
+    /// Its certificate, if what it signs is good now.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Can(certificate) | Self::Away(certificate) => Some(certificate),
+            Self::Planned | Self::Cannot(_) | Self::Refused => None,
+        }
+    }
+}
+
+pub(super) fn judge<'a>(
+    wanted: &Wanted,
+    wants: &Wants,
+    observed: &'a Observed,
+    now: OffsetDateTime,
+    plan: &mut Plan,
+) -> Authority<'a> {
+    static NONE: Pair = Pair { certificate: Half::Absent, key: Half::Absent, request: Half::Absent };
+    let name = &wanted.name;
+    let pair = observed.pairs.get(name).unwrap_or(&NONE);
+    let pending = observed.pending.contains(name);
+    let mut refuse = |file: String, what: String, hint: &str| {
+        plan.refusals.push(Refusal { name: file, what, hint: hint.to_owned() });
+        Authority::Refused
+    };
+    match (&pair.certificate, &pair.key) {
+        (Half::Damaged(why), _) => refuse(
+            format!("{name}.crt"),
+            format!("the certificate of CA `{name}` is damaged: {why}"),
+            RESTORE,
+        ),
+        (_, Half::Damaged(why)) => {
+            refuse(format!("{name}.key"), format!("the key of CA `{name}` is damaged: {why}"), RESTORE)
+        }
+        (Half::Absent, Half::There(_)) if pending => {
+            plan.steps.push(step(wanted, Make::Certificate, Reason::Interrupted));
+            Authority::Planned
+        }
+        (Half::Absent, Half::There(_)) => {
+            refuse(format!("{name}.crt"), format!("CA `{name}` has a key and no certificate"), RESTORE)
+        }
+        (Half::Absent, Half::Absent) => {
+            let count = if pending { 0 } else { signed(name, wants, observed) };
+            if count > 0 {
+                return refuse(
+                    format!("{name}.crt"),
+                    format!(
+                        "CA `{name}` is missing, and the store holds {count} certificates that it signed"
+                    ),
+                    "restore it from a backup: with a new CA in its place no machine would trust another",
+                );
+            }
+            plan.steps.push(step(
+                wanted,
+                Make::Pair,
+                if pending { Reason::Interrupted } else { Reason::Missing },
+            ));
+            Authority::Planned
+        }
+        (Half::There(certificate), key) => {
+            if let Half::There(public) = key
+                && *public != certificate.public
+            {
+                return refuse(
+                    format!("{name}.key"),
+                    format!("the key of CA `{name}` does not belong to its certificate"),
+                    RESTORE,
+                );
+            }
+            if !certificate.is_ca {
+                return refuse(format!("{name}.crt"), format!("`{name}` is no certificate of a CA"), RESTORE);
+            }
+            // Other generations: what goes may be another, and what comes is not.
+            let current = Generation::of(name) == Generation::Current;
+            if current && !certificate.deviations.is_empty() {
+                plan.warnings.push(format!(
+                    "CA `{name}` is not as strict programs want it: {}; a rotation replaces it",
+                    certificate.deviations.join("; ")
+                ));
+            }
+            if current && certificate.algorithm != wanted.algorithm.as_str() {
+                plan.warnings.push(other_algorithm(
+                    "CA",
+                    name,
+                    &certificate.algorithm,
+                    wanted.algorithm.as_str(),
+                ));
+            }
+            if let Some(what) = root::stranger(wanted, certificate, observed, &mut plan.warnings) {
+                return refuse(format!("{name}.crt"), what, RESTORE);
+            }
+            judge_time(name, certificate, key, (now, wants.leaf), plan)
+        }
+    }
+}
+
+fn judge_time<'a>(
+    name: &str,
+    certificate: &'a Certificate,
+    key: &Half<Vec<u8>>,
+    (now, leaf): (OffsetDateTime, Duration),
+    plan: &mut Plan,
+) -> Authority<'a> {
+    let end = date(certificate.not_after);
+    // What is on its way out needs no warning.
+    let retired = Generation::of(name) == Generation::Old;
+    if now >= certificate.not_after {
+        if !retired {
+            plan.warnings.push(format!("CA `{name}` expired on {end}"));
+        }
+        return Authority::Cannot(format!("it expired on {end}"));
+    }
+    if now < certificate.not_before {
+        let start = date(certificate.not_before);
+        plan.warnings
+            .push(format!("the clock of this machine says {}, and CA `{name}` begins on {start}", date(now)));
+        return Authority::Cannot(format!(
+            "it begins on {start}, and the clock of this machine says {}",
+            date(now)
+        ));
+    }
+    if certificate.not_after - now < leaf && !retired {
+        plan.warnings.push(format!("CA `{name}` expires on {end}: what it signs now ends with it"));
+    }
+    match key {
+        Half::There(_) => Authority::Can(certificate),
+        _ => Authority::Away(certificate),
+    }
+}
+
+/// How many certificates the store holds that a CA of that name must have signed.
+fn signed(authority: &str, wants: &Wants, observed: &Observed) -> usize {
+    let present =
+        observed.pairs.iter().filter(|(_, pair)| pair.certificate != Half::Absent).map(|(name, _)| name);
+    present
+        .chain(&observed.leftover)
+        .filter(|name| match wants.certificates.get(*name) {
+            // What signed itself does so until it is rotated.
+            Some(wanted) => {
+                wanted.issuer.as_deref() == Some(authority)
+                    && !observed.pairs.get(*name).is_some_and(root::is_self_signed)
+            }
+            None => TABLE.iter().any(|row| {
+                let issuer = row.issuer.map(|class| crate::want::name(crate::table::row(class), None));
+                issuer.as_deref() == Some(authority) && name.rsplit('/').next() == Some(row.stem)
+            }),
+        })
+        .count()
+}

@@ -1,0 +1,112 @@
+//! A CA that a company made by its own tools, in place of one of ours.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use common::requests::{ask, import, openssl, sign};
+use common::{Place, SMALL};
+
+const STORE: &[&str] = &["--store", "store"];
+
+/// A CA as a company has one: made by openssl, with a name of several parts, an intermediate or not.
+fn company(place: &Place, folder: &str) {
+    let line = format!(
+        "mkdir -p {folder}/ca && cd {folder}
+         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout ../company.key -out ca/cluster.crt \
+           -days 3650 -subj '/C=DE/DC=net/DC=example/O=Example AG/OU=IT/OU=PKI/CN=Example Issuing CA 3' \
+           -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign"
+    );
+    place.sh(&line, "").exits(0);
+}
+
+#[test]
+fn a_ca_that_is_somebody_elses_signs_with_its_own_tools() {
+    let place = Place::new();
+    company(&place, "store");
+    let ran = place.pki(&["--store", "store", "--init"], SMALL).exits(3);
+    assert!(ran.stderr.contains("`ca/cluster` cannot sign `nodes/w-1/kube-proxy`"), "{}", ran.stderr);
+    let set = ask(&place, SMALL);
+    let requests = set["requests"].as_array().unwrap();
+    assert_eq!(requests.len(), 17);
+    // The other CAs are ours, and what they sign is there already.
+    assert!(place.files().contains_key("nodes/cp-1/etcd-server.key"));
+    assert!(place.files().contains_key("keys/service-account.key"));
+    // The CA's own tool: openssl, which copies what the request asks for and adds what a company adds.
+    std::fs::write(
+        place.path().join("ext.cnf"),
+        "basicConstraints=critical,CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n\
+         crlDistributionPoints=URI:http://pki.example.net/3.crl\ncertificatePolicies=2.23.140.1.2.1\n",
+    )
+    .unwrap();
+    let mut all = String::new();
+    for (number, one) in requests.iter().enumerate() {
+        std::fs::write(place.path().join("one.csr"), one["csr"].as_str().unwrap()).unwrap();
+        let out = format!("{number}.pem");
+        openssl(
+            &place,
+            &[
+                "x509",
+                "-req",
+                "-in",
+                "one.csr",
+                "-CA",
+                "store/ca/cluster.crt",
+                "-CAkey",
+                "company.key",
+                "-days",
+                "365",
+                "-copy_extensions",
+                "copy",
+                "-extfile",
+                "ext.cnf",
+                "-out",
+                &out,
+            ],
+        )
+        .exits(0);
+        all += &std::fs::read_to_string(place.path().join(out)).unwrap();
+    }
+    std::fs::write(place.path().join("signed.json"), &all).unwrap();
+    let ran = import(&place, SMALL).exits(0);
+    assert!(ran.stdout.starts_with("imported 17 certificates"), "{}", ran.stdout);
+    let ran = place.pki(&["--store", "store", "-o", "text"], SMALL).exits(0);
+    assert!(ran.stdout.contains("nothing to do: 27 certificates"), "{}", ran.stdout);
+    let crt = "store/nodes/w-1/kubelet-serving.crt";
+    openssl(
+        &place,
+        &["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "store/ca/cluster.crt", crt],
+    )
+    .exits(0);
+    // Once more the same file: nothing to import; and something that nobody asked for.
+    import(&place, SMALL).exits(2).says("no request of this store waits for a certificate of that key");
+}
+
+#[test]
+fn a_ca_that_is_somebody_elses_signs_with_ours() {
+    let place = Place::new();
+    company(&place, "store");
+    place.pki(&["ensure", "--store", "store", "--init", "--requests", "ask.json"], SMALL).exits(0);
+    place.sh("cp -a store offline && cp company.key offline/ca/cluster.key", "").exits(0);
+    // The key of openssl is PKCS #8, as ours are.
+    sign(&place, SMALL).exits(0);
+    import(&place, SMALL).exits(0);
+    place.pki(STORE, SMALL).exits(0);
+    for name in ["nodes/w-1/kubelet-serving", "nodes/cp-1/apiserver", "nodes/w-2/kube-proxy"] {
+        let crt = format!("store/{name}.crt");
+        openssl(&place, &["verify", "-x509_strict", "-CAfile", "store/ca/cluster.crt", &crt]).exits(0);
+    }
+}
+
+#[test]
+fn only_cas_may_lie_in_a_store_before_it_is_one() {
+    let place = Place::new();
+    company(&place, "store");
+    std::fs::write(place.store().join("ca/notes.txt"), "x").unwrap();
+    place.pki(&["--store", "store", "--init"], SMALL).exits(2).says("it holds `ca/notes.txt`");
+    std::fs::remove_file(place.store().join("ca/notes.txt")).unwrap();
+    // A CA that is none.
+    let line = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout x.key -out store/ca/cluster.crt \
+        -subj /CN=leaf -addext basicConstraints=critical,CA:FALSE";
+    place.sh(line, "").exits(0);
+    place.pki(&["--store", "store", "--init"], SMALL).exits(3).says("`ca/cluster` is no certificate of a CA");
+}
