@@ -8,6 +8,7 @@ pub(crate) mod rows;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format};
+use kmh_doc::network::NetworkSpec;
 use kmh_route::predict;
 use kmh_route::what_if::{Before, Traffic};
 use serde::Serialize;
@@ -167,9 +168,12 @@ fn watch(
     let at_least = Duration::from_millis(longest.into()) + MORE;
     context.progress(&format!("broken; looking for {} s at least", at_least.as_secs()));
     let began = Instant::now();
-    let returns = |n: usize| said.get(n).is_some_and(|said| *said != Predicted::Lost);
+    let is_lost = |n: usize| said.get(n).is_some_and(|said| *said == Predicted::Lost);
+    let lost = said.iter().filter(|said| **said == Predicted::Lost).count();
     std::thread::sleep(at_least);
-    settle(at_least.saturating_mul(2), &mut || silent(&returns) == 0);
+    // What is lost may be so only when a hold time ends: until then whoever heard the routes believes them.
+    let patience = at_least.saturating_mul(2).max(longest_hold(&lab.memory.network) + MORE);
+    settle(patience, &mut || silent(&|n| !is_lost(n)) == 0 && silent(&is_lost) == lost);
     context.detail(&format!("broken for {:?}", began.elapsed()));
     let mended_at = now();
     lab.become_broken(base, context)?;
@@ -179,6 +183,12 @@ fn watch(
     // The answer after the end tells what was before it.
     std::thread::sleep(Duration::from_millis(3 * PACE_MS));
     Ok(Record { streams: streams.into_iter().map(Stream::end).collect(), broken_at, mended_at, ended_at })
+}
+
+/// The longest that anybody believes a neighbour who has fallen silent.
+fn longest_hold(network: &NetworkSpec) -> Duration {
+    let holds = network.routers.iter().flat_map(|router| &router.sessions).map(|session| session.hold);
+    Duration::from_secs(holds.max().unwrap_or(0).into())
 }
 
 /// Waits until something has been so for a while, and not for ever.
