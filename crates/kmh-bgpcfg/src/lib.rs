@@ -153,7 +153,7 @@ fn run_plan(stream: &Stream, context: &mut Context<'_>) -> Result<Outcome<Networ
         text: text::page(&spec, context.common.verbose > 0, &|name| chosen.contains(name)),
         diff: Vec::new(),
         steps: None,
-        spec,
+        spec: spec.into(),
     })
 }
 

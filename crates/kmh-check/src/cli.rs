@@ -117,7 +117,7 @@ fn check(stream: &Stream, ctx: &mut Context<'_>) -> Result<Outcome<CheckSpec>, F
         text: report::text(&spec, ctx.common.verbose > 0),
         diff: Vec::new(),
         steps: None,
-        spec,
+        spec: spec.into(),
     })
 }
 

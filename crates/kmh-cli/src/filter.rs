@@ -13,10 +13,49 @@ use crate::stream::Stream;
 use crate::text::printable;
 use crate::{file, output, schema};
 
+/// The own document's spec, on its way out.
+pub enum Body<T> {
+    /// Still to be written.
+    Value(T),
+    /// Written already.
+    Written(Written),
+}
+
+impl<T> From<T> for Body<T> {
+    fn from(spec: T) -> Self {
+        Self::Value(spec)
+    }
+}
+
+/// A spec as JSON text, and the digest of its document.
+pub struct Written {
+    /// The text.
+    pub text: String,
+    /// The digest.
+    pub digest: Digest,
+}
+
+impl Written {
+    /// Of a spec. What it was made of goes as soon as it is text: of a large cluster, no more than the text and pieces of
+    /// its canonical form are held at once.
+    pub fn of<T: Spec>(spec: T) -> Result<Self, Failure> {
+        let text = serde_json::to_string(&spec).map_err(unwritable::<T>)?;
+        drop(spec);
+        let digest = Digest::of_json(T::KIND.as_str(), &text).map_err(|defect| {
+            unwritable::<T>(serde::de::Error::custom(format!("at spec.{}: {defect}", defect.path)))
+        })?;
+        Ok(Self { text, digest })
+    }
+}
+
+fn unwritable<T: Spec>(error: serde_json::Error) -> Failure {
+    Failure::wrong(format!("cannot write the `{}` document", T::KIND)).because(error)
+}
+
 /// What a filter verb made.
 pub struct Outcome<T> {
     /// The own document's spec.
-    pub spec: T,
+    pub spec: Body<T>,
     /// The kinds it was computed from; their digests are taken from the stream. Empty for reports.
     pub from: Vec<Kind>,
     /// Whether something in the world (store, machines) was changed, or with `--dry-run` would be.
@@ -106,9 +145,13 @@ fn attempt<T: Spec>(
         context.refuse_if_strict()?;
     }
     let Outcome { spec, from, changed, exit, message, text, diff, steps } = run(&stream, context)?;
-    let (line, digest) = own_document(&stream, &from, spec)?;
-    let outcome = Outcome { spec: (), from, changed, exit, message, text, diff, steps };
-    context.warn_notes(&stream.outdated_by(T::KIND, &digest));
+    let own = match spec {
+        Body::Value(spec) => Written::of(spec)?,
+        Body::Written(written) => written,
+    };
+    let head = head::<T>(&stream, &from)?;
+    let outcome = Outcome { spec: Body::Value(()), from, changed, exit, message, text, diff, steps };
+    context.warn_notes(&stream.outdated_by(T::KIND, &own.digest));
     context.quiet_progress();
 
     let mut exit = outcome.exit;
@@ -130,7 +173,7 @@ fn attempt<T: Spec>(
             }
             text
         }
-        _ => ansible(&outcome, exit, &line)?,
+        _ => ansible(&outcome, exit, &format!("{head}{}}}", own.text))?,
     };
     let mut pieces = match format {
         Format::Json if common.only => Vec::new(),
@@ -138,7 +181,7 @@ fn attempt<T: Spec>(
         _ => vec![formatted.as_bytes()],
     };
     if format == Format::Json {
-        pieces.push(line.as_bytes());
+        pieces.extend([head.as_bytes(), own.text.as_bytes(), b"}\n"]);
     }
     for diff in &outcome.diff {
         context.detail(&format!("{} -> {}\n{}", diff.before_header, diff.after_header, diff.after));
@@ -162,31 +205,16 @@ fn attempt<T: Spec>(
     }
 }
 
-/// The own document on its line, and its digest. What it was made of goes as soon as it is text: of a large cluster, no
-/// more than the text and its canonical form are held at once.
-fn own_document<T: Spec>(stream: &Stream, from: &[Kind], spec: T) -> Result<(String, Digest), Failure> {
-    let wrong = |error: serde_json::Error| {
-        Failure::wrong(format!("cannot write the `{}` document", T::KIND)).because(error)
-    };
+/// The own document as far as its spec, which ends it but for a brace.
+fn head<T: Spec>(stream: &Stream, from: &[Kind]) -> Result<String, Failure> {
     let mut digests = std::collections::BTreeMap::new();
     for kind in from {
         if let Some(digest) = stream.digest(*kind)? {
             digests.insert(kind.as_str(), digest.to_string());
         }
     }
-    let digests = serde_json::to_string(&digests).map_err(wrong)?;
-    let head = format!("{{\"kind\":\"{}\",\"from\":{digests},\"spec\":", T::KIND);
-    let start = head.len();
-    let mut line = head.into_bytes();
-    serde_json::to_writer(&mut line, &spec).map_err(wrong)?;
-    drop(spec);
-    // JSON is UTF-8 (RFC 8259, 8.1).
-    let mut line = String::from_utf8(line).map_err(|error| wrong(serde::de::Error::custom(error)))?;
-    let spec = line.get(start..).unwrap_or_default();
-    let digest = Digest::of_json(T::KIND.as_str(), spec)
-        .map_err(|defect| wrong(serde::de::Error::custom(format!("at spec.{}: {defect}", defect.path))))?;
-    line.push_str("}\n");
-    Ok((line, digest))
+    let digests = serde_json::to_string(&digests).map_err(unwritable::<T>)?;
+    Ok(format!("{{\"kind\":\"{}\",\"from\":{digests},\"spec\":", T::KIND))
 }
 
 /// The result of a module, as Ansible knows it, and the own document.
@@ -208,7 +236,7 @@ fn ansible<T>(outcome: &Outcome<T>, exit: Exit, document: &str) -> Result<String
         msg: &outcome.message,
         diff: &outcome.diff,
         steps: outcome.steps.as_deref(),
-        documents: [serde_json::from_str(document.trim_end()).map_err(wrong)?],
+        documents: [serde_json::from_str(document).map_err(wrong)?],
     };
     serde_json::to_string(&result).map(|text| text + "\n").map_err(wrong)
 }

@@ -22,5 +22,5 @@ pub use context::Context;
 pub use env::{Captured, Env, main};
 pub use exit::Exit;
 pub use failure::{Failure, Note};
-pub use filter::{Diff, Outcome, filter};
+pub use filter::{Body, Diff, Outcome, Written, filter};
 pub use stream::{Loaded, Source, Stream};

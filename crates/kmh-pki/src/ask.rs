@@ -61,7 +61,9 @@ fn one(step: &Step, wanted: &Wanted, observed: &Observed) -> Result<Entry, Failu
     };
     let there = match step.make {
         // Its key is on its machine: the request that it sent is asked again.
-        Make::Again => observed.pairs.get(&wanted.name).and_then(|pair| pair.request.there()),
+        Make::Again => {
+            observed.pairs.get(&wanted.name).and_then(|pair| pair.request.there()).map(Box::as_ref)
+        }
         _ => observed.waiting.get(&wanted.name).and_then(|pair| good(pair, wanted)),
     };
     if let Some(request) = there {

@@ -19,10 +19,11 @@ const HARMLESS: [&str; 3] = ["leaf-subject-key-id", "ca-key-usage-more", "path-l
 /// A certificate that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// As it is written, PEM, with one line feed at its end.
+    /// As it is written, PEM, with one line feed at its end. A store of a thousand nodes is held in memory: its DER form
+    /// is made of it where it is asked for.
     pub pem: String,
-    /// DER.
-    pub der: Vec<u8>,
+    /// SHA-256 of its DER form.
+    pub digest: [u8; 32],
     /// Common name.
     pub common_name: String,
     /// How many parts its subject has.
@@ -102,7 +103,7 @@ impl Certificate {
             issuer_key_id: facts.authority_key_id,
             issuer: facts.issuer,
             subject: facts.subject,
-            der: facts.der,
+            digest: Sha256::digest(&facts.der).into(),
             deviations,
         }
     }
@@ -113,12 +114,17 @@ impl Certificate {
         let keys = self.issuer_key_id.as_ref().zip(authority.key_id.as_ref());
         self.issuer == authority.subject
             && keys.is_none_or(|(own, other)| own == other)
-            && is_signed(&self.der, &authority.der).is_ok()
+            && is_signed(&self.der(), &authority.der()).is_ok()
     }
 
-    /// SHA-256 of the DER form.
+    /// SHA-256 of the DER form, in hexadecimal.
     pub fn fingerprint(&self) -> String {
-        hex(&Sha256::digest(&self.der))
+        hex(&self.digest)
+    }
+
+    /// Its DER form.
+    pub fn der(&self) -> Vec<u8> {
+        x509_parser::pem::parse_x509_pem(self.pem.as_bytes()).map(|(_, pem)| pem.contents).unwrap_or_default()
     }
 
     /// Its names: DNS names, then addresses.

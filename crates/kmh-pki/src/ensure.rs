@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use kmh_cli::{Context, Exit, Failure, Outcome, Stream, file};
+use kmh_cli::{Body, Context, Exit, Failure, Outcome, Stream, Written, file};
 use kmh_doc::Kind;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::{Certificate, PkiSpec};
@@ -12,6 +12,7 @@ use kmh_model::reload::Held;
 use time::OffsetDateTime;
 
 use crate::access::At;
+use crate::memo::{self, Memo};
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::requests::RequestSet;
@@ -42,7 +43,6 @@ pub(crate) fn run(
         kmh_model::load(&document, look::NEEDS).map_err(|problems| Failure::problems(&source, &problems))?;
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
-    let mut wants = want::wants(&model);
     let path = at.named()?;
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
@@ -51,6 +51,20 @@ pub(crate) fn run(
     // Everything that can say no without the store has spoken; now, before anything is made, strictness too.
     context.refuse_if_strict()?;
     let mut store = at.open(model.name.as_str(), dry_run, recipients.as_ref(), context)?;
+    let memo = match &store {
+        Some(store)
+            if is_plain(context, at, args) && recipients.is_none() && store.recipients().is_empty() =>
+        {
+            stream.digest(Kind::Inventory)?.and_then(|digest| Memo::of(context.env, store.id(), &digest))
+        }
+        _ => None,
+    };
+    if let (Some(memo), Some(store)) = (&memo, &store)
+        && let Some((written, message)) = memo.recall(now, || store.state())
+    {
+        return Ok(outcome(Body::Written(written), message));
+    }
+    let mut wants = want::wants(&model);
     let mut observed = match &store {
         Some(store) => store.observe(&wants)?,
         None => Observed::default(),
@@ -88,6 +102,7 @@ pub(crate) fn run(
         Some(store) => (store.id(), &plan.steps[..]),
         None => ("", &plan.steps[..]),
     };
+    let until = memo::until(&wants, &observed, now).filter(|_| is_settled(&plan, &observed));
     let spec = document::spec(id, &wants, &mut observed, planned);
     let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended, dry_run };
     let message = keys.message()
@@ -111,7 +126,45 @@ pub(crate) fn run(
     }
     let changed = !plan.steps.is_empty() || sealing.is_some() || !mended.is_empty();
     let steps = context.tells_changes().then(|| document::steps(&plan.steps, &before));
-    Ok(Outcome { spec, from: vec![Kind::Inventory], changed, exit: Exit::Done, message, text, diff, steps })
+    let body = match (memo, until, &store) {
+        (Some(memo), Some(until), Some(store)) => {
+            let settled = document::message(&spec, &Plan::default(), &observed, false);
+            let written = Written::of(spec)?;
+            if let Some(state) = store.state() {
+                memo.keep(&state, [now, until], settled, &written);
+            }
+            Body::Written(written)
+        }
+        _ => spec.into(),
+    };
+    Ok(Outcome { changed, text, diff, steps, ..outcome(body, message) })
+}
+
+/// What a run says that changed nothing.
+fn outcome(spec: Body<PkiSpec>, message: String) -> Outcome<PkiSpec> {
+    Outcome {
+        spec,
+        from: vec![Kind::Inventory],
+        changed: false,
+        exit: Exit::Done,
+        message,
+        text: String::new(),
+        diff: Vec::new(),
+        steps: None,
+    }
+}
+
+/// Whether a run is asked for the document and nothing else: its answer may be that of the last one.
+fn is_plain(context: &Context<'_>, at: &At, args: &Args) -> bool {
+    let common = context.common;
+    let asks = common.dry_run || args.requests.is_some() || at.access.repair || at.access.expired;
+    !asks && common.limit.is_empty() && !context.prints_text() && !context.tells_changes()
+}
+
+/// Whether nothing is left to say or to do.
+fn is_settled(plan: &Plan, observed: &Observed) -> bool {
+    let is_silent = plan.warnings.is_empty() && observed.readable.is_empty();
+    is_silent && plan.asked.is_empty() && plan.held.is_empty() && observed.waiting.is_empty()
 }
 
 /// Who has to be told of what was renewed, because its program reads it only once.

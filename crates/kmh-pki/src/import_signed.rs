@@ -205,7 +205,7 @@ fn waits(wanted: &Wanted, observed: &Observed) -> Option<Waits> {
 /// Whether it was imported before.
 fn is_there(wanted: &Wanted, certificate: &Certificate, observed: &Observed) -> bool {
     let pair = observed.pairs.get(&wanted.name);
-    pair.and_then(|pair| pair.certificate.there()).is_some_and(|there| there.der == certificate.der)
+    pair.and_then(|pair| pair.certificate.there()).is_some_and(|there| there.digest == certificate.digest)
 }
 
 /// Whether it may come in; with what a person should know, or everything that speaks against it.

@@ -25,17 +25,15 @@ pub const BACKDATE: Duration = Duration::hours(1);
 
 /// A CA that can sign.
 pub struct Authority {
-    key: Key,
+    /// As the library knows it, read once, for a CA signs thousands; or why it cannot be read.
+    issuer: Result<Issuer<'static, Key>, String>,
     certificate: Certificate,
-    /// Whether it has a name that we would not give.
-    foreign: bool,
 }
 
 impl Authority {
     /// From its two halves, which belong together.
     pub fn new(key: Key, certificate: Certificate) -> Self {
-        let foreign = !certificate.organizations.is_empty() || certificate.attributes != 1;
-        Self { key, certificate, foreign }
+        Self { issuer: name::issuer(&certificate, key), certificate }
     }
 
     /// Its certificate.
@@ -76,19 +74,23 @@ impl Authority {
         params: &CertificateParams,
         key: &impl PublicKeyData,
     ) -> Result<Certificate, String> {
-        let issuer = if self.foreign {
-            name::issuer(&self.certificate, self.key.pair())
-        } else {
-            let der = (&self.certificate.der[..]).into();
-            Issuer::from_ca_cert_der(&der, self.key.pair()).map_err(|error| error.to_string())?
-        };
-        let issued = params.signed_by(key, &issuer).map_err(|error| error.to_string())?;
+        let issuer = self.issuer.as_ref().map_err(Clone::clone)?;
+        let issued = params.signed_by(key, issuer).map_err(|error| error.to_string())?;
         // Of several organizations the library would write the last one.
         let subject = (wanted.organizations.len() > 1)
             .then(|| name::subject(&wanted.organizations, &wanted.common_name));
-        let der = name::put(issued.der(), &self.certificate, subject.as_deref(), self.key.pair())?;
-        Certificate::from_der(&der).map_err(ToOwned::to_owned)
+        let made = read(issued.der())?;
+        if subject.is_none() && made.issuer == self.certificate.subject {
+            return Ok(made);
+        }
+        let subject = subject.as_deref().unwrap_or(&made.subject);
+        let pair = issuer.key().pair();
+        read(&name::put(issued.der(), &self.certificate.subject, subject, pair)?)
     }
+}
+
+fn read(der: &[u8]) -> Result<Certificate, String> {
+    Certificate::from_der(der).map_err(ToOwned::to_owned)
 }
 
 /// The public key that `SubjectPublicKeyInfo` in DER holds.
@@ -111,7 +113,7 @@ pub fn request(wanted: &Wanted, key: &Key) -> Result<Request, String> {
 pub fn authority(wanted: &Wanted, key: &Key, now: OffsetDateTime) -> Result<Certificate, String> {
     let params = authority_params(wanted, validity(wanted.lasts, now, None))?;
     let issued = params.self_signed(key.pair()).map_err(|error| error.to_string())?;
-    Certificate::from_der(issued.der()).map_err(ToOwned::to_owned)
+    read(issued.der())
 }
 
 fn authority_params(

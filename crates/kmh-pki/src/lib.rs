@@ -19,6 +19,7 @@ pub mod kubeconfig;
 pub mod layout;
 pub mod look;
 pub mod make;
+pub mod memo;
 pub mod observed;
 pub mod pem;
 pub mod plan;

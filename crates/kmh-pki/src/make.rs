@@ -147,7 +147,7 @@ fn make_again(
     let request = observed.pairs.get(&wanted.name).and_then(|pair| pair.request.there());
     let request = request.ok_or_else(|| fail("its request is not at hand"))?;
     let certificate = sign(authority, wanted, request, now)?;
-    let public = Public::away(certificate, request.clone());
+    let public = Public::away(certificate, Request::clone(request));
     Ok((wanted.name.clone(), Made { key: None, public }))
 }
 

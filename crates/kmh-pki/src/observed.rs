@@ -49,14 +49,14 @@ pub struct Pair {
     /// NAME.key
     pub key: Half<PublicKey>,
     /// NAME.csr: the key is on its machine, and the certificate is signed for this request.
-    pub request: Half<Request>,
+    pub request: Half<Box<Request>>,
 }
 
 impl Pair {
     /// What the request asks for whose key is on its machine; none when the store holds the key, as it does by default.
     pub fn away(&self) -> Option<&Request> {
         match &self.key {
-            Half::Absent => self.request.there(),
+            Half::Absent => self.request.there().map(Box::as_ref),
             _ => None,
         }
     }

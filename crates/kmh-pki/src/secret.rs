@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use kmh_cert::facts::hex;
 use kmh_doc::inventory::Algorithm;
-use rcgen::{KeyPair, PublicKeyData as _, RsaKeySize};
+use rcgen::{KeyPair, PublicKeyData, RsaKeySize, SigningKey};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -168,6 +168,22 @@ impl Key {
     /// The public half as PEM.
     pub fn public_pem(&self) -> String {
         self.0.public_key_pem()
+    }
+}
+
+impl PublicKeyData for Key {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        PublicKeyData::algorithm(&*self.0)
+    }
+}
+
+impl SigningKey for Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message)
     }
 }
 

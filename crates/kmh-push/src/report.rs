@@ -29,7 +29,8 @@ pub(crate) fn refused(check: &CheckSpec, dry_run: bool) -> Outcome<PushSpec> {
             dry_run,
             live: false,
             machines: vec![],
-        },
+        }
+        .into(),
         from: vec![Kind::Bundle],
         changed: false,
         exit: Exit::No,
@@ -75,7 +76,7 @@ pub(crate) fn outcome(done: Vec<Done>, dry_run: bool, live: bool) -> Outcome<Pus
         message,
         diff,
         steps: None,
-        spec,
+        spec: spec.into(),
     }
 }
 

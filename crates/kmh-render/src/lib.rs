@@ -105,6 +105,6 @@ fn run_bundle(stream: &Stream, context: &mut Context<'_>) -> Result<Outcome<Bund
         text: text::page(&spec),
         diff: Vec::new(),
         steps: None,
-        spec,
+        spec: spec.into(),
     })
 }

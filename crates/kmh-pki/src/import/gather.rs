@@ -102,7 +102,8 @@ impl Gather<'_> {
         }
         let authority = wanted.life == Life::Authority;
         if authority
-            && let Some(other) = found.iter().find(|one| one.certificate.der != found[0].certificate.der)
+            && let Some(other) =
+                found.iter().find(|one| one.certificate.digest != found[0].certificate.digest)
         {
             self.failures.push(
                 Failure::wrong(format!(

@@ -12,6 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use crate::cert::Certificate;
+use crate::secret::Key;
 
 /// Tags of a sequence, a set, a bit string and a text.
 const SEQUENCE: u8 = 0x30;
@@ -22,8 +23,11 @@ const UTF8: u8 = 0x0c;
 const ORGANIZATION: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x0a];
 const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 
-/// The CA as the library knows it; its name is put in afterwards.
-pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Issuer<'static, &'a KeyPair> {
+/// The CA as the library knows it. A name that we would not give is put in afterwards.
+pub(super) fn issuer(ca: &Certificate, key: Key) -> Result<Issuer<'static, Key>, String> {
+    if ca.organizations.is_empty() && ca.attributes == 1 {
+        return Issuer::from_ca_cert_der(&ca.der().into(), key).map_err(|error| error.to_string());
+    }
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     // A CA of version 1 has none; the library then derives one from its key, and nobody compares it.
@@ -31,7 +35,7 @@ pub(super) fn issuer<'a>(ca: &Certificate, key: &'a KeyPair) -> Issuer<'static, 
         params.key_identifier_method = KeyIdMethod::PreSpecified(id);
     }
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    Issuer::new(params, key)
+    Ok(Issuer::new(params, key))
 }
 
 /// Organizations, then a common name, as a subject (RFC 5280, 4.1.2.4).
@@ -44,20 +48,11 @@ pub(super) fn subject(organizations: &[String], common_name: &str) -> Vec<u8> {
     wrap(SEQUENCE, &sets.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-/// The certificate with the issuer that its CA is called and, where one is given, with that subject; signed again.
-pub(super) fn put(
-    der: &[u8],
-    ca: &Certificate,
-    subject: Option<&[u8]>,
-    key: &KeyPair,
-) -> Result<Vec<u8>, String> {
+/// The certificate with that name of its issuer and with that subject; signed again.
+pub(super) fn put(der: &[u8], new_issuer: &[u8], subject: &[u8], key: &KeyPair) -> Result<Vec<u8>, String> {
     let odd = || "its CA has a name that cannot be written".to_owned();
     let (_, own) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
     let (issuer, holder) = (own.issuer().as_raw(), own.subject().as_raw());
-    let subject = subject.unwrap_or(holder);
-    if issuer == ca.subject && holder == subject {
-        return Ok(der.to_vec());
-    }
     let tbs = own.tbs_certificate.as_ref();
     let (head, _) = element(tbs).ok_or_else(odd)?;
     // The parser's slices are parts of what it read.
@@ -66,7 +61,7 @@ pub(super) fn put(
     let before = tbs.get(head..first).ok_or_else(odd)?;
     let between = tbs.get(first + issuer.len()..second).ok_or_else(odd)?;
     let after = tbs.get(second + holder.len()..).ok_or_else(odd)?;
-    let tbs_new = wrap(SEQUENCE, &[before, &ca.subject, between, subject, after]);
+    let tbs_new = wrap(SEQUENCE, &[before, new_issuer, between, subject, after]);
 
     // What follows the signed part: the algorithm, then the signature.
     let start = tbs.as_ptr().addr().checked_sub(der.as_ptr().addr()).ok_or_else(odd)?;

@@ -27,7 +27,7 @@ pub(super) struct Batch<'a> {
 }
 
 /// Fewer files than this are not worth a second thread.
-const MANY: usize = 64;
+pub(super) const MANY: usize = 64;
 
 /// Does the same with each, on all cores where there are many. None depends on another.
 fn each<T: Sync>(all: &[T], work: impl Fn(&T) -> Result<(), Failure> + Sync + Send) -> Result<(), Failure> {

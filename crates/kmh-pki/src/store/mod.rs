@@ -23,6 +23,7 @@ mod batch;
 mod journal;
 mod read;
 mod seal;
+mod state;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub use seal::Sealing;
+pub use state::{Moment, State, changed};
 pub use write::{Change, Made, Public};
 
 /// An open, locked store.

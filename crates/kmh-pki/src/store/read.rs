@@ -140,7 +140,9 @@ impl Store {
         };
         let request = match self.file(name, "csr")? {
             None => Half::Absent,
-            Some((bytes, _)) => Request::from_file(&bytes).map_or_else(Half::Damaged, Half::There),
+            Some((bytes, _)) => {
+                Request::from_file(&bytes).map(Box::new).map_or_else(Half::Damaged, Half::There)
+            }
         };
         Ok(Seen { name: name.to_owned(), pair: Pair { certificate, key, request }, readable })
     }

@@ -52,7 +52,7 @@ impl Public {
         Self::Certificate(Box::new(Pair {
             certificate: Half::There(certificate),
             key: Half::Absent,
-            request: Half::There(request),
+            request: Half::There(Box::new(request)),
         }))
     }
 
@@ -61,7 +61,7 @@ impl Public {
         Self::Certificate(Box::new(Pair {
             certificate: Half::Absent,
             key: Half::There(key),
-            request: Half::There(request),
+            request: Half::There(Box::new(request)),
         }))
     }
 
@@ -74,7 +74,7 @@ impl Public {
 
     fn request(&self) -> Option<&Request> {
         match self {
-            Self::Certificate(pair) => pair.request.there(),
+            Self::Certificate(pair) => pair.request.there().map(Box::as_ref),
             Self::Bare(_) => None,
         }
     }
