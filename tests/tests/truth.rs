@@ -23,6 +23,7 @@ use kmh_tests::lab::weather::Failure;
 use kmh_tests::lab::{Lab, family, pod_space};
 use kmh_tests::netns::until;
 use kmh_tests::topologies::{Dice, Kind, Topology, named, random, site};
+use serde_json::Value;
 
 /// Labs side by side: they wait for timers most of the time.
 const LABS: usize = 7;
@@ -216,6 +217,13 @@ fn outages_are_as_long_as_said() {
     let sites = vec![site(Kind::Frr, 2), site(Kind::Bird, 2), site(Kind::Frr, 1)];
     let mut lab = Lab::up(&Topology::new("outages", sites).inventory());
     lab.agrees().unwrap();
+    // What is cut before BFD watches is only told by the hold time.
+    until(Duration::from_secs(60), "BFD watches", || {
+        let answer = lab.frr("r1a", "bfdd", "show bfd peers json");
+        let peers: Vec<Value> = serde_json::from_str(&answer).expect("peers");
+        let blind = peers.is_empty() || peers.iter().any(|peer| peer["status"] != "up");
+        if blind { Err(answer) } else { Ok(()) }
+    });
     let session = |lab: &Lab, router: &str, peer: &str| -> Session {
         lab.plan(router).sessions.iter().find(|session| session.peer == peer).expect("a session").clone()
     };

@@ -162,7 +162,7 @@ fn both_families() {
     assert_eq!(addresses(&plan, "n11", "eth0"), ["10.1.0.11/24", "fd00:0:0:1::11/64"]);
     assert_eq!(plan.wires.routes["pod-n11"].len(), 3, "{:?}", plan.wires.routes["pod-n11"]);
     let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["all-v4", "all-v6", "local-v4", "local-v6"]);
+    assert_eq!(names, ["all-v4", "all-v6", "any-v4", "any-v6", "local-v4", "local-v6"]);
 }
 
 #[test]

@@ -100,12 +100,27 @@ fn services(world: &World) {
     // A pod of another node, which is the cluster's own, reaches it as well.
     assert!(curl("pod-attic-1", "10.202.0.9").starts_with("pi-1 sees 10.200."));
 
-    // The other policy: any pod answers, and sees the node that passed it on.
-    let answers: Vec<String> = (0..24).map(|_| curl("operator", "10.201.0.80")).collect();
-    let nodes: std::collections::BTreeSet<&str> =
-        answers.iter().map(|answer| answer.split(' ').next().expect("a word")).collect();
-    assert!(nodes.len() > 1, "{answers:?}");
-    assert!(answers.iter().all(|answer| answer.ends_with(" sees 10.10.0.11\n")), "{answers:?}");
+    // The other policy: any pod of any site answers, and sees the node that passed it on; who asked is not to be seen.
+    for (from, address, node) in [
+        ("operator", "10.201.0.80", "10.10.0.11"),
+        ("operator", "10.202.0.81", "10.10.0.11"),
+        ("lan-attic-home", "10.202.0.81", "10.10.0.11"),
+        ("gw-vps", "10.202.0.81", "10.30.0.11"),
+    ] {
+        // By chance, one of four each time: that one is missed by all of these is not to be expected.
+        let line = format!("for n in $(seq 60); do curl -s -m 3 http://{address}/; done");
+        let answers = world.inside(from, &line);
+        let nodes: std::collections::BTreeSet<&str> =
+            answers.lines().filter_map(|answer| answer.split(' ').next()).collect();
+        assert_eq!(
+            nodes.into_iter().collect::<Vec<_>>(),
+            ["attic-1", "flat-1", "pi-1", "vps-1"],
+            "{answers}"
+        );
+        let seen = format!(" sees {node}");
+        let all_see = answers.lines().count() == 60 && answers.lines().all(|answer| answer.ends_with(&seen));
+        assert!(all_see, "{from} to {address}: {answers}");
+    }
 
     let line = "up -i stream.json --store pki --service";
     world.lab(&format!("{line} 10.202.0.9=nobody")).exits(2).says("there is no node `nobody`");
@@ -145,7 +160,7 @@ fn no_tunnels(world: &World, up: &Value) {
     world
         .sh(&format!(
             "(kmh-lab --lab {} exec internet -- tcpdump -i any -nn -l '{SEEN}' >seen 2>said &) ; \
-             for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q listening said && exit 0; sleep 0.3; done; \
+             for n in $(seq 200); do grep -q listening said && exit 0; sleep 0.3; done; \
              cat said; exit 1",
             world.lab
         ))
@@ -189,7 +204,7 @@ fn no_tunnels(world: &World, up: &Value) {
              ping -n -c 1 -W 1 {there} || :"
         ),
     );
-    World::until("a packet in clear text", 5, || {
+    World::until("a packet in clear text", 30, || {
         let seen = world.sandbox.read("seen");
         if inner(&seen).is_empty() { Err(seen) } else { Ok(()) }
     });

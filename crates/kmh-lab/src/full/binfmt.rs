@@ -125,10 +125,20 @@ pub fn provide(arch: Arch, say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes away what [`provide`] made, when no lab is left.
+/// Whether a program runs by an emulator of qemu's: the kernel's list is one for all, and a lab with another `/run`, as in a
+/// container, is not seen.
+fn is_used() -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let programs = processes.filter_map(|entry| std::fs::read_link(entry.path().join("exe")).ok());
+    let mut names = programs.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    let all = [Arch::Amd64, Arch::Arm64].map(|arch| format!("qemu-{}", qemu(arch)));
+    names.any(|name| all.iter().any(|emulator| name.trim_end_matches("-static") == emulator))
+}
+
+/// Takes away what [`provide`] made, when no lab is left and nobody uses it.
 pub fn give_back() -> Result<(), Failure> {
     let folder = mount_point();
-    if !state::labs().is_empty() || !folder.join("register").exists() {
+    if !state::labs().is_empty() || !folder.join("register").exists() || is_used() {
         return Ok(());
     }
     for entry in entries(&folder) {

@@ -60,9 +60,12 @@ pub(super) fn files(lab: &LabName) -> Result<Vec<File>, Failure> {
         wrappers.push(File::plain(
             &format!("{SBIN}/{name}"),
             0o755,
-            &format!("#!/bin/sh\nexec {FOLDER}/loader --library-path {FOLDER} {FOLDER}/{name} \"$@\"\n"),
+            &format!(
+                "#!/bin/sh\nexec {FOLDER}/loader/{name} --library-path {FOLDER} {FOLDER}/{name} \"$@\"\n"
+            ),
         ));
-        all.insert("loader".to_owned(), loader);
+        // The kernel calls a process by the file that was started (proc_pid_comm(5)), and `kill` finds it by that.
+        all.insert(format!("loader/{name}"), loader);
         all.insert(name.to_owned(), path);
         all.extend(libraries);
     }

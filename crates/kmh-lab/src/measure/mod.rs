@@ -2,13 +2,14 @@
 //! beside what is predicted.
 #![allow(clippy::disallowed_methods, reason = "it measures time, and waits")]
 
+mod bfd;
 pub(crate) mod pairs;
+mod patience;
 pub(crate) mod rows;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format};
-use kmh_doc::network::NetworkSpec;
 use kmh_route::predict;
 use kmh_route::what_if::{Before, Traffic};
 use serde::Serialize;
@@ -20,14 +21,13 @@ use crate::probe::stream::{Heard, PACE_MS, Stream, lost};
 use crate::weather::names::{self, Broken, How};
 use crate::weather::{Lab, json};
 use pairs::{Pair, Predicted, pairs, said, unasked};
+use patience::{Life, Patience, longest_hold};
 use rows::{Measured, Row, page};
 
 /// How long everything must be answered before anything is broken, and after it was mended.
 const QUIET: Duration = Duration::from_secs(2);
 /// How long a lab may need for that: BGP calls again after 10 s in FRR, after 30 s in BIRD.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How much longer than predicted something is broken: what comes back later is late, and not lost.
-const MORE: Duration = Duration::from_secs(6);
 /// A stream lives whose last answer is not older.
 const FRESH_MS: u64 = 5 * PACE_MS;
 
@@ -81,7 +81,8 @@ pub(crate) fn run(
     }
     tell_every_refusal(&lab, &pairs)?;
     let not_measured = unasked(&impact, &pairs);
-    let heard = watch(&mut lab, &pairs, &said, &base, &wanted, context)?;
+    let peers = bfd::peers(&prediction);
+    let heard = watch(&mut lab, &pairs, &said, &peers, [&base, &wanted], context)?;
     let rows: Vec<Row> = pairs
         .into_iter()
         .zip(&said)
@@ -147,48 +148,40 @@ fn watch(
     lab: &mut Lab,
     pairs: &[Pair],
     said: &[Predicted],
-    base: &[Broken],
-    wanted: &[Broken],
+    peers: &bfd::Peers,
+    [base, wanted]: [&[Broken]; 2],
     context: &mut Context<'_>,
 ) -> Result<Record, Failure> {
     let start = |pair: &Pair| Stream::start(&lab.name, &lab.state, &pair.space, pair.source, &pair.target);
     let streams: Vec<Stream> = pairs.iter().map(start).collect::<Result<_, _>>()?;
-    let silent = |only: &dyn Fn(usize) -> bool| {
-        let now = now();
-        let lives = |stream: &Stream| stream.last().is_some_and(|at| at + FRESH_MS >= now);
-        streams.iter().enumerate().filter(|(n, stream)| only(*n) && !lives(stream)).count()
-    };
-    let all = |_: usize| true;
+    let lives = |stream: &Stream| stream.last().is_some_and(|at| at + FRESH_MS >= now());
     context.progress("waiting until everybody answers");
-    settle(QUIET * 5, &mut || silent(&all) == 0);
+    settle(QUIET * 5, &mut || streams.iter().all(lives));
+    bfd::wait(lab, peers, context)?;
+    let dead: Vec<bool> = streams.iter().map(|stream| stream.last().is_none()).collect();
+    let life = |number: usize| match (dead.get(number), streams.get(number)) {
+        (Some(false), Some(stream)) if lives(stream) => Life::Answers,
+        (Some(false), Some(_)) => Life::Silent,
+        _ => Life::Dead,
+    };
     let broken: Vec<Broken> = base.iter().chain(wanted).cloned().collect();
     let broken_at = now();
     lab.become_broken(&broken, context)?;
-    let longest = said.iter().map(Predicted::longest).max().unwrap_or(0);
-    let at_least = Duration::from_millis(longest.into()) + MORE;
-    context.progress(&format!("broken; looking for {} s at least", at_least.as_secs()));
+    let mut patience = Patience::new(said, longest_hold(&lab.memory.network));
+    context.progress(&format!("broken; looking for {} s at least", patience.least.as_secs()));
     let began = Instant::now();
-    let is_lost = |n: usize| said.get(n).is_some_and(|said| *said == Predicted::Lost);
-    let lost = said.iter().filter(|said| **said == Predicted::Lost).count();
-    std::thread::sleep(at_least);
-    // What is lost may be so only when a hold time ends: until then whoever heard the routes believes them.
-    let patience = at_least.saturating_mul(2).max(longest_hold(&lab.memory.network) + MORE);
-    settle(patience, &mut || silent(&|n| !is_lost(n)) == 0 && silent(&is_lost) == lost);
+    while !patience.is_over(began.elapsed(), life) {
+        std::thread::sleep(Duration::from_millis(PACE_MS));
+    }
     context.detail(&format!("broken for {:?}", began.elapsed()));
     let mended_at = now();
     lab.become_broken(base, context)?;
     context.progress("mended; waiting until everybody answers");
-    settle(PATIENCE, &mut || silent(&all) == 0);
+    settle(PATIENCE, &mut || (0..streams.len()).all(|number| life(number) != Life::Silent));
     let ended_at = now();
     // The answer after the end tells what was before it.
     std::thread::sleep(Duration::from_millis(3 * PACE_MS));
     Ok(Record { streams: streams.into_iter().map(Stream::end).collect(), broken_at, mended_at, ended_at })
-}
-
-/// The longest that anybody believes a neighbour who has fallen silent.
-fn longest_hold(network: &NetworkSpec) -> Duration {
-    let holds = network.routers.iter().flat_map(|router| &router.sessions).map(|session| session.hold);
-    Duration::from_secs(holds.max().unwrap_or(0).into())
 }
 
 /// Waits until something has been so for a while, and not for ever.

@@ -11,7 +11,7 @@ use kmh_route::ground;
 use kmh_route::services::Listed;
 use kmh_store::wanted::note;
 
-use super::{Pod, after, calico};
+use super::{Pod, after, before_end, calico};
 
 /// The port on which Services and pods answer.
 pub const PORT: u16 = 80;
@@ -47,8 +47,8 @@ impl Service {
     }
 }
 
-/// What a lab has: those that were given, and in every range of cluster addresses one of all pods. When none was given
-/// also one with the Local policy in every range of load balancers, with a pod on the last node.
+/// What a lab has: those that were given, and in every range of cluster addresses and of load balancers one of all pods.
+/// When none was given also one with the Local policy in every range of load balancers, with a pod on the last node.
 pub fn all(network: &NetworkSpec, pods: &[Pod], given: &[Listed]) -> Result<Vec<Service>, Vec<Note>> {
     let cluster = calico::ranges(network, "serviceClusterIPs");
     let (mut found, mut faults) = (Vec::new(), Vec::new());
@@ -82,9 +82,17 @@ fn names(pods: &[Pod], v6: bool) -> String {
     all.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+/// Those that nobody asked for: in which ranges, what they are called, which address there they have, whether the policy
+/// is Local.
+const ASSUMED: [(&str, &str, u32, bool); 3] = [
+    ("serviceClusterIPs", "all", 80, false),
+    ("serviceLoadBalancerIPs", "any", 81, false),
+    ("serviceLoadBalancerIPs", "local", 80, true),
+];
+
 pub(crate) fn assumed(network: &NetworkSpec, pods: &[Pod]) -> Vec<Service> {
     let mut found = Vec::new();
-    for (kind, local) in [("serviceClusterIPs", false), ("serviceLoadBalancerIPs", true)] {
+    for (kind, word, offset, local) in ASSUMED {
         for range in calico::ranges(network, kind) {
             let v6 = range.addr().is_ipv6();
             let mut own: Vec<Pod> = pods.iter().filter(|pod| pod.address.is_ipv6() == v6).cloned().collect();
@@ -92,15 +100,15 @@ pub(crate) fn assumed(network: &NetworkSpec, pods: &[Pod]) -> Vec<Service> {
                 let last = own.last().cloned();
                 own = last.into_iter().collect();
             }
-            if own.is_empty() {
-                continue;
-            }
-            let word = if local { "local" } else { "all" };
+            // In a small range among its last ones; one that is a single address belongs to somebody.
+            let places = [after(range.addr(), offset), before_end(range, offset - 79)];
+            let address = places.into_iter().find(|address| range.contains(address));
+            let Some(address) = address.filter(|_| !own.is_empty()) else { continue };
             found.push(Service {
                 name: format!("{word}-v{}", if v6 { 6 } else { 4 }),
-                address: after(range.addr(), 80),
+                address,
                 local,
-                external: local,
+                external: kind != "serviceClusterIPs",
                 pods: own,
             });
         }
@@ -271,9 +279,26 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_for_and_both_policies_are_there() {
-        let services = all(&network(), &[pod("a", "10.200.0.2")], &[]).unwrap();
-        let told: Vec<_> =
-            services.iter().map(|one| (one.address.to_string(), one.local, one.external)).collect();
-        assert_eq!(told, [("10.201.0.80".to_owned(), false, false), ("10.202.0.80".to_owned(), true, true)]);
+        let told = |spec: &NetworkSpec| {
+            let services = all(spec, &[pod("a", "10.200.0.2")], &[]).unwrap();
+            let one = |one: &Service| (one.address.to_string(), one.local, one.external);
+            services.iter().map(one).collect::<Vec<_>>()
+        };
+        let expected =
+            [("10.201.0.80", false, false), ("10.202.0.81", false, true), ("10.202.0.80", true, true)];
+        let with = |expected: [(&str, bool, bool); 3]| expected.map(|(text, a, b)| (text.to_owned(), a, b));
+        assert_eq!(told(&network()), with(expected));
+        // As many as there is room for.
+        let mut small = network();
+        let range = |spec: &mut NetworkSpec, text: &str| {
+            spec.calico[0]["spec"]["serviceLoadBalancerIPs"][0]["cidr"] = text.into();
+        };
+        range(&mut small, "10.202.0.64/29");
+        assert_eq!(
+            told(&small),
+            with([("10.201.0.80", false, false), ("10.202.0.69", false, true), ("10.202.0.70", true, true)])
+        );
+        range(&mut small, "10.202.0.64/32");
+        assert_eq!(told(&small), with(expected)[..1]);
     }
 }

@@ -34,6 +34,8 @@ pub(crate) type Heard = BTreeMap<u64, u64>;
 /// A running stream.
 pub(crate) struct Stream {
     child: Child,
+    /// What ends it.
+    signal: Signal,
     heard: Arc<Mutex<Heard>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -92,7 +94,10 @@ impl Stream {
                 }
             })
         });
-        Ok(Self { child, heard, reader })
+        // `ping` tells what it still has when it is interrupted. Ours would not hear that: whoever is started in the background
+        // of a script, which ignores it, hands that on (`signal(7)`).
+        let signal = if matches!(target, Target::Echo(_)) { Signal::INT } else { Signal::TERM };
+        Ok(Self { child, signal, heard, reader })
     }
 
     /// When the last answer came.
@@ -111,7 +116,7 @@ impl Stream {
     fn stop(&mut self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It has ended when it is not there.
-            let _ = kill_process(pid, Signal::INT);
+            let _ = kill_process(pid, self.signal);
         }
         let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {

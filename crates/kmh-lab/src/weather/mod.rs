@@ -91,10 +91,11 @@ impl Lab {
         self.state.cut = both;
         self.state.write(&self.name)?;
         // What never was cannot be taken away: addresses of gateways are laid by `up`.
-        for step in before.steps_to(&then, &self.memory, &self.state) {
+        let steps = before.steps_to(&then, &self.memory, &self.state);
+        for step in &steps {
             context.detail(&format!("{step:?}"));
-            do_it(&self.name, &self.state, &step)?;
         }
+        do_all(&self.name, &self.state, &steps)?;
         self.state.cut = texts;
         self.state.write(&self.name)
     }
@@ -107,7 +108,17 @@ pub(crate) fn restore(lab: &LabName, state: &State, memory: &Memory) -> Result<(
     let lines: Vec<&End> = state.wires.lines.values().flat_map(|line| [&line.near, &line.far]).collect();
     well.queues.retain(|end, _| lines.contains(&end));
     let now = Weather::of(memory, state, &names::remembered(&state.cut));
-    well.steps_to(&now, memory, state).iter().try_for_each(|step| do_it(lab, state, step))
+    do_all(lab, state, &well.steps_to(&now, memory, state))
+}
+
+/// Does the steps in order. How fast interfaces send comes last, and for all of a namespace at once: a mesh has many.
+fn do_all(lab: &LabName, state: &State, steps: &[Step]) -> Result<(), Failure> {
+    steps.iter().try_for_each(|step| do_it(lab, state, step))?;
+    let queues = steps.iter().filter_map(|step| match step {
+        Step::Queue(end, queue) => Some((end, queue)),
+        _ => None,
+    });
+    slow::shape(lab, state, queues)
 }
 
 fn do_it(lab: &LabName, state: &State, step: &Step) -> Result<(), Failure> {
@@ -150,7 +161,7 @@ fn do_it(lab: &LabName, state: &State, step: &Step) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Step::Queue(end, queue) => slow::shape(lab, state, end, queue),
+        Step::Queue(..) => Ok(()),
     }
 }
 

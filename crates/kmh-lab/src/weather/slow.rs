@@ -1,12 +1,14 @@
 //! Slow lines: delay, loss and rate by netem where the kernel has it, the rate alone by tbf everywhere.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use kmh_cli::Failure;
 use kmh_cli::text::printable;
 
 use super::names::{How, Slowness};
-use crate::machine::{ended, output};
+use crate::machine::{ended, said, shown};
 use crate::memory::on_wires;
 use crate::plan::wires::{End, Line};
 use crate::shape::{self, Shape};
@@ -103,17 +105,45 @@ pub(super) fn possible(state: &State, name: &str, how: &How) -> Result<(), Failu
     Ok(())
 }
 
-/// Shapes what an interface sends; without netem by the rate alone.
-pub(super) fn shape(lab: &LabName, state: &State, end: &End, shape: &Shape) -> Result<(), Failure> {
-    let tc = |verb: &str, queue: &str| {
-        let line = format!("tc qdisc {verb} dev {} root{queue}", end.interface);
-        on_wires(lab, state, &end.space, line.split(' '))
-    };
-    match shape.queue(has_netem()) {
-        Some(queue) => output(tc("replace", &format!(" {queue}"))?, &[]).map(|_| ()),
-        // To take away what is not there is no fault.
-        None => ended(&mut tc("del", "")?, &[]).map(|_| ()),
+/// Shapes what interfaces send; without netem by the rate alone.
+pub(super) fn shape<'q>(
+    lab: &LabName,
+    state: &State,
+    queues: impl Iterator<Item = (&'q End, &'q Shape)>,
+) -> Result<(), Failure> {
+    for (space, [made, gone]) in lines(queues, has_netem) {
+        let tc = |words: &[&str], lines: &str| {
+            let mut command = on_wires(lab, state, space, words)?;
+            ended(&mut command, lines.as_bytes()).map(|ran| (shown(&command), ran))
+        };
+        if !made.is_empty() {
+            let (line, ran) = tc(&["tc", "-batch", "-"], &made)?;
+            if !ran.status.success() {
+                return Err(said(&line, &ran).at(format!("namespace {space}")));
+            }
+        }
+        if !gone.is_empty() {
+            // To take away what is not there is no fault.
+            tc(&["tc", "-force", "-batch", "-"], &gone)?;
+        }
     }
+    Ok(())
+}
+
+/// What `tc` is told in each namespace: queues that are made, and those that go.
+fn lines<'q>(
+    queues: impl Iterator<Item = (&'q End, &'q Shape)>,
+    has_netem: impl Fn() -> bool,
+) -> BTreeMap<&'q str, [String; 2]> {
+    let mut found: BTreeMap<&str, [String; 2]> = BTreeMap::new();
+    for (End { space, interface }, shape) in queues {
+        let [made, gone] = found.entry(space).or_default();
+        let _ = match shape.queue(has_netem()) {
+            Some(queue) => writeln!(made, "qdisc replace dev {interface} root {queue}"),
+            None => writeln!(gone, "qdisc del dev {interface} root"),
+        };
+    }
+    found
 }
 
 #[cfg(test)]
@@ -144,6 +174,19 @@ mod tests {
         assert_eq!(of(&attic, &slowness(None, Some(2), None)), shape(Some(15), Some(2), Some("40mbit")));
         assert_eq!(of(&attic, &slowness(Some(0), None, Some("1mbit"))), shape(Some(0), None, Some("1mbit")));
         assert_eq!(of(&line(None, None), &Slowness::default()), Shape::default());
+    }
+
+    #[test]
+    fn a_namespace_is_told_all_of_it_at_once() {
+        let [ends, others] = ["gw", "hub"].map(|space| ["a", "b"].map(|name| End::new(space, name)));
+        let (fast, slow) = (Shape::default(), of(&line(None, Some("1mbit")), &Slowness::default()));
+        let queues = [(&ends[0], &slow), (&others[0], &slow), (&ends[1], &slow), (&others[1], &fast)];
+        let queue = "root tbf rate 1mbit burst 32k latency 100ms\n";
+        let expected = BTreeMap::from([
+            ("gw", [format!("qdisc replace dev a {queue}qdisc replace dev b {queue}"), String::new()]),
+            ("hub", [format!("qdisc replace dev a {queue}"), "qdisc del dev b root\n".to_owned()]),
+        ]);
+        assert_eq!(lines(queues.into_iter(), || false), expected);
     }
 
     #[test]
