@@ -4,9 +4,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use kmh_cli::{Failure, file};
-use kmh_doc::check::State;
 
-use super::Note;
+use super::{Note, State};
 use crate::look;
 use crate::store::{self, USERS};
 
