@@ -10,7 +10,7 @@ pub mod uses;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
-use kmh_doc::pki::{Class, Generation};
+use kmh_doc::pki::{Class, Deploy, Generation};
 use kmh_model::Model;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
@@ -20,7 +20,7 @@ use crate::cert::{Certificate, rfc3339};
 use crate::look::{self, asked};
 use crate::observed::Half;
 use crate::store::USERS;
-use crate::table::Life;
+use crate::table::{Life, beside};
 use crate::want::{Wanted, Wants};
 use remedy::{Ground, Remedy};
 use uses::{KUBECONFIGS, component};
@@ -331,7 +331,7 @@ fn row(
         purpose,
         machine: wanted.and_then(|one| one.machine.clone()),
         component,
-        used_by: wanted.map(|one| used_by(one, model)).unwrap_or_default(),
+        used_by: wanted.map(|one| used_by(one, purpose, model)).unwrap_or_default(),
         not_before: rfc3339(certificate.not_before),
         not_after: rfc3339(certificate.not_after),
         // Rounded down: a certificate that ended an hour ago has -1 days.
@@ -356,16 +356,20 @@ fn threshold(wanted: &Wanted, certificate: &Certificate, leaf: Duration) -> Dura
     }
 }
 
-fn used_by(wanted: &Wanted, model: &Model) -> Vec<Use> {
+fn used_by(wanted: &Wanted, purpose: Purpose, model: &Model) -> Vec<Use> {
     let role = |machine: &str, role| model.nodes.get(machine).is_some_and(|node| node.roles.contains(&role));
     let kubeconfigs = |machine: &str| {
         let there = KUBECONFIGS.iter().filter(|one| one.points_to(wanted.class));
         let there = there.filter(|one| one.role.is_none_or(|wanted| role(machine, wanted)));
         there.map(|one| one.path).collect()
     };
-    let places = wanted.deploy.iter().filter_map(|place| Some((&place.machine, place.certificate.clone()?)));
+    // Where a file holds one certificate, another generation has a file of its own.
+    let place = |place: Deploy| if purpose == Purpose::Generation { beside(place) } else { place };
+    let places = wanted.deploy.iter().cloned().map(place);
     places
-        .map(|(machine, path)| Use { machine: machine.clone(), kubeconfigs: kubeconfigs(machine), path })
+        .filter_map(|Deploy { machine, certificate, .. }| {
+            Some(Use { kubeconfigs: kubeconfigs(&machine), machine, path: certificate? })
+        })
         .collect()
 }
 

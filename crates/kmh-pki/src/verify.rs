@@ -34,7 +34,7 @@ EXAMPLES
 ";
 
 /// The names of all findings besides `rule.…` (`kmh_cert::rules::RULES`) and `chain.…` (`kmh_cert::chain::COMPLAINTS`).
-pub const IDS: [&str; 28] = [
+pub const IDS: [&str; 29] = [
     "among.key",
     "among.serial",
     "among.subject",
@@ -56,6 +56,7 @@ pub const IDS: [&str; 28] = [
     "key.damaged",
     "key.missing",
     "key.other",
+    "key.plain",
     "store.pending",
     "wanted.algorithm",
     "wanted.missing",
@@ -173,6 +174,9 @@ fn report(ground: &Ground, context: &Context<'_>) -> Result<Report, Failure> {
     };
     let mut findings = certificates::judge(&subject);
     findings.extend(files::judge(&seen));
+    if !store.recipients().is_empty() {
+        findings.extend(files::plain(&seen));
+    }
     if !context.common.limit.is_empty() {
         findings.retain(|note| {
             let name = [".crt", ".key"].iter().find_map(|end| note.subject.strip_suffix(end));

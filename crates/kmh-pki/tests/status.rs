@@ -247,6 +247,17 @@ fn a_kubeconfig_whose_ca_is_gone_is_due_until_there_is_another() {
 }
 
 #[test]
+fn another_generation_stands_where_a_push_puts_it() {
+    let place = Place::with_store(SMALL);
+    place.pki(&["rotate", "ipsec", "--store", "store"], SMALL).exits(0);
+    let report = json(&later(&place, 0, &[], SMALL).exits(0));
+    let path = |name: &str| row(&report, name)["used_by"][0]["path"].clone();
+    assert_eq!(path("ca/ipsec"), "/etc/swanctl/x509ca/kmh-ipsec-ca.crt");
+    assert_eq!(path("ca/ipsec.next"), "/etc/swanctl/x509ca/kmh-ipsec-ca-2.crt");
+    assert_eq!(row(&report, "ca/ipsec.next")["purpose"], "generation");
+}
+
+#[test]
 fn the_table_fits_a_terminal_and_groups_machines() {
     let place = Place::with_store(&article());
     let ran = later(&place, 0, &["-o", "text"], &article()).exits(0);

@@ -168,8 +168,9 @@ subjectAltName=email:a@example.net""#, Takes),
 ];
 
 /// What no openssl makes, and what other tests hold.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "chain.no-root",
+    "key.plain",
     "rule.common-name-length",
     "rule.dates-order",
     "dates.expired",
@@ -407,6 +408,23 @@ fn a_hint_names_what_works() {
     let report = report(&verify(&place, 0, &[]).exits(1));
     let hint = "its request waits for the key of `ca/cluster`: `kmh-pki import --signed FILE` takes in what was signed";
     assert_eq!(report["findings"][0]["hint"], hint, "{report:#}");
+}
+
+#[test]
+fn a_plain_key_in_a_store_of_encrypted_ones_is_found() {
+    let place = Place::new();
+    place.sh("age-keygen -o id 2>/dev/null && age-keygen -y id >to", "").exits(0);
+    place.pki(&["--init", "--recipients", "to", "--store", "store"], SMALL).exits(0);
+    assert_eq!(found(&report(&verify(&place, 0, &["--strict"]).exits(0))), BTreeSet::new());
+    let line = "mkdir -p -m 700 store/archive && openssl genpkey -quiet -algorithm ED25519 -out store/archive/ca.00.key \
+        && chmod 600 store/archive/ca.00.key";
+    place.sh(line, "").exits(0);
+    let all = report(&verify(&place, 0, &[]).exits(1));
+    assert_eq!(found(&all), [("key.plain".to_owned(), "archive/ca.00.key".to_owned())].into());
+    assert_eq!(all["findings"][0]["message"], "it is not encrypted, and the keys of this store are");
+    // The hint is right.
+    place.pki(&["--store", "store", "--identity", "id"], SMALL).exits(0);
+    verify(&place, 0, &["--strict"]).exits(0);
 }
 
 #[test]

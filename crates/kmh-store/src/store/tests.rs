@@ -92,7 +92,8 @@ fn a_journal_is_read_however_long_it_is_and_refused_when_it_is_none() {
         write(dir, name, bytes.as_bytes());
     }
     // That of a thousand nodes is longer than any secret.
-    let mut files: Vec<String> = (0..40_000).map(|n| format!("\"nodes/node-{n:05}/kubelet-client.key\"")).collect();
+    let mut files: Vec<String> =
+        (0..40_000).map(|n| format!("\"nodes/node-{n:05}/kubelet-client.key\"")).collect();
     files.push("\"a/x.key\"".to_owned());
     let journal = format!("{{\"names\":[],\"files\":[[{}],[]]}}", files.join(","));
     assert!(journal.len() > LIMIT);
