@@ -126,5 +126,5 @@ pub(super) fn words(remedies: &[&Remedy]) -> String {
         let names: Vec<String> = cas.iter().map(|name| format!("`kmh-pki rotate {name}`")).collect();
         parts.push(format!("a CA is renewed by {}", names.join(", ")));
     }
-    parts.iter().map(|part| format!("; {part}")).collect()
+    parts.iter().flat_map(|part| ["; ", part]).collect()
 }
