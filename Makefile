@@ -65,7 +65,7 @@ FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 .PHONY: fuzz
 fuzz: toolchain ## parsers of files from outside, a minute each (FUZZ_SECONDS); what is found lies in target/fuzz/
 	@.ci/packages build fuzz
-	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --release --manifest-path fuzz/Cargo.toml \
+	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml \
 	    --target $(FUZZ_HOST) --target-dir $(TARGET)/fuzz
 	@for target in $(FUZZ_TARGETS); do \
 	    corpus=$(TARGET)/fuzz/corpus/$$target; found=$(TARGET)/fuzz/found/$$target; mkdir -p $$corpus $$found fuzz/seeds/$$target; \

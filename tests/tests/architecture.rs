@@ -184,3 +184,39 @@ fn main_is_a_stub() {
         }
     }
 }
+
+/// The versions of each package of a lock file.
+fn locked(path: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for block in text.split("[[package]]").skip(1) {
+        let value = |key: &str| {
+            let line = block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
+            line.unwrap().trim_end_matches('"').to_owned()
+        };
+        found.entry(value("name")).or_default().insert(value("version"));
+    }
+    found
+}
+
+#[test]
+fn fuzz_targets_are_built_of_what_the_workspace_is_built_of() {
+    // Its own, and libFuzzer's.
+    const OWN: [&str; 3] = ["arbitrary", "kmh-fuzz", "libfuzzer-sys"];
+    let (ours, fuzz) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+    let other = |(name, versions): (&String, &BTreeSet<String>)| {
+        let known = ours.get(name).is_some_and(|all| versions.is_subset(all));
+        (!known && !OWN.contains(&name.as_str())).then(|| format!("{name} {versions:?}"))
+    };
+    let others: Vec<String> = fuzz.iter().filter_map(other).collect();
+    assert!(
+        others.is_empty(),
+        "not in Cargo.lock: {others:?}; copy it over fuzz/Cargo.lock, and let cargo take out what is not needed"
+    );
+    for entry in std::fs::read_dir(root().join("fuzz/fuzz_targets")).unwrap() {
+        let path = entry.unwrap().path();
+        let target = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let seeds = std::fs::read_dir(root().join("fuzz/seeds").join(&target)).unwrap().count();
+        assert!(seeds > 1, "fuzz target `{target}` begins with nothing");
+    }
+}

@@ -252,6 +252,8 @@ impl Facts {
             ParsedExtension::ParseError { error } => {
                 return Err(Unreadable::Extension(extension.oid.to_id_string(), error.to_string()));
             }
+            // RFC 5280, 4.2.1.10: always critical, and every checker of chains knows them.
+            ParsedExtension::NameConstraints(_) => {}
             _ if extension.critical => self.unknown_critical.push(extension.oid.to_id_string()),
             _ => {}
         }
@@ -368,8 +370,17 @@ pub fn algorithm_of(public: &[u8]) -> String {
 /// The algorithm of a public key in the words of the documents.
 pub fn algorithm(key: &SubjectPublicKeyInfo<'_>) -> String {
     match key.parsed() {
-        // Counted in whole octets, which P-521 does not fill.
-        Ok(PublicKey::EC(point)) => format!("ecdsa-p{}", point.key_size().min(521)),
+        // Points of other curves are as long: the curve is what the parameters name (RFC 5480, 2.1.1.1).
+        Ok(PublicKey::EC(_)) => {
+            let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+            match curve.map(|oid| oid.to_id_string()).as_deref() {
+                Some("1.2.840.10045.3.1.7") => "ecdsa-p256".to_owned(),
+                Some("1.3.132.0.34") => "ecdsa-p384".to_owned(),
+                Some("1.3.132.0.35") => "ecdsa-p521".to_owned(),
+                Some(other) => format!("ecdsa on curve {other}"),
+                None => "ecdsa on no named curve".to_owned(),
+            }
+        }
         Ok(PublicKey::RSA(rsa)) => format!("rsa-{}", rsa.key_size()),
         // RFC 8410: id-Ed25519.
         _ if key.algorithm.algorithm.to_id_string() == "1.3.101.112" => "ed25519".to_owned(),

@@ -150,8 +150,9 @@ pub const RULES: &[Rule] = &[
     rule("path-length-of-no-ca", Constraints, Any, Must, "it is no CA, and has a path length", "RFC 5280, 4.2.1.9", |f| matches!(f.constraints, Some((_, false, Some(_))))),
     rule("ca-key-usage", Constraints, Authority, Must, "it has no key usage, so strict programs do not take it for a CA", "RFC 5280, 4.2.1.3", |f| f.key_usage.is_none()),
     rule("ca-cert-sign", Constraints, Authority, Must, "its key usage does not permit signing certificates", "RFC 5280, 4.2.1.3", |f| lacks(f, KEY_CERT_SIGN)),
-    rule("ca-key-usage-critical", Constraints, Authority, Must, "its key usage is not marked critical", "RFC 5280, 4.2.1.3", |f| matches!(f.key_usage, Some((false, _)))),
-    rule("ca-key-usage-more", Constraints, Authority, Must, "its key usage permits more than signing", "least privilege", |f| has(f, !(KEY_CERT_SIGN | CRL_SIGN | DIGITAL_SIGNATURE))),
+    rule("ca-key-usage-critical", Constraints, Authority, Should, "its key usage is not marked critical", "RFC 5280, 4.2.1.3", |f| matches!(f.key_usage, Some((false, _)))),
+    // kubeadm's CAs have keyEncipherment, and no program minds.
+    rule("ca-key-usage-more", Constraints, Authority, Should, "its key usage permits more than signing", "least privilege", |f| has(f, !(KEY_CERT_SIGN | CRL_SIGN | DIGITAL_SIGNATURE))),
     rule("ca-subject-key-id", Constraints, Authority, Must, "it has no subject key identifier", "RFC 5280, 4.2.1.2", |f| f.subject_key_id.is_none()),
 
     rule("leaf-ca", Constraints, Leaf, Must, "it is a CA, and could sign certificates for anybody", "RFC 5280, 4.2.1.9", Facts::is_ca),

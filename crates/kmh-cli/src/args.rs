@@ -4,12 +4,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, ValueEnum};
 
 use crate::env::Env;
 use crate::exit::Exit;
-use crate::{output, schema};
+use crate::{output, schema, usage};
 
 /// Options of every tool; flatten it into the tool's own parser. All are global: before or after the verb.
 #[derive(Args, Clone, Debug, Default)]
@@ -116,55 +115,34 @@ fn colored(when: Color, env: &Env, terminal: bool) -> bool {
 /// Parses the command line. Help and version go to stdout (`Err(Exit::Done)`), mistakes to stderr (`Err(Exit::Wrong)`).
 /// `--schema` is answered here, before anything else is asked for.
 pub fn parse<P: Parser>(env: &mut Env) -> Result<P, Exit> {
-    let mut command = P::command();
-    let tool = command.get_name().to_owned();
+    let tool = P::command().get_name().to_owned();
     if let Some(kind) = early(env, "--schema", None) {
         return Err(schema::answer(env, &tool, &kind));
     }
-    let parsed = command
-        .try_get_matches_from_mut(env.args.clone())
-        .and_then(|matches| P::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
-    let mut error = match parsed {
+    let errors = match usage::parse::<P>(&env.args) {
         Ok(parsed) => return Ok(parsed),
-        Err(error) => error,
+        Err(errors) => errors,
     };
-    hint_at_input(&mut error);
     let when =
         early(env, "--color", None).and_then(|word| Color::from_str(&word, true).ok()).unwrap_or_default();
-    let rendered = |terminal: bool, env: &Env| {
-        let styled = error.render();
-        if colored(when, env, terminal) { styled.ansi().to_string() } else { styled.to_string() }
+    let plain_or = |terminal: bool, env: &Env| {
+        let color = colored(when, env, terminal);
+        move |styled: &StyledStr| if color { styled.ansi().to_string() } else { styled.to_string() }
     };
-    if !error.use_stderr() {
-        let text = rendered(env.stdout_is_terminal, env);
+    if let [error] = &errors[..]
+        && !error.use_stderr()
+    {
+        let text = plain_or(env.stdout_is_terminal, env)(&error.render());
         return Err(output::whole(env, &tool, &[text.as_bytes()], Exit::Done));
     }
-    let text = rendered(env.stderr_is_terminal, env);
-    let prefix = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        String::new()
-    } else {
-        format!("{tool}: ")
-    };
-    let _ = env.stderr.write_all((prefix + &text).as_bytes());
+    let summary = usage::summary(&errors);
+    let text = usage::render(&tool, errors, plain_or(env.stderr_is_terminal, env));
+    let _ = env.stderr.write_all(text.as_bytes());
     if early(env, "--output", Some("-o")).is_some_and(|format| format == "ansible") {
-        let message = error.render().to_string();
-        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let line = output::ansible_failure(&message);
+        let line = output::ansible_failure(&summary);
         let _ = output::whole(env, &tool, &[line.as_bytes()], Exit::Wrong);
     }
     Err(Exit::Wrong)
-}
-
-/// Whoever names a file without `-i` meant an input.
-fn hint_at_input(error: &mut clap::Error) {
-    let odd = match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidSubcommand)) {
-        (Some(ContextValue::String(odd)), _) | (_, Some(ContextValue::String(odd))) => odd.clone(),
-        _ => return,
-    };
-    if !odd.starts_with('-') && odd.contains(['.', '/']) {
-        let tip = StyledStr::from(format!("documents come from stdin, or from files named with `-i {odd}`"));
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-    }
 }
 
 /// The value of an option on a command line that was not parsed, or cannot be.

@@ -15,6 +15,7 @@ mod schema;
 pub mod stream;
 pub mod table;
 pub mod text;
+mod usage;
 
 pub use answer::{Answer, answer, answer_alone};
 pub use args::{Common, Format, parse};

@@ -47,6 +47,44 @@ fn a_file_without_its_option_is_recognized() {
     assert!(!ran.err.contains("-i"), "{}", ran.err);
 }
 
+#[test]
+fn every_mistake_of_a_command_line_is_told_at_once() {
+    let refused = |args: &[&str], messages: &[&str]| {
+        let ran = derive(args, INVENTORY).refused(messages);
+        let told = ran.err.lines().filter(|line| line.starts_with("kmh-test: error: ")).count();
+        assert_eq!(told, messages.len(), "{args:?}:\n{}", ran.err);
+        let count = format!("kmh-test: {told} errors\n");
+        assert_eq!(ran.err.ends_with(&count), told > 1, "{args:?}:\n{}", ran.err);
+        assert_eq!(ran.err.matches("For more information").count(), 1, "{}", ran.err);
+        assert!(ran.err.matches("Usage:").count() <= 1, "{}", ran.err);
+    };
+    let unknown = |what: &str| format!("error: unexpected argument '{what}' found");
+    let (foo, bar) = (unknown("--foo"), unknown("--bar"));
+    refused(&["--foo"], &[&foo]);
+    refused(&["--foo", "--bar"], &[&foo, &bar]);
+    refused(&["--foo=1", "--only", "--bar"], &[&foo, &bar]);
+    // What follows an unknown option is its value.
+    refused(&["--foo", "1", "--bar"], &[&foo, &bar]);
+    refused(&["one.yaml", "--bar"], &[&unknown("one.yaml"), &bar]);
+    let write = "error: a value is required for '--write <FILE>' but none was supplied";
+    let output = "error: invalid value 'xml' for '--output <FORMAT>'";
+    let color = "error: invalid value 'pink' for '--color <WHEN>'";
+    refused(&["--foo", "--write"], &[&foo, write]);
+    refused(&["--write", "--foo"], &[write, &foo]);
+    refused(&["--write=", "--foo"], &[write, &foo]);
+    for form in [&["-o", "xml"][..], &["-oxml"], &["--output", "xml"], &["--output=xml"]] {
+        refused(&[form, &["--color", "pink", "--foo"]].concat(), &[output, color, &foo]);
+    }
+    refused(&["--foo", "-o"], &[&foo, "error: a value is required for '--output <FORMAT>'"]);
+    // A program is told all of it, on one line.
+    let ran = derive(&["--foo", "--bar", "-o", "ansible"], INVENTORY).exits(Exit::Wrong);
+    let result: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(result["msg"], "unexpected argument '--foo' found; unexpected argument '--bar' found");
+    // Help that is asked for beside a mistake stays a mistake, and one alone is help.
+    refused(&["--foo", "--help"], &[&foo]);
+    derive(&["--help"], INVENTORY).exits(Exit::Done);
+}
+
 /// A device that never ends, and says how much was read of it.
 struct Endless(&'static [u8], std::sync::Arc<std::sync::atomic::AtomicUsize>);
 

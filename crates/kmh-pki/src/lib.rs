@@ -114,6 +114,19 @@ impl Verb {
             Self::Status(_) | Self::Verify | Self::Import(_) | Self::Rotate(_) => None,
         }
     }
+
+    /// Whether what it prints, where no form was asked for, is its own account of what it found or did, which the exit
+    /// code sums up: no document, certificate, kubeconfig or tar, and not what has to follow a stage of a rotation.
+    fn only_tells(&self) -> bool {
+        let to_file = |to: &Path| to.as_os_str() != "-";
+        match self {
+            Self::Ensure(_) | Self::Rotate(_) => false,
+            Self::Status(_) | Self::Verify | Self::Import(_) => true,
+            Self::Sign(args) => args.to.as_deref().is_some_and(to_file),
+            Self::Kubeconfig(args) => to_file(&args.to),
+            Self::Export(args) => to_file(&args.to),
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -152,6 +165,9 @@ pub fn run(env: &mut Env) -> Exit {
     let at = At::new(env.store(cli.store), cli.init, cli.access)
         .writing(verb.output().into_iter().chain(cli.common.write.as_deref()));
     let at = &at;
+    if cli.common.quiet && cli.common.output.is_none() && cli.common.write.is_none() && verb.only_tells() {
+        env.stdout = Box::new(std::io::sink());
+    }
     match verb {
         Verb::Ensure(args) => {
             kmh_cli::filter(env, TOOL, &cli.common, |stream, context| ensure::run(stream, context, at, &args))

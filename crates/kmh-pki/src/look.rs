@@ -60,6 +60,14 @@ pub fn other_generation(name: &str) -> Option<(&str, Generation)> {
     Some((subject, generation)).filter(|_| generation != Generation::Current)
 }
 
+/// How to have something signed whose CA the store holds without its key.
+pub fn away(ca: &str) -> String {
+    format!(
+        "the key of `{ca}` is elsewhere: `kmh-pki ensure --requests FILE` asks for it, `kmh-pki sign --requests` signs it \
+         there, `kmh-pki import --signed` takes it in"
+    )
+}
+
 /// Refuses a clock that was never set.
 pub fn refuse_unset_clock(now: OffsetDateTime) -> Result<(), Failure> {
     if now >= EARLIEST {

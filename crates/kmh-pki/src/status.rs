@@ -3,13 +3,14 @@
 //! Everything that can expire is looked at: what the inventory wants, CAs and their other generations, what is left of
 //! machines that are gone, and the certificates that people carry in their kubeconfigs. Of keys nothing is read.
 
+mod remedy;
 mod text;
 pub mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
-use kmh_doc::pki::Class;
+use kmh_doc::pki::{Class, Deploy, Generation};
 use kmh_model::Model;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
@@ -19,9 +20,13 @@ use crate::cert::{Certificate, rfc3339};
 use crate::look::{self, asked};
 use crate::observed::Half;
 use crate::store::USERS;
-use crate::table::Life;
+use crate::table::{Life, beside};
 use crate::want::{Wanted, Wants};
+use remedy::{Ground, Remedy};
 use uses::{KUBECONFIGS, component};
+
+/// The CA of people.
+const PEOPLE: &str = "ca/cluster";
 
 /// Options of `status`.
 #[derive(clap::Args, Clone, Debug)]
@@ -59,6 +64,8 @@ pub enum State {
     Expired,
     /// It has not begun.
     Future,
+    /// A person's: no CA of the store signed it, so that it lets nobody in any more.
+    Gone,
 }
 
 /// Why a certificate is in the store.
@@ -117,6 +124,9 @@ pub struct Row {
     pub fingerprint: String,
     #[serde(skip)]
     end: OffsetDateTime,
+    /// What makes it anew, of what is due.
+    #[serde(skip)]
+    remedy: Option<Remedy>,
 }
 
 /// A certificate that cannot be read.
@@ -145,6 +155,9 @@ pub struct Report {
     pub missing: Vec<String>,
     /// What cannot be read.
     pub damaged: Vec<Damaged>,
+    /// What brings back what is missing.
+    #[serde(skip)]
+    remedies: Vec<Remedy>,
 }
 
 /// The verb.
@@ -163,8 +176,15 @@ pub fn run(
         )
     });
     let found = found.collect();
+    let root = ground.store.root();
+    let has_key =
+        |name: &&String| ["key", "key.age"].iter().any(|end| root.join(format!("{name}.{end}")).exists());
+    let cas =
+        ground.wants.certificates.values().filter(|one| one.life == Life::Authority).map(|one| &one.name);
+    let keys = cas.filter(has_key).cloned().collect();
     let limit = (!context.common.limit.is_empty()).then_some(&ground.chosen);
-    let question = Question { now: context.env.now, leaf: ground.wants.leaf, within: args.within, limit };
+    let question =
+        Question { now: context.env.now, leaf: ground.wants.leaf, within: args.within, limit, keys: &keys };
     let mut report = report(&ground.model, &ground.wants, &found, &question);
     ground.store.id().clone_into(&mut report.store);
     let text = match format {
@@ -185,6 +205,8 @@ pub struct Question<'a> {
     pub within: Option<Duration>,
     /// The machines that are asked about; none: all, and what belongs to no machine.
     pub limit: Option<&'a BTreeSet<String>>,
+    /// The CAs whose keys are in the store.
+    pub keys: &'a BTreeSet<String>,
 }
 
 /// The answer, but for the store's identity. Pure.
@@ -211,6 +233,12 @@ pub fn report(
     }
     let absent = |wanted: &&Wanted| !found.contains_key(&wanted.name) && asked(Some(wanted), question.limit);
     let missing: Vec<String> = wants.certificates.values().filter(absent).map(|w| w.name.clone()).collect();
+    let ground = Ground { wants, found, question };
+    for row in certificates.iter_mut().filter(|row| row.due) {
+        row.remedy = ground.again(&row.name);
+    }
+    let remedies = missing.iter().map(|name| ground.missing(name)).collect();
+    judge_people(&mut certificates, found);
     certificates.sort_by(|a, b| (a.end, &a.name).cmp(&(b.end, &b.name)));
     let due = certificates.iter().filter(|row| row.due).count();
     Report {
@@ -221,6 +249,36 @@ pub fn report(
         certificates,
         missing,
         damaged,
+        remedies,
+    }
+}
+
+/// Finds what people carry and what lets nobody in any more, because its CA was rotated away. It is due until they have
+/// another, or until it would have ended.
+fn judge_people(rows: &mut [Row], found: &BTreeMap<String, Half<Certificate>>) {
+    let certificate = |name: &str| found.get(name).and_then(Half::there);
+    // Without the current one nobody can say; that it is missing or damaged is told.
+    if certificate(PEOPLE).is_none() {
+        return;
+    }
+    let trusted: Vec<&Certificate> = [Generation::Current, Generation::Next, Generation::Old]
+        .iter()
+        .filter_map(|one| certificate(&(PEOPLE.to_owned() + one.ending())))
+        .collect();
+    let valid =
+        |row: &&mut Row| row.purpose == Purpose::Person && matches!(row.state, State::Ok | State::Due);
+    for row in rows.iter_mut().filter(valid) {
+        if certificate(&row.name).is_some_and(|one| !trusted.iter().any(|ca| one.is_signed_by(ca))) {
+            row.state = State::Gone;
+        }
+    }
+    let people = rows.iter().filter(|row| row.purpose == Purpose::Person);
+    let inside: BTreeSet<String> = people
+        .filter(|row| matches!(row.state, State::Ok | State::Due))
+        .map(|row| row.component.clone())
+        .collect();
+    for row in rows.iter_mut().filter(|row| row.state == State::Gone) {
+        row.due = !inside.contains(&row.component);
     }
 }
 
@@ -273,7 +331,7 @@ fn row(
         purpose,
         machine: wanted.and_then(|one| one.machine.clone()),
         component,
-        used_by: wanted.map(|one| used_by(one, model)).unwrap_or_default(),
+        used_by: wanted.map(|one| used_by(one, purpose, model)).unwrap_or_default(),
         not_before: rfc3339(certificate.not_before),
         not_after: rfc3339(certificate.not_after),
         // Rounded down: a certificate that ended an hour ago has -1 days.
@@ -281,6 +339,7 @@ fn row(
         state,
         // Nobody renews what a person was given for a week, what nothing wants, or a CA that signs no more.
         due: state != State::Ok && purpose == Purpose::Wanted,
+        remedy: None,
         serial: certificate.serial.clone(),
         fingerprint: certificate.fingerprint(),
         end: certificate.not_after,
@@ -297,16 +356,20 @@ fn threshold(wanted: &Wanted, certificate: &Certificate, leaf: Duration) -> Dura
     }
 }
 
-fn used_by(wanted: &Wanted, model: &Model) -> Vec<Use> {
+fn used_by(wanted: &Wanted, purpose: Purpose, model: &Model) -> Vec<Use> {
     let role = |machine: &str, role| model.nodes.get(machine).is_some_and(|node| node.roles.contains(&role));
     let kubeconfigs = |machine: &str| {
         let there = KUBECONFIGS.iter().filter(|one| one.points_to(wanted.class));
         let there = there.filter(|one| one.role.is_none_or(|wanted| role(machine, wanted)));
         there.map(|one| one.path).collect()
     };
-    let places = wanted.deploy.iter().filter_map(|place| Some((&place.machine, place.certificate.clone()?)));
+    // Where a file holds one certificate, another generation has a file of its own.
+    let place = |place: Deploy| if purpose == Purpose::Generation { beside(place) } else { place };
+    let places = wanted.deploy.iter().cloned().map(place);
     places
-        .map(|(machine, path)| Use { machine: machine.clone(), kubeconfigs: kubeconfigs(machine), path })
+        .filter_map(|Deploy { machine, certificate, .. }| {
+            Some(Use { kubeconfigs: kubeconfigs(&machine), machine, path: certificate? })
+        })
         .collect()
 }
 

@@ -5,13 +5,13 @@
 
 mod certificates;
 pub mod files;
+mod hints;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cert::Facts;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
-use kmh_doc::check::State;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -34,11 +34,12 @@ EXAMPLES
 ";
 
 /// The names of all findings besides `rule.…` (`kmh_cert::rules::RULES`) and `chain.…` (`kmh_cert::chain::COMPLAINTS`).
-pub const IDS: [&str; 27] = [
+pub const IDS: [&str; 29] = [
     "among.key",
     "among.serial",
     "among.subject",
     "certificate.damaged",
+    "chain.anchor",
     "chain.early",
     "chain.gone",
     "chain.no-ca",
@@ -55,6 +56,7 @@ pub const IDS: [&str; 27] = [
     "key.damaged",
     "key.missing",
     "key.other",
+    "key.plain",
     "store.pending",
     "wanted.algorithm",
     "wanted.missing",
@@ -64,6 +66,29 @@ pub const IDS: [&str; 27] = [
     "wanted.usages",
 ];
 
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It makes the answer no.
+    Critical,
+    /// It does with `--strict`.
+    Warning,
+    /// It is told, and nobody's error: a CA that is not kmh-pki's is as its maker wanted it.
+    Notice,
+}
+
+impl State {
+    /// The word in tables and documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+        }
+    }
+}
+
 /// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Note {
@@ -71,7 +96,7 @@ pub struct Note {
     pub id: String,
     /// The certificate, key or file.
     pub subject: String,
-    /// `critical` or `warning`.
+    /// How much it matters.
     pub state: State,
     /// What is wrong.
     pub message: String,
@@ -110,6 +135,8 @@ pub struct Report {
     pub critical: usize,
     /// Findings that do so with `--strict`.
     pub warnings: usize,
+    /// Findings that never do.
+    pub notices: usize,
     /// What is wrong, the worst first.
     pub findings: Vec<Note>,
 }
@@ -147,6 +174,9 @@ fn report(ground: &Ground, context: &Context<'_>) -> Result<Report, Failure> {
     };
     let mut findings = certificates::judge(&subject);
     findings.extend(files::judge(&seen));
+    if !store.recipients().is_empty() {
+        findings.extend(files::plain(&seen));
+    }
     if !context.common.limit.is_empty() {
         findings.retain(|note| {
             let name = [".crt", ".key"].iter().find_map(|end| note.subject.strip_suffix(end));
@@ -154,12 +184,11 @@ fn report(ground: &Ground, context: &Context<'_>) -> Result<Report, Failure> {
             look::asked(wanted, Some(&ground.chosen))
         });
     }
-    let rank = |state: State| state != State::Critical;
     findings.sort_by(|a, b| {
-        (rank(a.state), &a.id, &a.message, &a.subject).cmp(&(rank(b.state), &b.id, &b.message, &b.subject))
+        (a.state, &a.id, &a.message, &a.subject).cmp(&(b.state, &b.id, &b.message, &b.subject))
     });
-    let critical = findings.iter().filter(|note| note.state == State::Critical).count();
-    let warnings = findings.len() - critical;
+    let count = |state: State| findings.iter().filter(|note| note.state == state).count();
+    let (critical, warnings, notices) = (count(State::Critical), count(State::Warning), count(State::Notice));
     Ok(Report {
         store: store.id().to_owned(),
         at: rfc3339(context.env.now),
@@ -169,6 +198,7 @@ fn report(ground: &Ground, context: &Context<'_>) -> Result<Report, Failure> {
         files: seen.iter().filter(|one| one.kind != files::Kind::Folder).count(),
         critical,
         warnings,
+        notices,
         findings,
     })
 }

@@ -155,6 +155,50 @@ fn ansible_is_told_what_changed_and_why() {
 }
 
 #[test]
+fn quiet_verbs_say_nothing_but_errors() {
+    let place = Place::with_store(SMALL);
+    std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    let line = "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.key -out k.csr \
+        -subj /O=system:nodes/CN=system:node:w-1 2>/dev/null";
+    place.sh(line, "").exits(0);
+    let ask: &[&str] = &["--store", "store", "-i", "cluster.yaml"];
+    let verbs: [&[&str]; 8] = [
+        &["status"],
+        &["verify"],
+        &["sign", "--csr", "k.csr", "--as", "nodes/w-1/kubelet-client", "--to", "k.crt"],
+        &["kubeconfig", "--user", "anna", "--to", "anna.conf"],
+        &["kubeconfig", "--break-glass", "--to", "glass.conf"],
+        &["export", "--layout", "kubeadm", "--to", "out"],
+        &["export", "--layout", "tar", "--to", "store.tar"],
+        &["import", "--from", "out/cp-1", "--dry-run", "--init", "--store", "other"],
+    ];
+    for verb in verbs {
+        let own: &[&str] = if verb.contains(&"--store") { &["-i", "cluster.yaml"] } else { ask };
+        let ran = place.pki(&[verb, own, &["-q"]].concat(), "").exits(0);
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""), "{verb:?}");
+    }
+    // The exit code is left.
+    std::fs::remove_file(place.store().join("nodes/w-1/kube-proxy.key")).unwrap();
+    let ran = place.pki(&[&["verify", "-q"], ask].concat(), "").exits(1);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    place
+        .pki(&[&["status", "-q", "--nonsense"], ask].concat(), "")
+        .exits(2)
+        .says("unexpected argument '--nonsense'");
+    // What was asked for is printed: a form, a stream, a kubeconfig, what has to follow a stage.
+    std::fs::remove_file(place.store().join("nodes/w-1/kube-proxy.crt")).unwrap();
+    for verb in [
+        &["verify", "-o", "json"][..],
+        &["ensure"],
+        &["kubeconfig", "--user", "anna", "--to", "-"],
+        &["rotate", "etcd", "--dry-run"],
+    ] {
+        let ran = place.pki(&[verb, &["-q"], ask].concat(), "");
+        assert!(!ran.stdout.is_empty() && ran.stderr.is_empty(), "{verb:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn limit_leaves_other_machines_alone() {
     let place = Place::with_store(SMALL);
     let moved = SMALL.replace("10.10.0.22", "10.10.0.33").replace("10.10.0.21", "10.10.0.32");

@@ -97,6 +97,101 @@ fn a_ca_that_is_somebody_elses_signs_with_ours() {
     }
 }
 
+/// A store with these CAs of somebody else in it, and everything signed: their keys are in `keys`, not in the store.
+fn signed_elsewhere(place: &Place) {
+    place.pki(&["ensure", "--store", "store", "--init", "--requests", "ask.json"], SMALL).exits(0);
+    place.sh("cp -a store offline && cp keys/* offline/ca/", "").exits(0);
+    sign(place, SMALL).exits(0);
+    import(place, SMALL).exits(0);
+    place.pki(STORE, SMALL).exits(0);
+}
+
+/// What `verify --strict` finds, as `state id subject`; the answer is yes.
+fn notices(place: &Place) -> Vec<String> {
+    let ran = place.pki(&["verify", "--strict", "--store", "store"], SMALL).exits(0);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let text = |one: &serde_json::Value, field: &str| one[field].as_str().unwrap().to_owned();
+    let all = report["findings"].as_array().unwrap().iter();
+    all.map(|one| ["state", "id", "subject"].map(|field| text(one, field)).join(" ")).collect()
+}
+
+#[test]
+fn the_auditor_leaves_somebody_elses_ca_its_liberties() {
+    let place = Place::new();
+    // With extensions that companies and kubeadm have: names, constraints of names, no path length, other key usages.
+    let ca = |name: &str, subject: &str, more: &str| {
+        let line = format!(
+            "mkdir -p -m 700 store/ca keys && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes \
+               -keyout keys/{name}.key -out store/ca/{name}.crt -days 3650 -subj '{subject}' \
+               -addext basicConstraints=critical,CA:TRUE {more}"
+        );
+        place.sh(&line, "").exits(0);
+    };
+    ca(
+        "cluster",
+        "/C=DE/O=Example AG/CN=Example CA 3",
+        "-addext keyUsage=keyCertSign,cRLSign,digitalSignature -addext 'nameConstraints=critical,excluded;DNS:example.org'",
+    );
+    ca(
+        "front-proxy",
+        "/CN=front-proxy-ca",
+        "-addext keyUsage=critical,keyCertSign,digitalSignature,keyEncipherment -addext subjectAltName=DNS:front-proxy-ca",
+    );
+    signed_elsewhere(&place);
+    assert_eq!(
+        notices(&place),
+        [
+            "notice rule.ca-key-usage-critical ca/cluster",
+            "notice rule.ca-key-usage-more ca/front-proxy",
+            "notice rule.path-length ca/cluster",
+            "notice rule.path-length ca/front-proxy",
+            "notice wanted.algorithm ca/cluster",
+            "notice wanted.algorithm ca/front-proxy",
+            "notice wanted.names ca/front-proxy",
+            "notice wanted.subject ca/cluster",
+        ]
+    );
+    let text = place.pki(&["verify", "-o", "text", "--store", "store"], SMALL).exits(0).stdout;
+    assert!(text.contains("notice  wanted.subject"), "{text}");
+    assert!(text.contains("hint: nothing need be done: it is as its maker wanted it"), "{text}");
+    assert!(text.ends_with("all is well: 27 certificates, 3 keys, 74 files; 8 notices\n"), "{text}");
+    // What openssl's strict mode refuses is critical, whoever made it.
+    let line = "openssl req -x509 -key keys/cluster.key -out store/ca/cluster.crt -days 3650 \
+        -subj '/C=DE/O=Example AG/CN=Example CA 3' -addext basicConstraints=CA:TRUE -addext keyUsage=keyCertSign";
+    place.sh(line, "").exits(0);
+    let ran = place.pki(&["verify", "--store", "store"], SMALL).exits(1);
+    assert!(
+        ran.stdout.contains("\"id\":\"rule.ca-flag-critical\",\"subject\":\"ca/cluster\""),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn an_intermediate_is_an_anchor_where_programs_take_one() {
+    let place = Place::new();
+    let line = "mkdir -p -m 700 store/ca keys && cd store/ca
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ../../above.key -out ../../above.crt \
+          -days 3650 -subj /CN=above -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+        printf '%s\n' basicConstraints=critical,CA:TRUE,pathlen:0 keyUsage=critical,keyCertSign,cRLSign \
+          subjectKeyIdentifier=hash authorityKeyIdentifier=keyid >../../ext
+        for ca in cluster etcd; do
+          openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ../../keys/$ca.key -subj /CN=company-$ca |
+            openssl x509 -req -CA ../../above.crt -CAkey ../../above.key -days 3000 -extfile ../../ext -out $ca.crt
+        done";
+    place.sh(line, "").exits(0);
+    signed_elsewhere(&place);
+    let ran = place.pki(&["verify", "-o", "text", "--store", "store"], SMALL).exits(0);
+    for text in [
+        "warning  chain.anchor    ca/cluster  a CA outside of the store signed it: haproxy trusts only a CA that signed itself",
+        "hint: put that CA into the store as `ca/root.crt`, and set `pki: {root: true}`",
+        "notice   chain.anchor    ca/etcd     a CA outside of the store signed it: it is trusted as it is",
+    ] {
+        assert!(ran.stdout.contains(text), "{text}\n{}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("critical"), "{}", ran.stdout);
+}
+
 #[test]
 fn only_cas_may_lie_in_a_store_before_it_is_one() {
     let place = Place::new();

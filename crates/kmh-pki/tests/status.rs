@@ -117,6 +117,146 @@ fn within_asks_for_another_time() {
     later(&place, 0, &["--within", "a month"], SMALL).exits(2).says("`a month` is no time such as");
 }
 
+/// The last line for people.
+fn told(ran: &Ran) -> &str {
+    ran.stdout.lines().last().unwrap()
+}
+
+#[test]
+fn what_is_said_of_ensure_is_what_ensure_would_do() {
+    let place = Place::with_store(SMALL);
+    let text = |days: i64, args: &[&str], inventory: &str| {
+        later(&place, days, &[&["-o", "text"], args].concat(), inventory).exits(1)
+    };
+    // A third of a year is 121 days and 16 hours and a bit: a leaf is made again from day 243 on.
+    let from = (OffsetDateTime::now_utc() + Duration::days(243) + Duration::hours(7)).date().to_string();
+    let ran = text(0, &["--within", "400d"], SMALL);
+    assert_eq!(
+        told(&ran),
+        format!(
+            "23 certificates are due, of 27; `kmh-pki ensure` makes them again, from {from} on and not yet"
+        )
+    );
+    let ran = text(0, &["--within", "600w"], SMALL);
+    assert_eq!(
+        told(&ran),
+        format!(
+            "27 certificates are due, of 27; `kmh-pki ensure` makes 23 of them again, from {from} on and not yet; a CA is \
+             renewed by `kmh-pki rotate cluster`, `kmh-pki rotate etcd`, `kmh-pki rotate front-proxy`, `kmh-pki rotate ipsec`"
+        )
+    );
+    let ran = text(245, &["--within", "400d"], SMALL);
+    assert_eq!(told(&ran), "23 certificates are due, of 27; `kmh-pki ensure` makes them again");
+    // With a threshold of the inventory, too.
+    let late = format!("{SMALL}  pki: {{renew_days: 30}}\n");
+    let from = (OffsetDateTime::now_utc() + Duration::days(335)).date().to_string();
+    let ran = text(245, &["--within", "400d"], &late);
+    assert!(told(&ran).ends_with(&format!("makes them again, from {from} on and not yet")), "{}", ran.stdout);
+    // A clock that is behind is nothing that a program mends.
+    assert_eq!(told(&text(-30, &[], SMALL)), "27 certificates are due, of 27");
+    // With a damaged one, `ensure` makes nothing at all.
+    std::fs::write(place.store().join("nodes/w-1/kubelet-client.crt"), "-----BEGIN CERTIFICATE-----\nMIIB")
+        .unwrap();
+    std::fs::remove_file(place.store().join("nodes/w-1/kube-proxy.crt")).unwrap();
+    let ran = text(0, &[], SMALL);
+    assert_eq!(
+        told(&ran),
+        "1 certificate is missing, 1 certificate is damaged, of 25; `kmh-pki verify` says what to do"
+    );
+}
+
+#[test]
+fn what_ends_with_its_ca_waits_for_another_ca() {
+    let short = format!("{SMALL}  pki: {{days: 365, ca_days: 365}}\n");
+    let place = Place::with_store(&short);
+    let ran = later(&place, 300, &["-o", "text"], &short).exits(1);
+    let cas =
+        ["cluster", "etcd", "front-proxy", "ipsec"].map(|ca| format!("`kmh-pki rotate {ca}`")).join(", ");
+    assert_eq!(told(&ran), format!("27 certificates are due, of 27; a CA is renewed by {cas}"));
+    // As `ensure` has it.
+    let store = place.store().display().to_string();
+    let (mut env, captured) = Env::fake(["kmh-pki", "--store", &store, "-o", "text"], short.as_str());
+    env.now = OffsetDateTime::now_utc() + Duration::days(300);
+    assert_eq!(kmh_pki::run(&mut env), Exit::Done);
+    assert!(captured.stdout_text().ends_with("nothing to do: 27 certificates and 3 keys\n"));
+}
+
+#[test]
+fn who_has_no_key_of_a_ca_is_told_of_requests() {
+    let place = Place::with_store(SMALL);
+    std::fs::rename(place.store().join("ca/cluster.key"), place.path().join("cluster.key")).unwrap();
+    let asks = "the key of `ca/cluster` is elsewhere: `kmh-pki ensure --requests FILE` asks for it, \
+        `kmh-pki sign --requests` signs it there, `kmh-pki import --signed` takes it in";
+    let ran = later(&place, 245, &["-o", "text"], SMALL).exits(1);
+    assert_eq!(
+        told(&ran),
+        format!("23 certificates are due, of 27; `kmh-pki ensure` makes 6 of them again; {asks}")
+    );
+    for end in ["crt", "key"] {
+        std::fs::remove_file(place.store().join(format!("nodes/w-1/kube-proxy.{end}"))).unwrap();
+    }
+    let ran = later(&place, 0, &["-o", "text"], SMALL).exits(1);
+    assert_eq!(told(&ran), format!("1 certificate is missing, of 26; {asks}"));
+    std::fs::rename(place.path().join("cluster.key"), place.store().join("ca/cluster.key")).unwrap();
+    let ran = later(&place, 0, &["-o", "text"], SMALL).exits(1);
+    assert_eq!(told(&ran), "1 certificate is missing, of 26; `kmh-pki ensure` makes it again");
+    // The CA itself is missed by what it signed.
+    std::fs::remove_file(place.store().join("ca/cluster.crt")).unwrap();
+    let ran = later(&place, 0, &["-o", "text"], SMALL).exits(1);
+    assert_eq!(
+        told(&ran),
+        "2 certificates are missing, of 25; a CA is missing that signed the others: restore it from a backup"
+    );
+}
+
+#[test]
+fn a_kubeconfig_whose_ca_is_gone_is_due_until_there_is_another() {
+    let place = Place::with_store(SMALL);
+    let kubeconfig = |to: &str| {
+        place.pki(&["kubeconfig", "--user", "anna", "--to", to, "--store", "store"], SMALL).exits(0);
+    };
+    kubeconfig("one.conf");
+    place.pki(&["rotate", "cluster", "--store", "store"], SMALL).exits(0);
+    place.pki(&["rotate", "cluster", "--deployed", "--store", "store"], SMALL).exits(0);
+    place.pki(&["--store", "store"], SMALL).exits(0);
+    // Both CAs are trusted.
+    let person = |report: &Value| {
+        let rows = report["certificates"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["purpose"] == "person" && row["state"] != "ok");
+        row.map(|row| (row["state"].clone(), row["due"].clone()))
+    };
+    assert_eq!(person(&json(&later(&place, 0, &[], SMALL).exits(0))), None);
+    place.pki(&["rotate", "cluster", "--deployed", "--store", "store"], SMALL).exits(0);
+    let report = json(&later(&place, 0, &[], SMALL).exits(1));
+    assert_eq!(person(&report), Some(("gone".into(), true.into())));
+    assert_eq!((&report["ok"], &report["due"]), (&false.into(), &1.into()));
+    let ran = later(&place, 0, &["-o", "text"], SMALL).exits(1);
+    let row = ran.stdout.lines().find(|line| line.starts_with("users/anna.")).unwrap();
+    assert!(row.contains("6 its CA is gone") && row.ends_with("anna"), "{}", ran.stdout);
+    assert_eq!(
+        told(&ran),
+        "1 certificate is due, of 28; `kmh-pki kubeconfig` lets in again whose CA is gone"
+    );
+    // She has another by now, and the old one is only shown.
+    kubeconfig("two.conf");
+    let report = json(&later(&place, 0, &[], SMALL).exits(0));
+    assert_eq!(person(&report), Some(("gone".into(), false.into())));
+    // Once it has ended, it is like any other that has.
+    let report = json(&later(&place, 8, &[], SMALL).exits(0));
+    assert_eq!(person(&report), Some(("expired".into(), false.into())));
+}
+
+#[test]
+fn another_generation_stands_where_a_push_puts_it() {
+    let place = Place::with_store(SMALL);
+    place.pki(&["rotate", "ipsec", "--store", "store"], SMALL).exits(0);
+    let report = json(&later(&place, 0, &[], SMALL).exits(0));
+    let path = |name: &str| row(&report, name)["used_by"][0]["path"].clone();
+    assert_eq!(path("ca/ipsec"), "/etc/swanctl/x509ca/kmh-ipsec-ca.crt");
+    assert_eq!(path("ca/ipsec.next"), "/etc/swanctl/x509ca/kmh-ipsec-ca-2.crt");
+    assert_eq!(row(&report, "ca/ipsec.next")["purpose"], "generation");
+}
+
 #[test]
 fn the_table_fits_a_terminal_and_groups_machines() {
     let place = Place::with_store(&article());
@@ -222,7 +362,8 @@ fn it_reads_no_key_and_writes_nothing() {
 fn a_store_must_be_there_and_init_makes_none() {
     let place = Place::new();
     let ran = place.pki(&["status", "--store", "store", "--init"], SMALL).exits(2);
-    ran.says("store `store` does not exist");
+    ran.says("store `store` does not exist")
+        .says("hint: check the path; `kmh-pki ensure --init` makes a new store");
     assert!(!place.store().exists());
     place.pki(&["status"], SMALL).exits(2).says("no store is named");
     assert_eq!(Exit::No as i32, 1);

@@ -115,6 +115,8 @@ subjectAltName=email:a@example.net""#, Takes),
     ("rule.leaf-key-usage-more", LEAF, "leaf \"$(with s/digitalSignature/digitalSignature,keyEncipherment/)\"", Takes),
     ("rule.leaf-subject-key-id", LEAF, "leaf \"$(with s/=hash/=none/)\"", Takes),
     ("rule.key-algorithm", LEAF, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out $L.key; leaf \"$GOOD\"", Takes),
+    // As long as P-256, and no program of Kubernetes takes it.
+    ("rule.key-algorithm", LEAF, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1 -out $L.key; leaf \"$GOOD\"", Takes),
     ("rule.key-algorithm", LEAF, "openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out $L.key; leaf \"$GOOD\"", Takes),
     ("rule.signature-algorithm", LEAF, "leaf \"$GOOD\" -sha1", Takes),
 
@@ -124,6 +126,7 @@ subjectAltName=email:a@example.net""#, Takes),
     ("chain.issuer-key-id", "routers/gw/ipsec", "ca ca/ipsec \"$(withca 's/=hash/=none/; /authorityKey/d')\"", Refuses),
     ("chain.signature", LEAF, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ../x.key; CASUBJ=/CN=kubernetes; ca ../x \"$GOODCA\"; CA=../x; leaf \"$GOOD\"", Refuses),
     ("chain.path-too-long", LEAF, "leaf \"$(with 's/CA:FALSE/CA:TRUE/; s/digitalSignature/keyCertSign/')\"", Refuses),
+    ("chain.anchor", "ca/cluster", "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ../x.key; CASUBJ=/CN=above; ca ../x \"$GOODCA\"; CA=../x L=ca/cluster SUBJ=/CN=kubernetes; leaf \"$GOODCA\"", NotAsked),
     ("chain.outlives-ca", LEAF, "leaf \"$GOOD\" -days 9999", Takes),
     ("chain.no-ca", "routers/gw/ipsec", "rm ca/ipsec.crt", NotAsked),
     ("chain.retired", "nodes/cp-1/etcd-peer", "for e in crt key; do cp ca/etcd.$e ca/etcd.old.$e; done; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca/etcd.key; CASUBJ=/CN=etcd-ca; ca ca/etcd \"$GOODCA\"", NotAsked),
@@ -165,8 +168,9 @@ subjectAltName=email:a@example.net""#, Takes),
 ];
 
 /// What no openssl makes, and what other tests hold.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "chain.no-root",
+    "key.plain",
     "rule.common-name-length",
     "rule.dates-order",
     "dates.expired",
@@ -365,6 +369,62 @@ fn the_table_says_once_what_is_true_of_many_and_limit_asks_about_machines() {
         subjects,
         ["kube-proxy", "kubelet-client", "kubelet-serving"].map(|stem| format!("nodes/w-1/{stem}"))
     );
+}
+
+#[test]
+fn a_hint_names_what_works() {
+    let good = Place::with_store(SMALL);
+    let again = "`kmh-pki ensure` makes it again";
+    let asks = "the key of `ca/cluster` is elsewhere: `kmh-pki ensure --requests FILE` asks for it, \
+        `kmh-pki sign --requests` signs it there, `kmh-pki import --signed` takes it in";
+    let lost = "restore it from a backup: with a new CA in its place no machine would trust another";
+    let tokens = "restore it from a backup: without it every service-account token is void";
+    for (line, days, subject, hint) in [
+        ("true", 366, LEAF, again),
+        ("rm ca/cluster.key", 366, LEAF, asks),
+        ("rm ca/cluster.key", 366, "routers/gw/ipsec", again),
+        ("rm ca/cluster.key $L.crt $L.key", 0, LEAF, asks),
+        ("rm $L.crt $L.key", 0, LEAF, "`kmh-pki ensure` makes it"),
+        ("rm ca/etcd.crt ca/etcd.key", 0, "ca/etcd", lost),
+        ("rm keys/service-account.key", 0, "keys/service-account", tokens),
+        ("true", 3651, "ca/etcd", "`kmh-pki rotate etcd` makes a new CA; `ensure` never replaces one"),
+        (
+            "true",
+            3651,
+            LEAF,
+            "its CA has ended: `kmh-pki rotate cluster` makes a new CA; `ensure` never replaces one",
+        ),
+        ("true", -1, "ca/etcd", "is the clock of this machine right?"),
+    ] {
+        let place = broken(&good, line);
+        let report = report(&verify(&place, days, &[]).exits(1));
+        let mut of = report["findings"].as_array().unwrap().iter().filter(|one| one["subject"] == subject);
+        let first = of.next().unwrap_or_else(|| panic!("{line}: {report:#}"));
+        assert_eq!(first["hint"], hint, "{line} {subject}");
+    }
+    // What asked already waits for its answer.
+    let place = broken(&good, "rm ca/cluster.key $L.crt $L.key");
+    place.pki(&["ensure", "--requests", "ask.json", "--store", "store"], SMALL).exits(0);
+    let report = report(&verify(&place, 0, &[]).exits(1));
+    let hint = "its request waits for the key of `ca/cluster`: `kmh-pki import --signed FILE` takes in what was signed";
+    assert_eq!(report["findings"][0]["hint"], hint, "{report:#}");
+}
+
+#[test]
+fn a_plain_key_in_a_store_of_encrypted_ones_is_found() {
+    let place = Place::new();
+    place.sh("age-keygen -o id 2>/dev/null && age-keygen -y id >to", "").exits(0);
+    place.pki(&["--init", "--recipients", "to", "--store", "store"], SMALL).exits(0);
+    assert_eq!(found(&report(&verify(&place, 0, &["--strict"]).exits(0))), BTreeSet::new());
+    let line = "mkdir -p -m 700 store/archive && openssl genpkey -quiet -algorithm ED25519 -out store/archive/ca.00.key \
+        && chmod 600 store/archive/ca.00.key";
+    place.sh(line, "").exits(0);
+    let all = report(&verify(&place, 0, &[]).exits(1));
+    assert_eq!(found(&all), [("key.plain".to_owned(), "archive/ca.00.key".to_owned())].into());
+    assert_eq!(all["findings"][0]["message"], "it is not encrypted, and the keys of this store are");
+    // The hint is right.
+    place.pki(&["--store", "store", "--identity", "id"], SMALL).exits(0);
+    verify(&place, 0, &["--strict"]).exits(0);
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::wanted::note;
 
 /// No key is this long.
 const LIMIT: usize = 1 << 20;
+/// A journal names every file of a write: that of a thousand nodes has megabytes. As large as kmh-pki takes it.
+const JOURNAL: usize = 1 << 28;
 
 /// Secrets by reference, and the certificates that stand beside private keys. Never printed.
 #[derive(Default)]
@@ -102,9 +104,23 @@ pub fn read(
             return Secrets::default();
         }
     }
-    let journal = folder.read("pending.json", LIMIT);
-    let journal: Journal =
-        journal.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let journal = match folder.read("pending.json", JOURNAL) {
+        Ok(bytes) => serde_json::from_slice::<Journal>(&bytes).map_err(|error| error.to_string()),
+        Err(Errno::NOENT) => Ok(Journal::default()),
+        Err(error) => Err(error.to_string()),
+    };
+    let journal = match journal {
+        Ok(journal) => journal,
+        // Without it nobody knows which of two files is the key: the old one would go out beside a new certificate.
+        Err(cause) => {
+            wrong(
+                format!("`pending.json` of store `{shown}` cannot be read"),
+                Some(cause),
+                "a run was cut off: let `kmh-pki ensure` finish it, or say what is wrong",
+            );
+            return Secrets::default();
+        }
+    };
     let store = Opened { folder, journal, keyring: Keyring::new(identity) };
     let mut found = Secrets::default();
     for reference in references {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use kmh_cli::table::Table;
 
+use super::remedy::{Remedy, words};
 use super::{Purpose, Report, Row, State};
 
 /// A row has room for so many characters of who uses it; machines that do not fit are counted.
@@ -94,6 +95,7 @@ fn days(row: &Row) -> String {
         State::Due => "due",
         State::Expired => "expired",
         State::Future => "not yet",
+        State::Gone => "its CA is gone",
     };
     format!("{} {word}", row.days_left)
 }
@@ -140,11 +142,16 @@ fn message(report: &Report, past: usize) -> String {
         }
         (true, None) => "nothing is due".to_owned(),
     };
-    if report.certificates.iter().any(|row| row.due && row.machine.is_some()) || !report.missing.is_empty() {
-        text.push_str("; `kmh-pki ensure` makes them again");
+    let due = report.certificates.iter().filter_map(|row| row.remedy.as_ref());
+    let remedies: Vec<&Remedy> = due.chain(&report.remedies).collect();
+    if report.damaged.is_empty() {
+        text.push_str(&words(&remedies));
+    } else {
+        // With a damaged one `ensure` makes nothing.
+        text.push_str("; `kmh-pki verify` says what to do");
     }
-    if report.certificates.iter().any(|row| row.due && row.name.starts_with("ca/")) {
-        text.push_str("; a CA is renewed by `kmh-pki rotate`");
+    if report.certificates.iter().any(|row| row.due && row.state == State::Gone) {
+        text.push_str("; `kmh-pki kubeconfig` lets in again whose CA is gone");
     }
     if past > 0 {
         let (noun, verb) = if past == 1 { ("certificate", "has") } else { ("certificates", "have") };

@@ -120,7 +120,7 @@ impl Store {
             }
             Err(Errno::NOENT) if !how.init => {
                 return Err(Failure::wrong(format!("store `{shown}` does not exist"))
-                    .hint("check the path; `--init` makes a new store, with new CAs"));
+                    .hint("check the path; `kmh-pki ensure --init` makes a new store, with new CAs"));
             }
             Err(Errno::NOENT) if how.dry_run => return Ok(None),
             Err(Errno::NOENT) => {
@@ -173,7 +173,7 @@ impl Store {
         }
         if !how.init {
             return Err(Failure::wrong(format!("directory `{shown}` is empty: it is no store"))
-                .hint("check the path; `--init` makes a new store, with new CAs"));
+                .hint("check the path; `kmh-pki ensure --init` makes a new store, with new CAs"));
         }
         if how.dry_run {
             return Ok(None);

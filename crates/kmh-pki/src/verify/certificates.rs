@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use kmh_cert::facts::{public_key, rfc3339};
 use kmh_cert::rules::Weight;
 use kmh_cert::{Facts, Role, among, chain, rules};
-use kmh_doc::check::State;
-use kmh_doc::pki::Generation;
+use kmh_doc::pki::{Class, Generation};
 use rayon::prelude::*;
 use time::OffsetDateTime;
 
-use super::Note;
+use super::hints::{self, FOREIGN, RESTORE};
+use super::{Note, State};
 use crate::cert::Certificate;
 use crate::look::other_generation;
 use crate::observed::{Half, Observed};
@@ -38,11 +38,6 @@ struct One<'a> {
     facts: &'a Facts,
     wanted: Option<&'a Wanted>,
 }
-
-const ENSURE: &str = "`kmh-pki ensure` makes it again";
-const ROTATE: &str = "`kmh-pki rotate` makes a new CA; `ensure` never replaces one";
-const PERSON: &str = "make a new kubeconfig: `kmh-pki kubeconfig`";
-const RESTORE: &str = "restore it from a backup";
 
 /// What is wrong.
 pub(super) fn judge(all: &Subject<'_>) -> Vec<Note> {
@@ -79,21 +74,41 @@ impl One<'_> {
         self.wanted.is_some_and(|one| one.life == Life::Authority)
     }
 
+    /// Whether it is a CA that another program made: it has a name that is not kmh-pki's, or alternative names, as
+    /// kubeadm's have.
+    fn is_foreign(&self) -> bool {
+        self.wanted.filter(|wanted| wanted.life == Life::Authority).is_some_and(|wanted| {
+            let (names, organizations) = (&self.facts.common_names, &self.facts.organizations);
+            *names != [wanted.common_name.as_str()]
+                || *organizations != wanted.organizations
+                || self.facts.subject_fields != names.len() + organizations.len()
+                || self.facts.alternative_names.is_some()
+        })
+    }
+
     /// How to put it right.
-    fn hint(&self) -> &'static str {
+    fn hint(&self, all: &Subject<'_>) -> String {
         match self.wanted {
-            Some(wanted) if wanted.life == Life::Authority => ROTATE,
-            Some(_) => ENSURE,
-            None => PERSON,
+            Some(wanted) if wanted.life == Life::Authority => hints::rotate(&wanted.name),
+            Some(wanted) => hints::again(wanted, all),
+            None => hints::PERSON.to_owned(),
         }
     }
 
     fn judge(&self, all: &Subject<'_>) -> Vec<Note> {
-        let note = |id: &str, state, message: String| Note::new(id, self.name, state, message, self.hint());
+        let foreign = self.is_foreign();
+        let note = |id: &str, state, message: String| {
+            let hint = if state == State::Notice { FOREIGN.to_owned() } else { self.hint(all) };
+            Note::new(id, self.name, state, message, hint)
+        };
         let mut notes = Vec::new();
         let role = if self.is_authority() { Role::Authority } else { Role::Leaf };
         for one in rules::broken(self.facts, role) {
-            let state = if one.rule.weight == Weight::Must { State::Critical } else { State::Warning };
+            let state = match one.rule.weight {
+                Weight::Must => State::Critical,
+                Weight::Should if foreign => State::Notice,
+                Weight::Should => State::Warning,
+            };
             let message = format!("{} ({})", one.message, one.rule.source);
             notes.push(note(&format!("rule.{}", one.rule.id), state, message));
         }
@@ -103,7 +118,8 @@ impl One<'_> {
         }
         if all.now < self.facts.not_before {
             let message = format!("it is not valid before {}", rfc3339(self.facts.not_before));
-            notes.push(note("dates.future", State::Critical, message));
+            let hint = if self.is_authority() { hints::CLOCK.to_owned() } else { self.hint(all) };
+            notes.push(Note::new("dates.future", self.name, State::Critical, message, hint));
         }
         if let Some(wanted) = self.wanted {
             for reason in differences(wanted, &Certificate::of(self.facts.clone())) {
@@ -114,6 +130,7 @@ impl One<'_> {
                     // Another key does no harm until it is exchanged.
                     _ => ("wanted.algorithm", State::Warning),
                 };
+                let state = if foreign { State::Notice } else { state };
                 notes.push(note(id, state, reason.to_string()));
             }
         }
@@ -123,7 +140,11 @@ impl One<'_> {
 
     /// Who signed it: of the generations of its CA the one whose key did, else the current one is asked.
     fn chain(&self, all: &Subject<'_>) -> Vec<Note> {
-        let note = |id: &str, state, message: String| Note::new(id, self.name, state, message, self.hint());
+        let note =
+            |id: &str, state, message: String| Note::new(id, self.name, state, message, self.hint(all));
+        if let Some(anchor) = self.anchor() {
+            return vec![anchor];
+        }
         let ca = match self.wanted {
             Some(wanted) => wanted.issuer.as_deref().unwrap_or(self.name),
             None => "ca/cluster",
@@ -174,6 +195,31 @@ impl One<'_> {
     }
 }
 
+impl One<'_> {
+    /// A CA that one outside of the store signed is an anchor all the same (RFC 5280, 6.1.1), to all but OpenSSL's users:
+    /// strongSwan, and the haproxy of each node, which asks the API servers.
+    fn anchor(&self) -> Option<Note> {
+        let wanted = self.wanted.filter(|one| one.life == Life::Authority && one.issuer.is_none())?;
+        if self.facts.issuer == self.facts.subject {
+            return None;
+        }
+        let outside = "a CA outside of the store signed it";
+        let (state, message, hint) = match wanted.class {
+            Class::ClusterCa => (
+                State::Warning,
+                format!("{outside}: haproxy trusts only a CA that signed itself"),
+                "put that CA into the store as `ca/root.crt`, and set `pki: {root: true}`",
+            ),
+            Class::EtcdCa | Class::FrontProxyCa => {
+                (State::Notice, format!("{outside}: it is trusted as it is"), FOREIGN)
+            }
+            // Below neither stands another one: what signed them is a flaw of the chain.
+            _ => return None,
+        };
+        Some(Note::new("chain.anchor", self.name, state, message, hint))
+    }
+}
+
 /// What no two may have in common.
 fn among_each_other(all: &Subject<'_>, ones: &[One<'_>], notes: &mut Vec<Note>) {
     // What a person was given of the store itself is the same certificate, and no twin.
@@ -181,7 +227,8 @@ fn among_each_other(all: &Subject<'_>, ones: &[One<'_>], notes: &mut Vec<Note>) 
         ones.iter().filter(|one| one.wanted.is_some()).map(|one| one.facts.der.as_slice()).collect();
     let copy = |one: &&One<'_>| one.wanted.is_none() && wanted.contains(one.facts.der.as_slice());
     let named = || ones.iter().filter(|one| !copy(one)).map(|one| (one.name, one.facts));
-    let hint = |name: &str| ones.iter().find(|one| one.name == name).map_or(ENSURE, One::hint);
+    let hint =
+        |name: &str| ones.iter().find(|one| one.name == name).map(|one| one.hint(all)).unwrap_or_default();
     for (name, other) in among::same_serials(named()) {
         let message = format!("`{other}` has the same issuer and serial number");
         notes.push(Note::new("among.serial", name, State::Critical, message, hint(name)));
@@ -194,7 +241,7 @@ fn among_each_other(all: &Subject<'_>, ones: &[One<'_>], notes: &mut Vec<Note>) 
     let current = ones.iter().filter(|one| one.is_authority() && other_generation(one.name).is_none());
     for (name, other) in among::same_subjects(current.map(|one| (one.name, one.facts))) {
         let message = format!("it has the same subject as `{other}`");
-        notes.push(Note::new("among.subject", name, State::Critical, message, ROTATE));
+        notes.push(Note::new("among.subject", name, State::Critical, message, hint(name)));
     }
     let public = |name: &str| match all.observed.keys.get(name) {
         Some(Half::There(bare)) => bare.public.as_deref().and_then(|pem| public_key(pem).ok()),
@@ -247,11 +294,10 @@ fn keys(all: &Subject<'_>, notes: &mut Vec<Note>) {
 
 /// What is wanted and missing, and what is there and not wanted.
 fn presence(all: &Subject<'_>, notes: &mut Vec<Note>) {
-    const MISSING: &str = "`kmh-pki ensure` makes it";
     const NOTHING: &str = "a machine, site or tunnel left the inventory: put it back, or take its files out";
     let mut missing = |name: &str| {
         let message = "the inventory asks for it, and the store does not hold it";
-        notes.push(Note::new("wanted.missing", name, State::Critical, message, MISSING));
+        notes.push(Note::new("wanted.missing", name, State::Critical, message, hints::missing(name, all)));
     };
     for name in all.wants.certificates.keys() {
         let half = all.observed.pairs.get(name).is_some_and(|pair| pair.key != Half::Absent);

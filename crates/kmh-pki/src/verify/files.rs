@@ -4,9 +4,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use kmh_cli::{Failure, file};
-use kmh_doc::check::State;
 
-use super::Note;
+use super::{Note, State};
 use crate::look;
 use crate::store::{self, USERS};
 
@@ -140,6 +139,17 @@ pub(super) fn judge(files: &[Seen]) -> Vec<Note> {
         }
     }
     notes
+}
+
+/// Keys that are not encrypted, in a store whose keys are.
+pub(super) fn plain(files: &[Seen]) -> Vec<Note> {
+    let found = files.iter().filter(|seen| seen.kind == Kind::File && place(&seen.path) == Place::Secret);
+    let note = |seen: &Seen| {
+        let message = "it is not encrypted, and the keys of this store are";
+        let hint = "`kmh-pki ensure` encrypts it; whoever read it has it for good";
+        Note::new("key.plain", &seen.path, State::Critical, message, hint)
+    };
+    found.map(note).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

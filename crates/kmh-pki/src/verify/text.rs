@@ -1,7 +1,6 @@
 //! The findings for people: a table, in which what is said of many stands once.
 
 use kmh_cli::table::Table;
-use kmh_doc::check::State;
 
 use super::{Note, Report};
 
@@ -12,11 +11,11 @@ pub(super) fn text(report: &Report) -> String {
     let mut out = String::new();
     if !report.findings.is_empty() {
         let mut table = Table::new(["STATE", "CHECK", "OF", "FINDING"]);
-        let key = |note: &Note| (note.id.clone(), note.message.clone(), note.hint.clone());
+        let key = |note: &Note| (note.state, note.id.clone(), note.message.clone(), note.hint.clone());
         let alike = |a: &Note, b: &Note| key(a) == key(b);
         for group in report.findings.chunk_by(alike) {
             let Some(first) = group.first() else { continue };
-            let state = if first.state == State::Critical { "critical" } else { "warning" };
+            let state = first.state.word();
             match group {
                 [_, .., last] if group.len() > ROWS => {
                     let names = format!("{} … {} ({})", first.subject, last.subject, group.len());
@@ -43,12 +42,16 @@ pub(super) fn text(report: &Report) -> String {
         count(report.keys, "key"),
         count(report.files, "file")
     );
+    let notices = (report.notices > 0).then(|| count(report.notices, "notice"));
     let summary = match (report.critical, report.warnings) {
-        (0, 0) => format!("all is well: {looked}\n"),
+        (0, 0) => {
+            let but = notices.map(|notices| format!("; {notices}")).unwrap_or_default();
+            format!("all is well: {looked}{but}\n")
+        }
         (critical, warnings) => {
             let critical = (critical > 0).then(|| format!("{critical} critical"));
             let warnings = (warnings > 0).then(|| count(warnings, "warning"));
-            let found: Vec<String> = critical.into_iter().chain(warnings).collect();
+            let found: Vec<String> = critical.into_iter().chain(warnings).chain(notices).collect();
             format!("{} in {looked}\n", found.join(" and "))
         }
     };

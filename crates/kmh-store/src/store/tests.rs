@@ -82,3 +82,27 @@ fn what_a_killed_run_left_to_be_renamed_is_read_as_if_it_had_its_name() {
     write(dir, "pending.json", b"{\"names\":[],\"files\":[[\"a/x.key\",\"keys/y.key\"],[]]}");
     assert_eq!(reads(dir, None), (some(["new", "first"]), "[]".to_owned()));
 }
+
+#[test]
+fn a_journal_is_read_however_long_it_is_and_refused_when_it_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write(dir, "store.json", b"{\"format\":1,\"id\":\"1\"}");
+    for (name, bytes) in [("a/x.key", "old"), ("a/.x.key.kmh-new", "new"), ("keys/y.key", "why")] {
+        write(dir, name, bytes.as_bytes());
+    }
+    // That of a thousand nodes is longer than any secret.
+    let mut files: Vec<String> =
+        (0..40_000).map(|n| format!("\"nodes/node-{n:05}/kubelet-client.key\"")).collect();
+    files.push("\"a/x.key\"".to_owned());
+    let journal = format!("{{\"names\":[],\"files\":[[{}],[]]}}", files.join(","));
+    assert!(journal.len() > LIMIT);
+    write(dir, "pending.json", journal.as_bytes());
+    assert_eq!(reads(dir, None), (some(["new", "why"]), "[]".to_owned()));
+    for damaged in [&journal.as_bytes()[..100], b""] {
+        write(dir, "pending.json", damaged);
+        let (found, said) = reads(dir, None);
+        assert!(found == [None, None] && said.contains("`pending.json` of store `"), "{said}");
+        assert!(said.contains("let `kmh-pki ensure` finish it"), "{said}");
+    }
+}
