@@ -25,7 +25,7 @@ pub struct Access {
     /// The same, from a file: one recipient a line
     #[arg(long, value_name = "FILE", global = true)]
     recipients: Option<PathBuf>,
-    /// Mend the modes of keys that others may read
+    /// Mend the modes of keys that others may read, and of folders that others may look into
     #[arg(long, global = true)]
     pub repair: bool,
     /// Make certificates again although every one of them has ended: the clock is right

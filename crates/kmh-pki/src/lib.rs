@@ -20,6 +20,7 @@ pub mod layout;
 pub mod look;
 pub mod make;
 pub mod observed;
+mod outside;
 pub mod pem;
 pub mod plan;
 pub mod reason;

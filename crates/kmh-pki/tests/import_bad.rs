@@ -108,6 +108,20 @@ fn each_defect_of_a_file_is_found_and_the_rest_is_taken() {
 }
 
 #[test]
+fn a_ca_that_would_be_replaced_is_told_of_loudly() {
+    let place = place();
+    place.sh("truncate -s 100 k/etc/kubernetes/pki/etcd/ca.crt", "").exits(0);
+    let ran = import(&place, &["--from", "k", "--dry-run"]).exits(0);
+    ran.says(
+        "warning: k/etc/kubernetes/pki/etcd/ca.crt: CA `ca/etcd` cannot be taken: the next `ensure` makes another one",
+    );
+    // Where nothing of it is there, it is none of that cluster's.
+    place.sh("rm k/etc/kubernetes/pki/etcd/ca.*", "").exits(0);
+    let ran = import(&place, &["--from", "k", "--dry-run"]).exits(0);
+    assert!(!ran.stderr.contains("cannot be taken"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_ends_soon_or_has_ended_is_made_anew() {
     let place = place();
     let leaf = "openssl x509 -req -in <(openssl req -new -key sa.key -subj /CN=front-proxy-client) -CA front-proxy-ca.crt \
@@ -129,10 +143,34 @@ fn what_cannot_be_a_store_is_refused_and_nothing_is_left() {
         ran
     };
     none(import(&place, &["--from", "nowhere"])).exits(2).says("cannot read `nowhere`");
-    none(import(&place, &["--from", "k/etc/kubernetes/admin.conf"])).exits(2).says("cannot read");
     none(import(&place, &["--from", "k/etc/kubernetes/manifests"]))
         .exits(2)
         .says("no file of a PKI that kmh knows");
+    // A store, a file, a machine that is none, one that has no folder, and one that has two.
+    place.pki(&["--store", "made", "--init"], SMALL).exits(0);
+    none(import(&place, &["--from", "made"]))
+        .exits(2)
+        .says("`made` is a store of kmh-pki already")
+        .says("hint: use it as it is, `--store made`; `export --layout tar` copies it");
+    none(import(&place, &["--from", "cp-1=made"])).exits(2).says("is a store of kmh-pki already");
+    none(import(&place, &["--from", "k/etc/kubernetes/admin.conf"]))
+        .exits(2)
+        .says("is a file, and an import reads folders");
+    none(import(&place, &["--from", "cp-9=k"]))
+        .exits(2)
+        .says("the inventory has no machine `cp-9`\n  at --from cp-9=k\n")
+        .says("hint: the machines are cp-1, w-1, w-2, gw");
+    none(import(&place, &["--from", ""])).exits(2).says("`--from ` names no folder");
+    none(import(&place, &["--from", "-"])).exits(2).says("`--from -` names no folder");
+    none(import(&place, &["--from", "cp-1="])).exits(2).says("no folder is named for `cp-1`");
+    place.sh("cp -r k l && ln -s k a=b", "").exits(0);
+    for second in ["cp-1=l", "cp-1=k", "l"] {
+        let folder = second.trim_start_matches("cp-1=");
+        none(import(&place, &["--from", "cp-1=k", "--from", second]))
+            .exits(2)
+            .says(&format!("two folders are of machine `cp-1`\n  at k\n  at {folder}\n"));
+    }
+    import(&place, &["--from", "a=b", "--dry-run"]).exits(0);
     none(import(&place, &["--from", "k", "--limit", "cp-1"])).exits(2).says("knows no `--limit`");
     none(import(&place, &[])).exits(2).says("--from");
     none(place.pki(&["import", "--store", "store", "--from", "k"], SMALL))
