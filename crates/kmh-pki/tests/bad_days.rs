@@ -258,3 +258,25 @@ fn nothing_is_written_into_a_store_but_by_itself() {
     }
     place.pki(&["status", "--store", "store", "--write", "status.txt"], SMALL).exits(0);
 }
+
+/// What is printed and what is written are two files.
+#[test]
+fn one_file_is_not_written_twice() {
+    let place = Place::with_store(SMALL);
+    place.sh("ln -s . here; openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -subj /O=system:nodes/CN=system:node:w-1 -out csr 2>&-", "").exits(0);
+    let before = place.snapshot();
+    for args in [
+        &["export", "--layout", "tar", "--to", "x"][..],
+        &["sign", "--csr", "csr", "--to", "here/x"],
+        &["ensure", "--requests", "./x"],
+        &["kubeconfig", "--user", "anna", "--to", "here/here/x"],
+    ] {
+        let args = [args, &["--store", "store", "--write", "x"]].concat();
+        place.pki(&args, SMALL).exits(2).says("`x` would be written twice");
+        assert!(place.snapshot() == before, "{args:?}");
+    }
+    std::fs::write(place.path().join("x"), "text").unwrap();
+    let pipe = ["export", "--layout", "tar", "--to", "-", "--store", "store", "--write", "x"];
+    let ran = place.pki(&pipe, SMALL).exits(2).says("`--to -` prints the tar alone");
+    assert_eq!((ran.stdout.as_str(), std::fs::read(place.path().join("x")).unwrap()), ("", b"text".to_vec()));
+}

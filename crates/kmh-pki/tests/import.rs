@@ -309,11 +309,13 @@ fn an_export_in_the_middle_of_a_rotation_says_loudly_what_it_leaves() {
     assert_eq!(strict.code, 1);
     assert!(!place.store().exists());
     let ran = import(&place, &["--from", "out"], SMALL).exits(0);
+    // Of the same CA in four folders once.
+    assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
     let (ca, sa) = ("out/cp-1/etc/kubernetes/pki/ca.crt", "out/cp-1/etc/kubernetes/pki/sa.pub");
     let told = told(&ran);
     let of = |file: &str| findings(&told, file).concat();
     for (file, says) in [
-        (ca, "it holds 2 CAs of one name: a rotation goes on. Only the one until 20"),
+        (ca, "it holds 2 CAs of one name: a rotation goes on. Only one is taken (serial "),
         (ca, "after the next push no machine trusts the other"),
         (sa, "it holds 2 keys: a rotation goes on. Only that of `etc/kubernetes/pki/sa.key` is taken"),
     ] {

@@ -122,6 +122,39 @@ fn a_ca_that_would_be_replaced_is_told_of_loudly() {
 }
 
 #[test]
+fn a_user_who_may_not_read_or_write_is_told_so_and_nothing_is_left() {
+    // As an ordinary user: root may do anything.
+    let place = Place::on_disk();
+    std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_kmh-pki"), place.path().join("kmh-pki")).unwrap();
+    let root = rustix::process::geteuid().is_root();
+    let user = if root { "setpriv --reuid 65534 --regid 65534 --clear-groups" } else { "" };
+    let own = if root { "chown -R 65534:65534 store k && chmod 755 . kmh-pki" } else { "chmod 500 ." };
+    let line = format!(
+        "./kmh-pki --store store --init -i cluster.yaml -o text && \
+         ./kmh-pki export --layout kubeadm --to k --store store -i cluster.yaml && \
+         openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout a.key -out a.csr \
+           -subj /O=system:nodes/CN=system:node:w-1 && chmod 644 a.csr && {own} && chmod 0 k/cp-1/etc/kubernetes/pki/sa.key"
+    );
+    place.sh(&line, "").exits(0);
+    let before = place.files();
+    let run = |args: &str| place.sh(&format!("{user} ./kmh-pki {args} -i cluster.yaml"), "").exits(3);
+    run("import --from k --init --store new")
+        .says("cannot read `k/cp-1/etc/kubernetes/pki/sa.key`\n  caused by: permission denied\n  hint: keys are root's");
+    for (args, file) in [
+        ("sign --csr a.csr --to a.crt", "a.crt"),
+        ("ensure --requests ask.json", "ask.json"),
+        ("export --layout tar --to a.tar", "a.tar"),
+        ("kubeconfig --user anna --to anna.conf", "anna.conf"),
+    ] {
+        run(&format!("{args} --store store"))
+            .says(&format!("cannot write `{file}`\n  caused by: permission denied"));
+        assert_eq!(place.files(), before, "{args}");
+    }
+    place.sh("chmod 700 .", "").exits(0);
+}
+
+#[test]
 fn what_ends_soon_or_has_ended_is_made_anew() {
     let place = place();
     let leaf = "openssl x509 -req -in <(openssl req -new -key sa.key -subj /CN=front-proxy-client) -CA front-proxy-ca.crt \

@@ -167,6 +167,10 @@ fn refuse_pipe(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
         return Err(Failure::wrong("`--to -` is for a tar; this layout is a folder")
             .hint("name a folder, or choose `--layout tar`"));
     }
+    if context.common.write.is_some() {
+        return Err(Failure::wrong("`--write` takes what is printed, and `--to -` prints the tar alone")
+            .hint("name the file with `--to`"));
+    }
     if context.env.stdout_is_terminal {
         return Err(Failure::wrong("keys are not written to a terminal")
             .hint("name a file with `--to FILE`, or send the tar to another program"));

@@ -7,7 +7,7 @@ use kmh_cli::Failure;
 use super::config;
 use super::finding::{Finding, Level};
 use super::view::{View, certificates};
-use crate::cert::{Certificate, date};
+use crate::cert::Certificate;
 use crate::layout::{Layout, Spot};
 use crate::pem::{self, Form, Label};
 use crate::secret::Secret;
@@ -229,22 +229,25 @@ impl Gather<'_> {
         if !rotates(all) {
             return;
         }
+        let named = |one: &Certificate| format!("serial {}…", one.serial.get(..8).unwrap_or(&one.serial));
         let others = all.iter().enumerate().filter(|(at, _)| *at != own);
-        let others: Vec<String> = others.map(|(_, one)| format!("until {}", date(one.not_after))).collect();
+        let others: Vec<String> = others.map(|(_, one)| named(one)).collect();
         self.loud(
             file,
             format!(
-                "it holds {} CAs of one name: a rotation goes on. Only the one until {} is taken; after the next push no machine trusts the other ({})",
+                "it holds {} CAs of one name: a rotation goes on. Only one is taken ({}); after the next push no machine trusts the other ({})",
                 all.len(),
-                date(all[own].not_after),
+                named(&all[own]),
                 others.join(", ")
             ),
             "finish the rotation where it was begun, then import; a tar of that store, unpacked, goes on with it",
         );
     }
 
+    /// Says it on stderr too; the same of several files once.
     fn loud(&mut self, file: &str, finding: String, hint: &str) {
-        let one = Finding { loud: true, ..Finding::new(Level::Warning, file, finding, hint) };
+        let loud = !self.done.findings.iter().any(|one| one.loud && one.text == finding);
+        let one = Finding { loud, ..Finding::new(Level::Warning, file, finding, hint) };
         if !self.done.findings.contains(&one) {
             self.done.findings.push(one);
         }

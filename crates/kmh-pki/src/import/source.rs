@@ -47,6 +47,11 @@ pub(super) fn read(machine: Option<String>, path: &Path) -> Result<Source, Failu
         let what = format!("cannot read `{}`", path.display());
         let told = match error {
             Errno::NOENT | Errno::NOTDIR => Failure::wrong(what),
+            Errno::ACCESS => {
+                return Failure::world(what)
+                    .because(file::plain(&error.into()))
+                    .hint("keys are root's: copy the folder as root, and give the copy to who runs this");
+            }
             _ => Failure::world(what),
         };
         told.because(file::plain(&error.into()))
