@@ -98,23 +98,19 @@ pub(super) fn run(
         file::write_named(to, answer.to_json()?.as_bytes())?;
     }
     let until = first.map(date).unwrap_or_default();
-    let text = match form {
-        Format::Json => crate::json(&Signed {
+    let shown = to.map_or_else(|| "stdout".to_owned(), |to| format!("`{}`", to.display()));
+    let told = told(answer.certificates.len(), &until, &shown, context.common.dry_run);
+    let text = if form == Format::Json {
+        crate::json(&Signed {
             store: &answer.store,
             names: answer.certificates.iter().map(|one| one.name.as_str()).collect(),
             not_after: until,
-        })?,
-        _ => {
-            let shown = to.map_or_else(|| "stdout".to_owned(), |to| format!("`{}`", to.display()));
-            let told = told(answer.certificates.len(), &until, &shown, context.common.dry_run);
-            match to {
-                Some(_) => told,
-                None => {
-                    context.say(&told);
-                    if context.common.dry_run { String::new() } else { answer.to_json()? }
-                }
-            }
-        }
+        })?
+    } else if to.is_some() {
+        told
+    } else {
+        context.say(&told);
+        if context.common.dry_run { String::new() } else { answer.to_json()? }
     };
     Ok(Answer { text, exit: Exit::Done })
 }
