@@ -139,7 +139,7 @@ _kmh__pki() {
             return 0
             ;;
         kmh__pki__subcmd__ensure)
-            opts="-i -o -q -v -h --requests --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --requests --force --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -205,7 +205,7 @@ _kmh__pki() {
             return 0
             ;;
         kmh__pki__subcmd__export)
-            opts="-i -o -q -v -h --layout --to --with-ca-keys --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --layout --to --with-ca-keys --force --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -629,7 +629,7 @@ _kmh__pki() {
             return 0
             ;;
         kmh__pki__subcmd__sign)
-            opts="-i -o -q -v -h --csr --as --requests --to --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --csr --as --requests --to --force --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -39,7 +39,7 @@ never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l dry-run -d 'Say what would be done, and do nothing'
@@ -72,8 +72,9 @@ always\t'Always'
 never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l force -d 'Replace FILE whatever it is; an earlier request set of the same store is replaced without it'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l dry-run -d 'Say what would be done, and do nothing'
@@ -97,7 +98,7 @@ never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l dry-run -d 'Say what would be done, and do nothing'
@@ -120,7 +121,7 @@ never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l dry-run -d 'Say what would be done, and do nothing'
@@ -145,7 +146,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l schema -d 'Pr
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l deployed -d 'What the last stage asks for is done: deployed, and what no report shows, too'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l abort -d 'Take back a rotation whose next generation is only trusted yet'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l dry-run -d 'Say what would be done, and do nothing'
@@ -175,7 +176,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l admin -d 
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l break-glass -d 'For an emergency: the store\'s own admin in `system:masters`, whom nothing can stop'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l force -d 'Replace FILE when it is there'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l dry-run -d 'Say what would be done, and do nothing'
@@ -183,10 +184,10 @@ complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -l strict -d
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -s q -l quiet -d 'Say nothing but errors'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand kubeconfig" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l csr -d 'The request of a machine, PKCS #10 in PEM or DER' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l csr -d 'The request of a machine, PKCS #10 in PEM or DER; `-` is stdin' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l as -d 'Which certificate of the table it becomes; found by subject and names when left out' -r
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l requests -d 'Sign all that `ensure --requests` wrote, with the keys of the store that `--store` names' -r -F
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l to -d 'Write the certificate, or the signed set, to FILE; without it, `-o text` prints the certificate' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l requests -d 'Sign all that `ensure --requests` wrote, with the keys of the store that `--store` names; `-` is stdin' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l to -d 'Write the certificate, or the signed set, to FILE, `-` to stdout; without it, `-o text` prints the certificate' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r
@@ -201,8 +202,9 @@ always\t'Always'
 never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l force -d 'Replace FILE whatever it is; what this store wrote for the same is replaced without it'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -l dry-run -d 'Say what would be done, and do nothing'
@@ -213,7 +215,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand sign" -s h -l help -d 'P
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l from -d 'The folder to read, or NODE=DIR for one machine\'s; may be repeated' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l layout -d 'Whose names the files have; found by itself when it is left out' -r -f -a "kubeadm\t'Below `/etc/kubernetes`, as kubeadm 1.36 has it'
 hard-way\t'The flat folder of the guides that set a cluster up the hard way'"
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l signed -d 'What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki\'s' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l signed -d 'What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki\'s; `-` is stdin' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r
@@ -229,7 +231,7 @@ never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand import" -l dry-run -d 'Say what would be done, and do nothing'
@@ -256,8 +258,9 @@ never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l with-ca-keys -d 'With the keys of the CAs and the break-glass admin, which no machine needs'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l force -d 'Replace FILE whatever it is; an earlier tar of the same store is replaced without it'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l repair -d 'Mend the modes of keys that others may read'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l only -d 'Print the own document only, not those that were read'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand export" -l dry-run -d 'Say what would be done, and do nothing'

@@ -50,6 +50,18 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| failed("read", path, &error))
 }
 
+/// Reads a file, and of a larger one than any that is meant one octet more than `limit`: a device named by mistake never
+/// ends.
+pub fn read_up_to(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    read_by(path, |file| up_to(file, limit))
+}
+
+/// The same of anything that is read.
+pub fn up_to(from: &mut dyn io::Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+}
+
 /// Reads a file in the caller's way.
 pub(crate) fn read_by(
     path: &Path,
@@ -107,18 +119,59 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
 /// Writes a file that the caller of the program named, as the shell's `>` would: through a symbolic link, with the mode that
 /// the umask gives or the file has. Otherwise as [`write()`].
 pub fn write_named(path: &Path, bytes: &[u8]) -> Result<bool, Failure> {
+    stage_named(path, bytes)?.put()
+}
+
+/// A file that the caller of the program named, complete and on the disk under a temporary name. It removes itself unless
+/// it gets its own.
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    /// None: the file holds these bytes already.
+    temporary: Option<NamedTempFile>,
+}
+
+/// Does of [`write_named`] all that can fail but the last step: for a run that changes something else in between, which
+/// must not have happened when the file cannot be written.
+pub fn stage_named(path: &Path, bytes: &[u8]) -> Result<Staged, Failure> {
     let path = named(path)?;
-    match fs::symlink_metadata(&path) {
-        Ok(meta) if same(&path, &meta, bytes)? => Ok(false),
+    let temporary = match fs::symlink_metadata(&path) {
+        Ok(meta) if same(&path, &meta, bytes)? => None,
         Ok(meta) => {
-            replace(&path, bytes, Some(meta.permissions().mode() & 0o7777), Some((meta.uid(), meta.gid())))?;
-            Ok(true)
+            let owner = (meta.uid(), meta.gid());
+            Some(prepare(&path, bytes, Some(meta.permissions().mode() & 0o7777), Some(owner))?)
         }
-        Err(_) => {
-            replace(&path, bytes, None, None)?;
-            Ok(true)
-        }
+        Err(_) => Some(prepare(&path, bytes, None, None)?),
+    };
+    Ok(Staged { path, temporary })
+}
+
+impl Staged {
+    /// Gives it its name; says whether anything changed.
+    pub fn put(self) -> Result<bool, Failure> {
+        let Some(temporary) = self.temporary else { return Ok(false) };
+        temporary.persist(&self.path).map_err(|error| failed("write", &self.path, &error.error))?;
+        sync_dir(&self.path).map(|()| true)
     }
+}
+
+/// Refuses a name that the caller gave where no file of that name can be written, without touching anything.
+pub fn probe_named(path: &Path) -> Result<(), Failure> {
+    let real = named(path)?;
+    match rustix::fs::access(parent(&real), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed("write", path, &error.into())),
+    }
+}
+
+/// The same for a file that is not written through a link, as [`write()`] and [`create`] do.
+pub fn probe(path: &Path) -> Result<(), Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => refuse_irregular(path, &meta)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("write", path, &error)),
+    }
+    probe_named(path)
 }
 
 /// The file behind a name that the caller gave; refused before the long work when it cannot be written anyway.

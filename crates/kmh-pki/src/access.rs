@@ -25,7 +25,7 @@ pub struct Access {
     /// The same, from a file: one recipient a line
     #[arg(long, value_name = "FILE", global = true)]
     recipients: Option<PathBuf>,
-    /// Mend the modes of keys that others may read
+    /// Mend the modes of keys that others may read, and of folders that others may look into
     #[arg(long, global = true)]
     pub repair: bool,
     /// Make certificates again although every one of them has ended: the clock is right
@@ -78,12 +78,20 @@ impl At {
     }
 
     /// The store's path, which is never assumed. What else the run writes must lie elsewhere: nothing in a store has a
-    /// second copy but by the store's own doing.
+    /// second copy but by the store's own doing. Nor may two outputs be one file.
     pub fn named(&self) -> Result<&Path, Failure> {
         let path = self.path.as_deref().ok_or_else(|| {
             Failure::wrong("no store is named")
                 .hint("name it with `--store DIR` or KMH_STORE; `--init` makes a new one")
         })?;
+        if let [first, second, ..] = &self.outputs[..]
+            && first.as_os_str() != "-"
+            && real(first) == real(second)
+        {
+            return Err(Failure::wrong(format!("`{}` would be written twice", second.display()))
+                .because("`--write` takes what is printed, and this verb's own output has the same name")
+                .hint("name another file with `--write`"));
+        }
         match self.outputs.iter().find(|output| is_inside(output, path)) {
             Some(output) => Err(Failure::wrong(format!(
                 "`{}` would be written into store `{}`",
@@ -131,16 +139,21 @@ impl At {
     }
 }
 
+/// Where a path leads, which need not exist.
+fn real(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = whole.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match known {
+        // What does not exist has no links in it.
+        Some((above, real)) => match whole.strip_prefix(above) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        },
+        None => whole,
+    }
+}
+
 /// Whether a path, which need not exist, leads into a folder.
 fn is_inside(path: &Path, folder: &Path) -> bool {
-    let real = |path: &Path| {
-        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let known = whole.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-        match known {
-            // What does not exist has no links in it.
-            Some((above, real)) => whole.strip_prefix(above).map_or(real.clone(), |rest| real.join(rest)),
-            None => whole,
-        }
-    };
     path.as_os_str() != "-" && real(path).starts_with(real(folder))
 }

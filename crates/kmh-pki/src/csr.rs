@@ -61,6 +61,9 @@ impl Request {
         if file.starts_with(&[0x30]) && file.get(1).is_some_and(|octet| octet & 0x80 != 0) {
             return Self::from_der(file);
         }
+        if file.trim_ascii_start().starts_with(b"{") {
+            return Err("it is JSON; a request set is signed by `kmh-pki sign --requests`");
+        }
         let (rest, pem) =
             x509_parser::pem::parse_x509_pem(file).map_err(|_| "it is no whole PEM file of a request")?;
         if pem.label.contains("PRIVATE KEY") {

@@ -200,6 +200,8 @@ pub struct Keys<'a> {
     pub sealing: Option<&'a Sealing>,
     /// Those whose mode was mended.
     pub mended: &'a [String],
+    /// Folders whose mode was mended, the store itself as an empty path.
+    pub folders: &'a [String],
     /// Whether it only would be done.
     pub dry_run: bool,
 }
@@ -218,8 +220,14 @@ impl Keys<'_> {
                 sealing.why()
             ));
         }
-        if !self.mended.is_empty() {
-            let modes = count(self.mended.len(), "key");
+        let mended = [(self.mended.len(), "key"), (self.folders.len(), "folder")];
+        let mended: Vec<String> = mended
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, of)| count(number, of))
+            .collect();
+        if !mended.is_empty() {
+            let modes = mended.join(" and ");
             parts.push(format!("{} the mode of {modes}", word("mended", "would mend")));
         }
         parts.push(String::new());
@@ -241,7 +249,16 @@ impl Keys<'_> {
             before_header: key.clone(),
             after_header: key.clone(),
         });
-        recipients.into_iter().chain(mended).collect()
+        let folders = self.folders.iter().map(|folder| {
+            let path = if folder.is_empty() { "." } else { folder };
+            Diff {
+                before: "others may look into it\n".to_owned(),
+                after: "mode 0700\n".to_owned(),
+                before_header: path.to_owned(),
+                after_header: path.to_owned(),
+            }
+        });
+        recipients.into_iter().chain(mended).chain(folders).collect()
     }
 }
 

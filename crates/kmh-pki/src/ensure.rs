@@ -1,7 +1,7 @@
 //! `ensure`: what is missing, wrong or about to end is made, all else stays.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kmh_cli::{Body, Context, Exit, Failure, Outcome, Stream, Written, file};
 use kmh_doc::Kind;
@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::requests::RequestSet;
 use crate::store::{Change, Sealing, Store};
 use crate::want::Wants;
-use crate::{ask, clock, document, look, make, plan, want};
+use crate::{ask, clock, document, look, make, plan, requests, want};
 
 /// More keys than this that others may read are warned about together.
 const FEW: usize = 3;
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: Option<PathBuf>,
+    /// Replace FILE whatever it is; an earlier request set of the same store is replaced without it
+    #[arg(long, requires = "requests")]
+    force: bool,
 }
 
 /// Brings the store to what the inventory asks.
@@ -44,6 +47,9 @@ pub(crate) fn run(
     context.warn_all(&source, &warnings);
     let chosen = chosen(&model, context)?;
     let path = at.named()?;
+    if let Some(file) = &args.requests {
+        requests::refuse_target(file, args.force, path)?;
+    }
 
     let (now, dry_run) = (context.env.now, context.common.dry_run);
     look::refuse_unset_clock(now)?;
@@ -77,26 +83,26 @@ pub(crate) fn run(
     if args.requests.is_none() {
         ask::refuse(&mut plan, &wants);
     }
+    let folders = store.as_ref().map_or(Ok(Vec::new()), Store::open_folders)?;
     if !at.access.repair {
         warn_of_readable(context, path, &observed.readable);
+        warn_of_open(context, path, &folders);
     }
     report(context, path, &plan, &observed)?;
     let sealing = match &store {
         Some(store) => store.sealing(recipients.as_ref())?,
         None => None,
     };
-    let mended = if at.access.repair { observed.readable.clone() } else { Vec::new() };
+    let mended = if at.access.repair { (observed.readable.clone(), folders) } else { Default::default() };
 
     // A thousand nodes are not held twice for the sake of those that change.
     let before = observed.only(plan.steps.iter().map(|step| step.name.as_str()));
     let (id, planned) = match &mut store {
         Some(store) if !dry_run => {
-            let set = args.requests.as_ref().map(|_| RequestSet::of(model.name.as_str(), store.id()));
-            let keys = (&mended[..], sealing.as_ref());
-            let set = execute(store, &wants, &plan, &mut observed, now, keys, set)?;
-            if let (Some(path), Some(set)) = (&args.requests, set) {
-                file::write_named(path, set.to_json()?.as_bytes())?;
-            }
+            let set =
+                args.requests.as_deref().map(|path| (RequestSet::of(model.name.as_str(), store.id()), path));
+            let keys = (&mended, sealing.as_ref());
+            execute(store, &wants, &plan, &mut observed, now, keys, set)?;
             (store.id(), &[][..])
         }
         Some(store) => (store.id(), &plan.steps[..]),
@@ -104,7 +110,7 @@ pub(crate) fn run(
     };
     let until = memo::until(&wants, &observed, now).filter(|_| is_settled(&plan, &observed));
     let spec = document::spec(id, &wants, &mut observed, planned);
-    let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended, dry_run };
+    let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended.0, folders: &mended.1, dry_run };
     let message = keys.message()
         + &document::message(&spec, &plan, &observed, dry_run)
         + &told(&plan, &wants, &before, &model);
@@ -124,7 +130,7 @@ pub(crate) fn run(
         diff.extend(document::diff(&wants, &before, &spec, &plan));
         diff.extend(keys.diff());
     }
-    let changed = !plan.steps.is_empty() || sealing.is_some() || !mended.is_empty();
+    let changed = !plan.steps.is_empty() || sealing.is_some() || mended != Default::default();
     let steps = context.tells_changes().then(|| document::steps(&plan.steps, &before));
     let body = match (memo, until, &store) {
         (Some(memo), Some(until), Some(store)) => {
@@ -184,27 +190,33 @@ fn told(plan: &Plan, wants: &Wants, before: &Observed, model: &Model) -> String 
     }
 }
 
-/// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests. Keys are
-/// mended and encrypted when all else that could fail without the disk has not.
+/// Makes and writes what the plan names; leaves nothing of an interrupted run behind. Fills the set of requests, and
+/// writes it to its file. Keys are mended and encrypted when all else that could fail without the disk has not.
 fn execute(
     store: &mut Store,
     wants: &Wants,
     plan: &Plan,
     observed: &mut Observed,
     now: OffsetDateTime,
-    (mended, sealing): (&[String], Option<&Sealing>),
-    mut set: Option<RequestSet>,
-) -> Result<Option<RequestSet>, Failure> {
+    ((keys, folders), sealing): (&(Vec<String>, Vec<String>), Option<&Sealing>),
+    mut set: Option<(RequestSet, &Path)>,
+) -> Result<(), Failure> {
     let mut change = Change::from(make::make(store, wants, plan, observed, now)?);
-    if let Some(set) = &mut set {
+    if let Some((set, _)) = &mut set {
         change.made.extend(ask::ask(plan, wants, observed, set)?);
     }
     // Without `--requests` nobody said that what waits is wanted no more: a due certificate was only told of.
     if set.is_some() {
         change.retired = ask::stale(plan, observed);
     }
+    // The keys must wait before their requests are out, and must not where those cannot be written.
+    let staged = match &set {
+        Some((set, path)) => Some(file::stage_named(path, set.to_json()?.as_bytes())?),
+        None => None,
+    };
     store.tidy()?;
-    store.protect(mended)?;
+    store.protect(keys)?;
+    store.protect_folders(folders)?;
     if let Some(sealing) = sealing {
         store.seal(sealing)?;
     }
@@ -214,13 +226,13 @@ fn execute(
     } else if !observed.pending.is_empty() {
         store.forget_pending()?;
     }
-    Ok(set)
+    staged.map_or(Ok(()), |staged| staged.put().map(|_| ()))
 }
 
 /// Says what a person must know; with a refusal nothing is done.
 pub(crate) fn report(
     context: &mut Context<'_>,
-    path: &std::path::Path,
+    path: &Path,
     plan: &Plan,
     observed: &Observed,
 ) -> Result<(), Failure> {
@@ -239,7 +251,7 @@ pub(crate) fn report(
 }
 
 /// Git keeps no modes, so after a clone it is every key: one warning then, not one for each.
-fn warn_of_readable(context: &mut Context<'_>, path: &std::path::Path, keys: &[String]) {
+fn warn_of_readable(context: &mut Context<'_>, path: &Path, keys: &[String]) {
     if keys.len() > FEW {
         let (count, store) = (keys.len(), path.display());
         context.warn(&format!(
@@ -250,6 +262,22 @@ fn warn_of_readable(context: &mut Context<'_>, path: &std::path::Path, keys: &[S
     for key in keys {
         let key = path.join(key);
         context.warn(&format!("key `{0}` can be read by others: `chmod 600 {0}`", key.display()));
+    }
+}
+
+/// The same of folders: git and tar forget their modes too.
+fn warn_of_open(context: &mut Context<'_>, path: &Path, folders: &[String]) {
+    if folders.len() > FEW {
+        let (count, store) = (folders.len(), path.display());
+        context.warn(&format!(
+            "{count} folders of store `{store}` can be read by others: `find {store} -type d -exec chmod 700 {{}} +`"
+        ));
+        return;
+    }
+    for folder in folders {
+        // `join` of an empty path would end in a slash.
+        let folder = if folder.is_empty() { path.to_owned() } else { path.join(folder) };
+        context.warn(&format!("folder `{0}` can be read by others: `chmod 700 {0}`", folder.display()));
     }
 }
 

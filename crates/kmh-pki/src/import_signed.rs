@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream, file};
+use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -20,7 +20,7 @@ use crate::requests::{LIMIT, SignedSet};
 use crate::sign::refuse_pending;
 use crate::store::{Change, Made, Public, Store};
 use crate::want::{Wanted, Wants};
-use crate::{ask, look};
+use crate::{ask, look, outside};
 
 /// Whose key waits.
 #[derive(Clone, Debug)]
@@ -40,15 +40,20 @@ struct Imported<'a> {
 }
 
 /// The certificates of a file: a signed set, or PEM from a CA that knows nothing of sets.
-fn read(path: &Path, store: &Store, cluster: &str) -> Result<Vec<(Option<String>, Certificate)>, Failure> {
-    let bytes = file::read(path)?;
-    let wrong = |why: String| Failure::wrong(format!("`{}` is no signed set", path.display())).because(why);
+fn read(
+    path: &Path,
+    bytes: &[u8],
+    store: &Store,
+    cluster: &str,
+) -> Result<Vec<(Option<String>, Certificate)>, Failure> {
+    let shown = outside::shown(path);
+    let wrong = |why: String| Failure::wrong(format!("`{shown}` is no signed set")).because(why);
     if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
-        return pem(&bytes).map_err(|why| wrong(why.to_owned()));
+        return pem(bytes).map_err(|why| wrong(why.to_owned()));
     }
-    let set = SignedSet::from_json(&bytes).map_err(wrong)?;
+    let set = SignedSet::from_json(bytes).map_err(wrong)?;
     if set.cluster != cluster || set.store != store.id() {
-        return Err(Failure::wrong(format!("`{}` was asked for by another store", path.display()))
+        return Err(Failure::wrong(format!("`{shown}` was asked for by another store"))
             .hint("name the store that `ensure --requests` wrote for"));
     }
     let mut failures = Vec::new();
@@ -58,7 +63,7 @@ fn read(path: &Path, store: &Store, cluster: &str) -> Result<Vec<(Option<String>
             Ok(certificate) => found.push((Some(one.name), certificate)),
             Err(why) => failures.push(
                 Failure::wrong("the certificate cannot be read")
-                    .at(format!("{}, {}", path.display(), one.name.escape_debug()))
+                    .at(format!("{shown}, {}", one.name.escape_debug()))
                     .because(why),
             ),
         }
@@ -75,7 +80,15 @@ pub fn pem(file: &[u8]) -> Result<Vec<(Option<String>, Certificate)>, &'static s
     for one in x509_parser::pem::Pem::iter_from_buffer(file) {
         let one = one.map_err(|_| "it is no whole PEM file")?;
         if one.label != "CERTIFICATE" {
-            return Err("it holds something besides certificates");
+            return Err(match &one.label[..] {
+                label if label.ends_with("CERTIFICATE REQUEST") => {
+                    "it holds a request: what is taken in is the certificate that a CA made of it"
+                }
+                label if label.ends_with("PRIVATE KEY") => {
+                    "it holds a private key, and only certificates are taken in"
+                }
+                _ => "it holds something besides certificates",
+            });
         }
         found.push((None, Certificate::from_der(&one.contents)?));
     }
@@ -114,10 +127,11 @@ pub fn run(
     }
     let mut change = Change::default();
     let (mut kept, mut failures, mut seen) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
-    for (name, certificate) in read(path, &store, cluster)? {
+    let bytes = outside::read(path, LIMIT, context.env)?;
+    for (name, certificate) in read(path, &bytes, &store, cluster)? {
         let place = format!(
             "{}, {}",
-            path.display(),
+            outside::shown(path),
             name.as_deref().unwrap_or(&certificate.common_name).escape_debug()
         );
         let wrong = |message: String| Failure::wrong(message).at(place.clone());

@@ -8,7 +8,7 @@ pub mod file;
 mod names;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
 use kmh_doc::pki::Class;
@@ -215,16 +215,12 @@ fn refuse_target(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    if to.symlink_metadata().is_ok() && !args.force {
+    if let Some(there) = to.symlink_metadata().ok().filter(|_| !args.force) {
+        let more = if there.is_file() { "; `--force` replaces this one" } else { "" };
         return Err(Failure::wrong(format!("`{}` is there already", to.display()))
-            .hint("name another file; `--force` replaces this one"));
+            .hint(format!("name another file{more}")));
     }
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(Failure::wrong(format!("cannot write `{}`", to.display()))
-            .because(format!("there is no directory `{}`", folder.display())));
-    }
-    Ok(())
+    kmh_cli::file::probe(to)
 }
 
 /// Where people reach the API server.

@@ -21,6 +21,7 @@ pub mod look;
 pub mod make;
 pub mod memo;
 pub mod observed;
+mod outside;
 pub mod pem;
 pub mod plan;
 pub mod reason;

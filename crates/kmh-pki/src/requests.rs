@@ -4,9 +4,12 @@
 //! judges each certificate by the inventory, by the CA and by the key that waits for it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use kmh_cli::Failure;
+use kmh_cli::{Failure, file};
 use serde::{Deserialize, Serialize};
+
+use crate::{outside, store};
 
 /// The format that this program writes and reads.
 const FORMAT: u32 = 1;
@@ -112,10 +115,37 @@ impl SignedSet {
     }
 }
 
+/// Refuses a file into which the request set of the store at `at` cannot be written, before that store is touched.
+pub(crate) fn refuse_target(path: &Path, force: bool, at: &Path) -> Result<(), Failure> {
+    if outside::is_stream(path) {
+        return Err(Failure::wrong("`--requests -` names no file")
+            .because("stdout carries the documents")
+            .hint("name a file; one of that name is `./-`"));
+    }
+    outside::refuse_other(path, force, "request set of this store", |there| {
+        let earlier = RequestSet::from_json(&file::up_to(there, LIMIT)?);
+        Ok(earlier.is_ok_and(|earlier| Some(earlier.store) == store::id_of(at)))
+    })
+}
+
+/// What a file is that was taken for another.
+const OTHERS: [(&str, &str); 2] = [
+    ("kmh_requests", "it is a request set, which `kmh-pki sign --requests` signs"),
+    ("kmh_signed", "it is a signed set, which `kmh-pki import --signed` takes in"),
+];
+
 /// The format is looked at first: what a later one holds is not for this program to judge.
 fn read<T: for<'de> Deserialize<'de>>(file: &[u8], mark: &str, what: &str) -> Result<T, String> {
     if file.len() > LIMIT {
         return Err(format!("it is larger than any {what}"));
+    }
+    if file.trim_ascii().is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if file.trim_ascii_start().starts_with(b"-----BEGIN ") {
+        return Err(
+            "it is a PEM file; the request of one machine is signed by `kmh-pki sign --csr`".to_owned()
+        );
     }
     let value: serde_json::Value =
         serde_json::from_slice(file).map_err(|error| format!("it is no JSON: {error}"))?;
@@ -124,7 +154,13 @@ fn read<T: for<'de> Deserialize<'de>>(file: &[u8], mark: &str, what: &str) -> Re
         Some(format) => {
             return Err(format!("it has format {format}, and this kmh-pki knows format {FORMAT}"));
         }
-        None => return Err(format!("it is no {what}: it has no `{mark}`")),
+        None => {
+            let other = OTHERS.iter().find(|(other, _)| *other != mark && value.get(other).is_some());
+            return Err(match other {
+                Some((_, is)) => (*is).to_owned(),
+                None => format!("it is no {what}: it has no `{mark}`"),
+            });
+        }
     }
     // From the text again, which knows lines: a value does not.
     serde_json::from_slice(file).map_err(|error| error.to_string())

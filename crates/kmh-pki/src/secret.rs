@@ -27,6 +27,22 @@ const ED25519: [u8; 16] =
 /// Octets in a line of PEM (RFC 7468, section 2: 64 characters).
 const LINE: usize = 48;
 
+/// Forms of private keys that a store does not have, and openssl converts.
+const LOCKED: &str = "it is under a password";
+const SEC1: &str = "it has the form SEC 1 (`EC PRIVATE KEY`), and a store has PKCS #8";
+const PKCS1: &str = "it has the form PKCS #1 (`RSA PRIVATE KEY`), and a store has PKCS #8";
+const ODD: &str = "its form is not PKCS #8";
+
+/// How to make of a key file what a store has, where it is only another form of a key. To be run in the store.
+pub fn conversion(why: &str, file: &str) -> Option<String> {
+    [LOCKED, SEC1, PKCS1, ODD].contains(&why).then(|| {
+        // Not in one step: openssl opens what it writes before it has read.
+        format!(
+            "in the store: `openssl pkcs8 -topk8 -nocrypt -in {file} -out {file}.tmp && mv {file}.tmp {file}`"
+        )
+    })
+}
+
 impl Secret {
     /// Takes ownership of octets that were read.
     pub fn new(octets: impl Into<Zeroizing<Vec<u8>>>) -> Self {
@@ -116,8 +132,18 @@ impl Secret {
             return Err("it is empty");
         }
         let Some(rest) = text.strip_prefix(BEGIN.trim_end()) else {
-            let other = text.starts_with("-----BEGIN ") && text.contains(" PRIVATE KEY-----");
-            return Err(if other { "its form is not PKCS #8" } else { "it is no PEM file of a private key" });
+            let has = |label: &str| text.contains(&format!("-----BEGIN {label}-----"));
+            return Err(if has("ENCRYPTED PRIVATE KEY") || text.contains("\nProc-Type:") {
+                LOCKED
+            } else if has("EC PRIVATE KEY") {
+                SEC1
+            } else if has("RSA PRIVATE KEY") {
+                PKCS1
+            } else if text.starts_with("-----BEGIN ") && text.contains(" PRIVATE KEY-----") {
+                ODD
+            } else {
+                "it is no PEM file of a private key"
+            });
         };
         let Some(body) = rest.strip_suffix(END.trim_end()) else { return Err("its end is missing") };
         let mut packed = Zeroizing::new(Vec::with_capacity(body.len()));
@@ -246,7 +272,10 @@ mod tests {
         let why = |bytes: &[u8]| Secret::new(bytes.to_vec()).key_pair().map(|_| ()).unwrap_err();
         assert_eq!(why(b""), "it is empty");
         assert_eq!(why(&file[..150]), "its end is missing");
-        assert_eq!(why(text.replace("PRIVATE", "EC PRIVATE").as_bytes()), "its form is not PKCS #8");
+        assert_eq!(why(text.replace("PRIVATE", "EC PRIVATE").as_bytes()), SEC1);
+        assert_eq!(why(text.replace("PRIVATE", "RSA PRIVATE").as_bytes()), PKCS1);
+        assert_eq!(why(text.replace("PRIVATE", "ENCRYPTED PRIVATE").as_bytes()), LOCKED);
+        assert_eq!(why(text.replace("PRIVATE", "DSA PRIVATE").as_bytes()), ODD);
         assert_eq!(why(text.replacen("MI", "M*", 1).as_bytes()), "its base64 is broken");
         assert!(why(text.replacen("MIG", "MIH", 1).as_bytes()).starts_with("it holds no private key"));
         assert_eq!(why(&[0xff, 0xfe]), "it is no PEM file");

@@ -10,29 +10,39 @@ use time::OffsetDateTime;
 
 use crate::access::At;
 use crate::cert::{Certificate, date, rfc3339};
-use crate::csr::{Request, subject};
+use crate::csr::{LIMIT, Request, subject};
 use crate::issue::Authority;
 use crate::observed::{Half, Observed};
-use crate::store::{Change, Made, Public};
+use crate::store::{ARCHIVE, Change, Made, Public, Store};
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
-use crate::{TEXT_OR_JSON, TOOL, look, make, plan};
+use crate::{TEXT_OR_JSON, TOOL, look, make, outside, plan};
 
 /// Options of `kmh-pki sign`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The request of a machine, PKCS #10 in PEM or DER
+    /// The request of a machine, PKCS #10 in PEM or DER; `-` is stdin
     #[arg(long, value_name = "FILE", required_unless_present = "requests", conflicts_with = "requests")]
     csr: Option<PathBuf>,
     /// Which certificate of the table it becomes; found by subject and names when left out
     #[arg(long = "as", value_name = "NAME", conflicts_with = "requests")]
     name: Option<String>,
-    /// Sign all that `ensure --requests` wrote, with the keys of the store that `--store` names
+    /// Sign all that `ensure --requests` wrote, with the keys of the store that `--store` names; `-` is stdin
     #[arg(long, value_name = "FILE", requires = "to")]
     requests: Option<PathBuf>,
-    /// Write the certificate, or the signed set, to FILE; without it, `-o text` prints the certificate
+    /// Write the certificate, or the signed set, to FILE, `-` to stdout; without it, `-o text` prints the certificate
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
+    /// Replace FILE whatever it is; what this store wrote for the same is replaced without it
+    #[arg(long, requires = "to")]
+    force: bool,
+}
+
+impl Args {
+    /// The file that is to be written.
+    fn file(&self) -> Option<&Path> {
+        self.to.as_deref().filter(|to| !outside::is_stream(to))
+    }
 }
 
 /// What the verb's help ends with.
@@ -61,11 +71,17 @@ EXAMPLES
 
 /// The verb.
 pub fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
-    kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, form| {
-        match (&args.requests, &args.to) {
-            (Some(requests), Some(to)) => set::run(stream, context, form, (requests, to), at),
-            _ => one(stream, context, form, args, at),
-        }
+    let named = [("--csr", &args.csr), ("--requests", &args.requests)];
+    let stdin = named.map(|(option, path)| outside::refuse_stdin(option, path.as_deref(), env, common));
+    if let Some(failure) = stdin.into_iter().find_map(Result::err) {
+        return kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, _| Err(failure));
+    }
+    // What goes to stdout by `--to -` is that alone.
+    let to_stdout = args.to.is_some() && args.file().is_none();
+    let forms = if to_stdout { &[Format::Text] } else { TEXT_OR_JSON };
+    kmh_cli::answer(env, TOOL, common, forms, |stream, context, form| match &args.requests {
+        Some(requests) => set::run(stream, context, form, (requests, args.file(), args.force), at),
+        None => one(stream, context, form, args, at),
     })
 }
 
@@ -80,6 +96,14 @@ struct Signed<'a> {
     added: Vec<String>,
     not_before: String,
     not_after: String,
+    /// Of a certificate that there is: none in a dry run.
+    #[serde(flatten)]
+    is: Option<Is<'a>>,
+}
+
+/// What only a certificate that there is has.
+#[derive(Serialize)]
+struct Is<'a> {
     serial: &'a str,
     fingerprint: String,
     pem: &'a str,
@@ -94,15 +118,19 @@ fn one(
 ) -> Result<Answer, Failure> {
     let (model, wants) = look::inventory(stream, context)?;
     let path = args.csr.as_deref().unwrap_or(Path::new(""));
-    let request = Request::from_file(&file::read(path)?).map_err(|why| {
-        Failure::wrong(format!("`{}` is no request that can be signed", path.display())).because(why)
+    let request = Request::from_file(&outside::read(path, LIMIT, context.env)?).map_err(|why| {
+        Failure::wrong(format!("`{}` is no request that can be signed", outside::shown(path))).because(why)
     })?;
     let wanted = find(&request, args.name.as_deref(), &wants, path)?;
-    let now = context.env.now;
+    let (now, dry_run) = (context.env.now, context.common.dry_run);
     look::refuse_unset_clock(now)?;
     context.refuse_if_strict()?;
-    let store = at.open_there(model.name.as_str(), context.common.dry_run, context)?;
+    let store = at.open_there(model.name.as_str(), dry_run, context)?;
     let observed = store.observe(&wants)?;
+    if let Some(to) = args.file() {
+        let what = format!("certificate of `{}` that this store made", wanted.name);
+        outside::refuse_other(to, args.force, &what, |there| is_earlier(there, wanted, &observed, &store))?;
+    }
     refuse_pending(&observed, &[&wanted.name])?;
     refuse_known_key(&request, wanted, &observed)?;
     let (issuer, ca) = signer(wanted, &wants, &observed, now, context)?;
@@ -116,18 +144,25 @@ fn one(
         }
         _ => None,
     });
+    let mut staged = None;
     let certificate = if let Some(certificate) = kept {
+        if !dry_run {
+            staged = args.file().map(|to| file::stage_named(to, certificate.pem.as_bytes())).transpose()?;
+        }
         certificate.clone()
     } else {
         let authority = Authority::new(store.key(issuer)?, ca.clone());
         let certificate = make::sign(&authority, wanted, &request, now)?;
         if before.is_some_and(|pair| pair.key != Half::Absent) {
+            let goes = if dry_run { "would go" } else { "goes" };
             context.say(&format!(
-                "the key that the store held for `{}` goes to the archive: from now on its key is on its machine",
+                "the key that the store held for `{}` {goes} to the archive: from now on its key is on its machine",
                 wanted.name
             ));
         }
-        if !context.common.dry_run {
+        if !dry_run {
+            // What could fail has, before the store changes.
+            staged = args.file().map(|to| file::stage_named(to, certificate.pem.as_bytes())).transpose()?;
             let made = Made { key: None, public: Public::away(certificate.clone(), request.clone()) };
             store.tidy()?;
             store.commit(&Change { made: [(wanted.name.clone(), made)].into(), ..Change::default() })?;
@@ -138,6 +173,8 @@ fn one(
     if !added.is_empty() && kept.is_none() {
         context.detail(&format!("the inventory gives it more names than it asks for: {}", added.join(", ")));
     }
+    // What a dry run signed is known to nobody, and nobody gets it.
+    let there = kept.is_some() || !dry_run;
     let text = match form {
         Format::Json => crate::json(&Signed {
             name: &wanted.name,
@@ -146,17 +183,41 @@ fn one(
             added,
             not_before: rfc3339(certificate.not_before),
             not_after: rfc3339(certificate.not_after),
-            serial: &certificate.serial,
-            fingerprint: certificate.fingerprint(),
-            pem: &certificate.pem,
+            is: there.then(|| Is {
+                serial: &certificate.serial,
+                fingerprint: certificate.fingerprint(),
+                pem: &certificate.pem,
+            }),
         })?,
-        _ if args.to.is_none() => certificate.pem.clone(),
-        _ => told(wanted, &certificate, kept.is_some(), context.common.dry_run),
+        _ if args.file().is_none() && (there || args.to.is_some()) => {
+            if args.to.is_some() {
+                context.say(&told(wanted, &certificate, kept.is_some(), dry_run));
+            }
+            if there { certificate.pem.clone() } else { String::new() }
+        }
+        _ => told(wanted, &certificate, kept.is_some(), dry_run),
     };
-    if let Some(to) = args.to.as_deref().filter(|_| !context.common.dry_run) {
-        file::write_named(to, certificate.pem.as_bytes())?;
+    if let Some(staged) = staged {
+        staged.put()?;
     }
     Ok(Answer { text, exit: Exit::Done })
+}
+
+/// Whether a file is a certificate of that name that the store holds, or held: nothing of a store is ever deleted.
+fn is_earlier(
+    from: &mut std::fs::File,
+    wanted: &Wanted,
+    observed: &Observed,
+    store: &Store,
+) -> std::io::Result<bool> {
+    let Ok(is) = Certificate::from_pem(&file::up_to(from, LIMIT)?) else { return Ok(false) };
+    let current = observed.pairs.get(&wanted.name).and_then(|pair| pair.certificate.there());
+    if current.is_some_and(|current| current.der == is.der) {
+        return Ok(true);
+    }
+    let kept = store.root().join(format!("{ARCHIVE}/{}.{}.crt", wanted.name, is.serial));
+    let kept = file::read_up_to(&kept, LIMIT).ok().and_then(|bytes| Certificate::from_pem(&bytes).ok());
+    Ok(kept.is_some_and(|kept| kept.der == is.der))
 }
 
 fn told(wanted: &Wanted, certificate: &Certificate, kept: bool, dry_run: bool) -> String {
@@ -218,7 +279,7 @@ fn find<'a>(
     path: &Path,
 ) -> Result<&'a Wanted, Failure> {
     let refused = |wanted: &Wanted, problems: Vec<String>| {
-        let place = format!("{}, for {}", path.display(), wanted.name);
+        let place = format!("{}, for {}", outside::shown(path), wanted.name);
         let all = problems.into_iter().map(|problem| Failure::wrong(problem).at(place.clone()));
         Failure::all(all).map_or(Ok(()), Err)
     };
@@ -250,12 +311,12 @@ fn find<'a>(
             "the inventory has no certificate with the subject `{}`",
             subject(&request.common_name, &request.organizations)
         ))
-        .at(path.display().to_string())
+        .at(outside::shown(path))
         .hint("docs/pki.md has the table; a node's name must be that of the inventory")),
         (Some((problems, wanted)), 0) => refused(wanted, problems).map(|()| wanted),
         (Some((_, wanted)), 1) => Ok(wanted),
         (Some(_), _) => Err(Failure::wrong(format!("the request is right for {}", right.join(", ")))
-            .at(path.display().to_string())
+            .at(outside::shown(path))
             .hint("say with `--as NAME` which it is")),
     }
 }

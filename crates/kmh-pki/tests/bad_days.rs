@@ -189,6 +189,52 @@ fn keys_that_others_may_read_are_mended_on_demand_and_not_before() {
     assert!(ran.stdout.contains("nothing to do") && !ran.stdout.contains("mend"), "{}", ran.stdout);
 }
 
+#[test]
+fn folders_that_others_may_look_into_are_told_of_and_mended_on_demand() {
+    let place = Place::with_store(SMALL);
+    // Something in the archive, too.
+    place.sh("rm store/nodes/w-1/kube-proxy.{crt,key}", "").exits(0);
+    place.pki(ARGS, SMALL).exits(0);
+    place.pki(&["rotate", "encryption", "--store", "store"], SMALL).exits(0);
+    place.pki(&["rotate", "encryption", "--abort", "--store", "store"], SMALL).exits(0);
+    let open = |line: &str| place.sh(line, "").exits(0).stdout;
+    let wide = "find store -type d ! -perm 700";
+    assert_eq!(open(wide), "");
+    open("chmod 755 store store/nodes/w-2");
+    let ran = place.pki(ARGS, SMALL).exits(0);
+    assert_eq!(
+        ran.stderr,
+        "kmh-pki: warning: folder `store` can be read by others: `chmod 700 store`\n\
+         kmh-pki: warning: folder `store/nodes/w-2` can be read by others: `chmod 700 store/nodes/w-2`\n"
+    );
+    // As after a clone: one warning, whose command works, and `--repair`.
+    open("find store -type d -exec chmod 755 {} +");
+    let count = open(wide).lines().count();
+    let ran = place.pki(ARGS, SMALL).exits(0);
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "kmh-pki: warning: {count} folders of store `store` can be read by others: \
+             `find store -type d -exec chmod 700 {{}} +`\n"
+        )
+    );
+    let before = place.snapshot();
+    let repair = ["--store", "store", "--repair", "-o", "text"];
+    let ran = place.pki(&[&repair[..], &["--dry-run"]].concat(), SMALL).exits(0);
+    assert!(ran.stdout.contains(&format!("would mend the mode of {count} folders; ")), "{}", ran.stdout);
+    assert!(place.snapshot() == before);
+    open("chmod 644 store/ca/etcd.key");
+    let ran = place.pki(&repair, SMALL).exits(0);
+    assert!(
+        ran.stdout.contains(&format!("mended the mode of 1 key and {count} folders; nothing to do")),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(open(wide), "");
+    let ran = place.pki(&["--store", "store", "--strict", "-o", "text"], SMALL).exits(0);
+    assert_eq!(ran.stderr, "");
+}
+
 /// What a run writes besides the store goes elsewhere: an output must not replace a key.
 #[test]
 fn nothing_is_written_into_a_store_but_by_itself() {
@@ -211,4 +257,26 @@ fn nothing_is_written_into_a_store_but_by_itself() {
         assert_eq!(place.files(), before, "{args:?}");
     }
     place.pki(&["status", "--store", "store", "--write", "status.txt"], SMALL).exits(0);
+}
+
+/// What is printed and what is written are two files.
+#[test]
+fn one_file_is_not_written_twice() {
+    let place = Place::with_store(SMALL);
+    place.sh("ln -s . here; openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -subj /O=system:nodes/CN=system:node:w-1 -out csr 2>&-", "").exits(0);
+    let before = place.snapshot();
+    for args in [
+        &["export", "--layout", "tar", "--to", "x"][..],
+        &["sign", "--csr", "csr", "--to", "here/x"],
+        &["ensure", "--requests", "./x"],
+        &["kubeconfig", "--user", "anna", "--to", "here/here/x"],
+    ] {
+        let args = [args, &["--store", "store", "--write", "x"]].concat();
+        place.pki(&args, SMALL).exits(2).says("`x` would be written twice");
+        assert!(place.snapshot() == before, "{args:?}");
+    }
+    std::fs::write(place.path().join("x"), "text").unwrap();
+    let pipe = ["export", "--layout", "tar", "--to", "-", "--store", "store", "--write", "x"];
+    let ran = place.pki(&pipe, SMALL).exits(2).says("`--to -` prints the tar alone");
+    assert_eq!((ran.stdout.as_str(), std::fs::read(place.path().join("x")).unwrap()), ("", b"text".to_vec()));
 }

@@ -225,6 +225,12 @@ fn the_same_again_changes_nothing_and_what_is_not_ours_stays() {
     std::fs::create_dir(place.path().join("etc")).unwrap();
     std::fs::write(place.path().join("etc/passwd"), "").unwrap();
     export(&place, &["--layout", "kubeadm", "--to", "etc"]).exits(2).says("is no export of its own");
+    // What holds a whole disk is not walked through for that.
+    export(&place, &["--layout", "kubeadm", "--to", "/proc"]).exits(2).says("is no export of its own");
+    for to in [".", "/", "out/.."] {
+        let says = format!("`{to}` is no name for a new folder");
+        export(&place, &["--layout", "kubeadm", "--to", to]).exits(2).says(&says);
+    }
     std::os::unix::fs::symlink("out", place.path().join("link")).unwrap();
     export(&place, &["--layout", "kubeadm", "--to", "link"]).exits(2).says("is a symbolic link");
     place.pki(&["--store", "other", "--init"], SMALL).exits(0);
@@ -280,7 +286,9 @@ fn a_tar_is_the_store_and_the_same_every_time() {
     // The real tar: sorted, nobody's, the modes and the times of the certificates.
     let listed = place.sh("TZ=UTC tar --full-time -tvf a.tar", "").exits(0).stdout;
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
-    assert!(names.is_sorted() && names.len() == 27 * 2 + 3 + 1, "{listed}");
+    let folders: Vec<&str> = listed.lines().filter(|line| line.ends_with('/')).collect();
+    assert!(names.is_sorted() && names.len() - folders.len() == 27 * 2 + 3 + 1, "{listed}");
+    assert!(folders.len() == 10 && folders.iter().all(|line| line.starts_with("drwx------ 0/0")), "{listed}");
     let start = place
         .sh(
             "openssl x509 -in store/nodes/cp-1/apiserver.crt -noout -startdate | cut -d= -f2 | \
@@ -296,22 +304,87 @@ fn a_tar_is_the_store_and_the_same_every_time() {
     place.sh("mkdir -m 700 back && tar -xf a.tar -C back && diff -r store back", "").exits(0);
     let ran = place.pki(&["--store", "back", "-o", "text"], SMALL).exits(0);
     assert!(ran.stdout.ends_with("nothing to do: 27 certificates and 3 keys\n"), "{}", ran.stdout);
+    assert_eq!(ran.stderr, "");
+    // Its folders are for their owner alone, whatever the umask; the one into which it is unpacked is the caller's.
+    let open = "umask 022; mkdir wide && tar -xf a.tar -C wide && find wide -type d ! -perm 700";
+    assert_eq!(place.sh(open, "").exits(0).stdout, "wide\n");
+    place
+        .pki(&["--store", "wide"], SMALL)
+        .exits(0)
+        .says("warning: folder `wide` can be read by others: `chmod 700 wide`\n");
 
     // Without the keys of its CAs it is a store that cannot sign.
-    export(&place, &["--layout", "tar", "--to", "a.tar"]).exits(0);
+    let ran = export(&place, &["--layout", "tar", "--to", "a.tar", "-o", "text"]).exits(0);
+    assert!(
+        ran.stdout.ends_with("no key of a CA is in it: `--with-ca-keys` makes a whole backup\n"),
+        "{}",
+        ran.stdout
+    );
     let listed = place.sh("tar -tf a.tar", "").exits(0).stdout;
     assert!(listed.contains("ca/cluster.crt\n") && !listed.contains("ca/cluster.key"), "{listed}");
     assert!(listed.contains("nodes/w-1/kube-proxy.key"), "{listed}");
-    export(&place, &["--layout", "tar", "--to", "a.tar", "--limit", "w-1"]).exits(0);
-    let listed = place.sh("tar -tf a.tar", "").exits(0).stdout;
-    assert!(listed.contains("nodes/w-1/") && !listed.contains("nodes/w-2/"), "{listed}");
+    // What is not in the store is in no backup, and that is said.
+    std::fs::rename(place.store().join("ca/etcd.key"), place.path().join("stick.key")).unwrap();
+    let whole = ["--layout", "tar", "--to", "a.tar", "--with-ca-keys"];
+    export(&place, &whole).exits(0).says("keys that are not in the store are not in it either: ca/etcd\n");
+    // A part of it is no backup.
+    let before = std::fs::read(place.path().join("a.tar")).unwrap();
+    export(&place, &["--layout", "tar", "--to", "a.tar", "--limit", "w-1"])
+        .exits(2)
+        .says("a tar is the whole store, and takes no `--limit`");
+    assert!(std::fs::read(place.path().join("a.tar")).unwrap() == before);
+}
+
+#[test]
+fn a_tar_replaces_an_earlier_one_of_its_store_and_nothing_else() {
+    let place = Place::with_store(SMALL);
+    place.pki(&["--store", "other", "--init"], SMALL).exits(0);
+    let tar = |store: &str, args: &[&str]| {
+        let all = ["export", "--store", store, "--layout", "tar", "--to", "a.tar"];
+        place.pki(&[&all, args].concat(), SMALL)
+    };
+    let read = || std::fs::read(place.path().join("a.tar")).unwrap();
+    tar("other", &["--with-ca-keys"]).exits(0);
+    // Another store's, a tar that somebody made of this store, a cut one, a text: in a dry run too.
+    let cases = [
+        "true",
+        "tar -cf a.tar -C store store.json ca",
+        "tar -cf a.tar --owner 0 --group 0 --format ustar -C store store.json",
+        "$PKI export --store store --layout tar --to - -i - <inventory | head -c 20000 >a.tar",
+        "echo text >a.tar",
+    ];
+    std::fs::write(place.path().join("inventory"), SMALL).unwrap();
+    for made in cases {
+        place.sh(made, "").exits(0);
+        let before = read();
+        for args in [&[][..], &["--dry-run"]] {
+            tar("store", args)
+                .exits(2)
+                .says("`a.tar` is there already, and is no tar of this store")
+                .says("hint: name another file; `--force` replaces this one");
+        }
+        assert!(read() == before, "{made}");
+    }
+    tar("store", &["--force"]).exits(0);
+    let without = read();
+    // Its own, an older one, and an empty file, such as mktemp makes.
+    tar("store", &["--with-ca-keys"]).exits(0);
+    assert!(read() != without);
+    std::fs::write(place.path().join("a.tar"), "").unwrap();
+    tar("store", &[]).exits(0);
+    assert!(read() == without);
+    // A folder is never replaced by force.
+    export(&place, &[KUBEADM, &["--force"]].concat()).exits(2).says("`--force` replaces a file");
+    export(&place, &["--layout", "tar", "--to", "gone/a.tar"]).exits(2).says("there is no directory `gone`");
 }
 
 #[test]
 fn a_tar_goes_to_no_terminal_and_over_no_other_file() {
     let place = Place::with_store(SMALL);
     std::fs::write(place.path().join("mine"), "text").unwrap();
-    export(&place, &["--layout", "tar", "--to", "mine"]).exits(2).says("is there already, and is no export");
+    export(&place, &["--layout", "tar", "--to", "mine"])
+        .exits(2)
+        .says("is there already, and is no tar of this store");
     assert_eq!(std::fs::read_to_string(place.path().join("mine")).unwrap(), "text");
     export(&place, &["--layout", "kubeadm", "--to", "-"]).exits(2).says("this layout is a folder");
     export(&place, &["--layout", "kubeadm"]).exits(2).says("--to");
@@ -362,7 +435,8 @@ fn what_is_trusted_while_something_is_rotated_is_exported_and_the_tar_has_every_
 
     export(&place, &["--layout", "tar", "--with-ca-keys", "--to", "all.tar"]).exits(0);
     let listed = place.sh("tar -tf all.tar", "").exits(0).stdout;
-    let listed: std::collections::BTreeSet<_> = listed.lines().map(ToOwned::to_owned).collect();
+    let listed = listed.lines().filter(|path| !path.ends_with('/'));
+    let listed: std::collections::BTreeSet<_> = listed.map(ToOwned::to_owned).collect();
     assert!(listed.iter().any(|path| path.starts_with("users/anna.")), "{listed:?}");
     assert_eq!(listed, place.everything().into_keys().collect());
 }

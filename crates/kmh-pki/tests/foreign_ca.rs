@@ -205,3 +205,39 @@ fn only_cas_may_lie_in_a_store_before_it_is_one() {
     place.sh(line, "").exits(0);
     place.pki(&["--store", "store", "--init"], SMALL).exits(3).says("`ca/cluster` is no certificate of a CA");
 }
+
+#[test]
+fn a_key_in_another_form_is_named_and_the_command_converts_it() {
+    let p256 = "openssl ecparam -name prime256v1 -genkey";
+    for (make, says) in [
+        // Parameters of the curve stand before the key.
+        (p256, "it has the form SEC 1 (`EC PRIVATE KEY`), and a store has PKCS #8"),
+        (
+            "openssl genrsa -traditional 2048",
+            "it has the form PKCS #1 (`RSA PRIVATE KEY`), and a store has PKCS #8",
+        ),
+        ("openssl genpkey -algorithm RSA -aes256 -pass pass:secret", "it is under a password"),
+    ] {
+        let place = Place::new();
+        let line = format!(
+            "mkdir -m 700 store store/ca; {make} >store/ca/cluster.key && chmod 600 store/ca/cluster.key &&
+             openssl req -x509 -new -key store/ca/cluster.key -passin pass:secret -out store/ca/cluster.crt -days 3650 \
+               -subj /CN=Example -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign"
+        );
+        place.sh(&line, "").exits(0);
+        let ran = place.pki(&["--store", "store", "--init"], SMALL).exits(3);
+        let ran = ran.says(&format!(
+            "the key of CA `ca/cluster` cannot be used as it is: {says}\n  at store/ca/cluster.key"
+        ));
+        let (_, hint) = ran.stderr.split_once("hint: in the store: `").unwrap();
+        let command = hint.split('`').next().unwrap().replace("-topk8", "-topk8 -passin pass:secret");
+        place.sh(&format!("cd store && {command}"), "").exits(0);
+        place.pki(&["--store", "store", "--init", "--strict"], &rsa(make)).exits(0);
+    }
+}
+
+/// An inventory whose CA has a key as that command makes it.
+fn rsa(make: &str) -> String {
+    let algorithm = if make.contains("ecparam") { "ecdsa-p256" } else { "rsa-2048" };
+    SMALL.replace("  sites:", &format!("  pki: {{algorithms: {{cluster-ca: {algorithm}}}}}\n  sites:"))
+}

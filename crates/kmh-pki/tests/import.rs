@@ -206,7 +206,7 @@ fn several_machines_of_a_control_plane_are_told_apart() {
     make(&place, KUBEADM, "c", &format!("{kind} NODE=elsewhere ADDRESS=10.10.0.99"));
     let ran = import(&place, &["--from", "c"], &inventory).exits(2);
     ran.says("which machine is folder `c` of?").says("`--from NODE=c`; the nodes are cp-1, cp-2");
-    let ran = import(&place, &["--from", "all", "--from", "cp-1=c"], &inventory).exits(2);
+    let ran = import(&place, &["--from", "cp-2=all/cp-2", "--from", "cp-1=c"], &inventory).exits(2);
     ran.says("two different CAs are among the files, and each would be `ca/etcd`")
         .says("two different keys of service accounts");
 }
@@ -293,5 +293,37 @@ fn an_export_comes_back_as_the_store_that_it_was() {
         let (now, was) = (without(&place.files()), without(&first));
         assert_eq!(now.keys().collect::<Vec<_>>(), was.keys().collect::<Vec<_>>());
         assert!(now == was, "{layout}");
+    }
+}
+
+#[test]
+fn an_export_in_the_middle_of_a_rotation_says_loudly_what_it_leaves() {
+    let place = Place::with_store(SMALL);
+    for name in ["cluster", "service-account"] {
+        place.pki(&["rotate", name, "--store", "store"], SMALL).exits(0);
+    }
+    std::fs::rename(place.store(), place.path().join("first")).unwrap();
+    let export = ["export", "--store", "first", "--layout", "kubeadm", "--with-ca-keys", "--to", "out"];
+    place.pki(&export, SMALL).exits(0);
+    let strict = import(&place, &["--from", "out", "--strict"], SMALL);
+    assert_eq!(strict.code, 1);
+    assert!(!place.store().exists());
+    let ran = import(&place, &["--from", "out"], SMALL).exits(0);
+    // Of the same CA in four folders once.
+    assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
+    let (ca, sa) = ("out/cp-1/etc/kubernetes/pki/ca.crt", "out/cp-1/etc/kubernetes/pki/sa.pub");
+    let told = told(&ran);
+    let of = |file: &str| findings(&told, file).concat();
+    for (file, says) in [
+        (ca, "it holds 2 CAs of one name: a rotation goes on. Only one is taken (serial "),
+        (ca, "after the next push no machine trusts the other"),
+        (sa, "it holds 2 keys: a rotation goes on. Only that of `etc/kubernetes/pki/sa.key` is taken"),
+    ] {
+        assert!(of(file).contains(says), "{told:#}");
+        assert!(
+            ran.stderr.contains(&format!("kmh-pki: warning: {file}: ")) && ran.stderr.contains(says),
+            "{}",
+            ran.stderr
+        );
     }
 }

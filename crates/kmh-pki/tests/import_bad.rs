@@ -108,6 +108,53 @@ fn each_defect_of_a_file_is_found_and_the_rest_is_taken() {
 }
 
 #[test]
+fn a_ca_that_would_be_replaced_is_told_of_loudly() {
+    let place = place();
+    place.sh("truncate -s 100 k/etc/kubernetes/pki/etcd/ca.crt", "").exits(0);
+    let ran = import(&place, &["--from", "k", "--dry-run"]).exits(0);
+    ran.says(
+        "warning: k/etc/kubernetes/pki/etcd/ca.crt: CA `ca/etcd` cannot be taken: the next `ensure` makes another one",
+    );
+    // Where nothing of it is there, it is none of that cluster's.
+    place.sh("rm k/etc/kubernetes/pki/etcd/ca.*", "").exits(0);
+    let ran = import(&place, &["--from", "k", "--dry-run"]).exits(0);
+    assert!(!ran.stderr.contains("cannot be taken"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_user_who_may_not_read_or_write_is_told_so_and_nothing_is_left() {
+    // As an ordinary user: root may do anything.
+    let place = Place::on_disk();
+    std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_kmh-pki"), place.path().join("kmh-pki")).unwrap();
+    let root = rustix::process::geteuid().is_root();
+    let user = if root { "setpriv --reuid 65534 --regid 65534 --clear-groups" } else { "" };
+    let own = if root { "chown -R 65534:65534 store k && chmod 755 . kmh-pki" } else { "chmod 500 ." };
+    let line = format!(
+        "./kmh-pki --store store --init -i cluster.yaml -o text && \
+         ./kmh-pki export --layout kubeadm --to k --store store -i cluster.yaml && \
+         openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout a.key -out a.csr \
+           -subj /O=system:nodes/CN=system:node:w-1 && chmod 644 a.csr && {own} && chmod 0 k/cp-1/etc/kubernetes/pki/sa.key"
+    );
+    place.sh(&line, "").exits(0);
+    let before = place.files();
+    let run = |args: &str| place.sh(&format!("{user} ./kmh-pki {args} -i cluster.yaml"), "").exits(3);
+    run("import --from k --init --store new")
+        .says("cannot read `k/cp-1/etc/kubernetes/pki/sa.key`\n  caused by: permission denied\n  hint: keys are root's");
+    for (args, file) in [
+        ("sign --csr a.csr --to a.crt", "a.crt"),
+        ("ensure --requests ask.json", "ask.json"),
+        ("export --layout tar --to a.tar", "a.tar"),
+        ("kubeconfig --user anna --to anna.conf", "anna.conf"),
+    ] {
+        run(&format!("{args} --store store"))
+            .says(&format!("cannot write `{file}`\n  caused by: permission denied"));
+        assert_eq!(place.files(), before, "{args}");
+    }
+    place.sh("chmod 700 .", "").exits(0);
+}
+
+#[test]
 fn what_ends_soon_or_has_ended_is_made_anew() {
     let place = place();
     let leaf = "openssl x509 -req -in <(openssl req -new -key sa.key -subj /CN=front-proxy-client) -CA front-proxy-ca.crt \
@@ -129,10 +176,34 @@ fn what_cannot_be_a_store_is_refused_and_nothing_is_left() {
         ran
     };
     none(import(&place, &["--from", "nowhere"])).exits(2).says("cannot read `nowhere`");
-    none(import(&place, &["--from", "k/etc/kubernetes/admin.conf"])).exits(2).says("cannot read");
     none(import(&place, &["--from", "k/etc/kubernetes/manifests"]))
         .exits(2)
         .says("no file of a PKI that kmh knows");
+    // A store, a file, a machine that is none, one that has no folder, and one that has two.
+    place.pki(&["--store", "made", "--init"], SMALL).exits(0);
+    none(import(&place, &["--from", "made"]))
+        .exits(2)
+        .says("`made` is a store of kmh-pki already")
+        .says("hint: use it as it is, `--store made`; `export --layout tar` copies it");
+    none(import(&place, &["--from", "cp-1=made"])).exits(2).says("is a store of kmh-pki already");
+    none(import(&place, &["--from", "k/etc/kubernetes/admin.conf"]))
+        .exits(2)
+        .says("is a file, and an import reads folders");
+    none(import(&place, &["--from", "cp-9=k"]))
+        .exits(2)
+        .says("the inventory has no machine `cp-9`\n  at --from cp-9=k\n")
+        .says("hint: the machines are cp-1, w-1, w-2, gw");
+    none(import(&place, &["--from", ""])).exits(2).says("`--from ` names no folder");
+    none(import(&place, &["--from", "-"])).exits(2).says("`--from -` names no folder");
+    none(import(&place, &["--from", "cp-1="])).exits(2).says("no folder is named for `cp-1`");
+    place.sh("cp -r k l && ln -s k a=b", "").exits(0);
+    for second in ["cp-1=l", "cp-1=k", "l"] {
+        let folder = second.trim_start_matches("cp-1=");
+        none(import(&place, &["--from", "cp-1=k", "--from", second]))
+            .exits(2)
+            .says(&format!("two folders are of machine `cp-1`\n  at k\n  at {folder}\n"));
+    }
+    import(&place, &["--from", "a=b", "--dry-run"]).exits(0);
     none(import(&place, &["--from", "k", "--limit", "cp-1"])).exits(2).says("knows no `--limit`");
     none(import(&place, &[])).exits(2).says("--from");
     none(place.pki(&["import", "--store", "store", "--from", "k"], SMALL))

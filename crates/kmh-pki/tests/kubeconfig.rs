@@ -240,7 +240,11 @@ fn a_file_is_written_whole_and_replaces_none() {
     }
     // Nothing was issued for what could not be written.
     assert_eq!(count(&place, ".crt"), 0);
+    let told = kubeconfig(&place, &[&anna[..], &["folder"]].concat()).stderr;
+    assert!(told.ends_with("hint: name another file\n"), "{told}");
     kubeconfig(&place, &[&anna[..], &["link", "--force"]].concat()).exits(2).says("symbolic link");
+    kubeconfig(&place, &[&anna[..], &["folder", "--force"]].concat()).exits(2).says("it is a directory");
+    assert_eq!(count(&place, ".crt"), 0);
     assert_eq!(std::fs::read(place.path().join("mine")).unwrap(), b"a letter");
     kubeconfig(&place, &[&anna[..], &["mine", "--force"]].concat()).exits(0);
     assert_eq!(std::fs::metadata(place.path().join("mine")).unwrap().permissions().mode() & 0o777, 0o600);

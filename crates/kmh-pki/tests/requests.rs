@@ -408,3 +408,110 @@ fn a_dry_run_asks_signs_and_imports_nothing() {
     assert!(ran.stdout.starts_with("would import 3 certificates"), "{}", ran.stdout);
     assert_eq!(place.snapshot(), before);
 }
+
+#[test]
+fn a_set_replaces_an_earlier_one_of_its_store_alone() {
+    let place = offline();
+    let grown = grown();
+    place.pki(&["--store", "other", "--init"], SMALL).exits(0);
+    place.sh("mv other/ca/cluster.key other.key", "").exits(0);
+    let set = ["ensure", "--requests", "ask.json", "--store"];
+    let sign = ["sign", "--requests", "ask.json", "--store", "offline", "--to"];
+    let read = |file: &str| std::fs::read(place.path().join(file)).unwrap();
+    // Another store's, a signed set, something else: none is replaced, and no key is made for what is not written.
+    place.pki(&[&set[..], &["other"]].concat(), &grown).exits(0);
+    let before = place.files();
+    let refuse = || {
+        let was = read("ask.json");
+        for more in [&["store"][..], &["store", "--dry-run"]] {
+            let ran = place.pki(&[&set[..], more].concat(), &grown).exits(2);
+            ran.says("`ask.json` is there already, and is no request set of this store")
+                .says("hint: name another file; `--force` replaces this one");
+        }
+        assert!(read("ask.json") == was);
+        assert_eq!(place.files(), before);
+    };
+    refuse();
+    std::fs::write(place.path().join("ask.json"), "{\"kmh_signed\":1}").unwrap();
+    refuse();
+    // A store that the run would make has asked for nothing yet.
+    let new = ["ensure", "--requests", "ask.json", "--init", "--store", "new"];
+    place.pki(&new, &grown).exits(2).says("is no request set of this store");
+    assert!(!place.path().join("new").exists());
+    place.pki(&[&set[..], &["store", "--force"]].concat(), &grown).exits(0);
+    place.pki(&[&set[..], &["store"]].concat(), &grown).exits(0);
+
+    // The same of what was signed.
+    let ask = read("ask.json");
+    for file in ["ask.json", "inventory", "offline.key"] {
+        std::fs::write(place.path().join("inventory"), &grown).unwrap();
+        std::fs::write(place.path().join("offline.key"), "key").unwrap();
+        let was = read(file);
+        let ran = place.pki(&[&sign[..], &[file]].concat(), &grown).exits(2);
+        ran.says(&format!("`{file}` is there already, and is no signed set for the same store"));
+        assert!(read(file) == was);
+    }
+    place.pki(&[&sign[..], &["signed.json"]].concat(), &grown).exits(0);
+    place.pki(&[&sign[..], &["signed.json"]].concat(), &grown).exits(0);
+    place.pki(&[&sign[..], &["offline.key", "--force"]].concat(), &grown).exits(0);
+    assert!(read("ask.json") == ask);
+}
+
+#[test]
+fn a_set_that_cannot_be_written_leaves_no_keys_that_wait() {
+    let place = offline();
+    let grown = grown();
+    std::fs::create_dir(place.path().join("folder")).unwrap();
+    std::fs::write(place.path().join("inventory"), &grown).unwrap();
+    let before = place.files();
+    for (file, says) in [
+        ("gone/ask.json", "there is no directory `gone`"),
+        ("folder", "it is a directory"),
+        ("-", "stdout carries the documents"),
+    ] {
+        let ran = place.pki(&["ensure", "--store", "store", "--requests", file], &grown).exits(2);
+        assert_eq!(ran.stdout, "");
+        ran.says(says);
+        assert_eq!(place.files(), before, "{file}");
+    }
+    // Room for a key and for a request, not for all of them in one file.
+    let line =
+        "trap '' XFSZ; ulimit -f 1; $PKI ensure --requests ask.json --store store -i inventory -o text";
+    place.sh(line, "").exits(3).says("cannot write `ask.json`");
+    assert_eq!(place.files(), before);
+    ask(&place, &grown);
+}
+
+#[test]
+fn sets_go_through_pipes() {
+    let place = offline();
+    let grown = grown();
+    ask(&place, &grown);
+    std::fs::write(place.path().join("inventory"), &grown).unwrap();
+    let line = "set -o pipefail; $PKI sign --requests - --to - --store offline -i inventory <ask.json |
+        $PKI import --signed - --store store -i inventory -o text";
+    let ran = place.sh(line, "").exits(0);
+    assert!(ran.stdout.starts_with("imported 3 certificates\n"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("signed 3 certificates, until 20"), "{}", ran.stderr);
+    for verb in [&["sign", "--requests", "-", "--to", "-"][..], &["import", "--signed", "-"]] {
+        let ran = place.pki(&[verb, &["--store", "store"]].concat(), &grown).exits(2);
+        ran.says(&format!("`{} -` reads stdin, and so does the inventory", verb[1]));
+    }
+    // Files that were swapped are called by what they are.
+    place.sh("cp store/nodes/w-3/kube-proxy.key a.key && openssl req -new -key a.key -subj /CN=x -out a.csr && $PKI sign --requests ask.json --to signed.json --store offline -i inventory", "").exits(0);
+    let sign =
+        |file: &str| place.pki(&["sign", "--requests", file, "--to", "x", "--store", "offline"], &grown);
+    let import = |file: &str| place.pki(&["import", "--signed", file, "--store", "store"], &grown);
+    std::fs::write(place.path().join("empty"), "\n").unwrap();
+    sign("signed.json").exits(2).says("it is a signed set, which `kmh-pki import --signed` takes in");
+    sign("a.csr").exits(2).says("the request of one machine is signed by `kmh-pki sign --csr`");
+    sign("empty").exits(2).says("caused by: it is empty");
+    import("ask.json").exits(2).says("it is a request set, which `kmh-pki sign --requests` signs");
+    import("a.csr").exits(2).says("it holds a request: what is taken in is the certificate");
+    import("a.key").exits(2).says("it holds a private key, and only certificates are taken in");
+    import("empty").exits(2).says("caused by: it is empty");
+    place
+        .pki(&["import", "--signed", "-", "--store", "store", "-i", "inventory"], "{}")
+        .exits(2)
+        .says("`stdin` is no signed set");
+}

@@ -279,7 +279,8 @@ fn files_that_are_no_requests_are_named_and_not_quoted() {
     let place = Place::with_store(SMALL);
     fresh(&place, "good", KUBELET, &[]);
     let good = std::fs::read_to_string(place.path().join("good.csr")).unwrap();
-    let cases: [(&str, Vec<u8>, &str); 6] = [
+    let cases: [(&str, Vec<u8>, &str); 7] = [
+        ("set", b"{\"kmh_requests\":1}".to_vec(), "a request set is signed by `kmh-pki sign --requests`"),
         ("empty", b" \n".to_vec(), "it is empty"),
         ("cut", good.as_bytes()[..200].to_vec(), "no whole PEM file"),
         ("twice", [good.as_bytes(), good.as_bytes()].concat(), "something follows the request"),
@@ -431,11 +432,113 @@ fn a_dry_run_says_it_and_touches_nothing() {
     let ran = sign(&place, &["--csr", "one.csr", "--to", "one.crt", "--dry-run", "-o", "text"]).exits(0);
     assert!(ran.stdout.starts_with("`nodes/w-1/kubelet-client` would be signed, until "), "{}", ran.stdout);
     assert_eq!(place.snapshot(), before);
+    // Nobody gets a certificate that the store does not know.
+    for args in [&["-o", "text"][..], &["-o", "json"], &["--to", "-"]] {
+        let ran = sign(&place, &[&["--csr", "one.csr", "--dry-run"], args].concat()).exits(0);
+        assert!(!ran.stdout.contains("BEGIN") && !ran.stdout.contains("serial"), "{}", ran.stdout);
+        let told = ran.stdout + &ran.stderr;
+        assert!(
+            told.contains("nodes/w-1/kubelet-client") && told.contains("would go to the archive"),
+            "{told}"
+        );
+    }
+    assert_eq!(place.snapshot(), before);
     let ran = sign(&place, &["--csr", "one.csr", "-o", "json"]).exits(0);
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((&told["name"], &told["issuer"]), (&"nodes/w-1/kubelet-client".into(), &"ca/cluster".into()));
     assert_eq!(told["kept"], false);
     assert!(told["pem"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----\n"));
+}
+
+#[test]
+fn an_output_replaces_only_what_this_store_made_under_that_name() {
+    let place = Place::with_store(SMALL);
+    fresh(&place, "one", KUBELET, &[]);
+    fresh(&place, "serving", KUBELET, &[SERVING]);
+    let read = |file: &str| std::fs::read(place.path().join(file)).unwrap();
+    let says = "is there already, and is no certificate of `nodes/w-1/kubelet-client` that this store made";
+    let to =
+        |file: &str| refused(&place, &["--csr", "one.csr", "--to", file], 2, &[&format!("`{file}` {says}")]);
+    std::fs::write(place.path().join("letter"), "text").unwrap();
+    to("letter");
+    // The key beside it, another certificate of this store, one of the same name of another store.
+    let key = read("one.key");
+    to("one.key");
+    assert!(read("one.key") == key);
+    sign(&place, &["--csr", "serving.csr", "--to", "serving.crt"]).exits(0);
+    to("serving.crt");
+    place.pki(&["--store", "other", "--init"], SMALL).exits(0);
+    let other = ["sign", "--store", "other", "--csr", "one.csr", "--to", "one.crt"];
+    place.pki(&other, SMALL).exits(0);
+    to("one.crt");
+    // Its own: what the store holds, and what it held before the last request.
+    sign(&place, &["--csr", "one.csr", "--to", "one.crt", "--force"]).exits(0);
+    sign(&place, &["--csr", "one.csr", "--to", "one.crt"]).exits(0);
+    let first = read("one.crt");
+    fresh(&place, "one", KUBELET, &[]);
+    sign(&place, &["--csr", "one.csr", "--to", "one.crt"]).exits(0);
+    let second = read("one.crt");
+    assert!(
+        second != first
+            && second == std::fs::read(place.store().join("nodes/w-1/kubelet-client.crt")).unwrap()
+    );
+    std::fs::write(place.path().join("one.crt"), first).unwrap();
+    sign(&place, &["--csr", "one.csr", "--to", "one.crt"]).exits(0);
+    assert!(read("one.crt") == second);
+}
+
+#[test]
+fn what_cannot_be_written_is_found_before_anything_is_signed() {
+    let place = Place::with_store(SMALL);
+    fresh(&place, "one", KUBELET, &[]);
+    std::fs::create_dir(place.path().join("folder")).unwrap();
+    for (to, says) in [
+        ("gone/one.crt", "there is no directory `gone`"),
+        ("folder", "it is a directory"),
+        ("/dev/full", "it is no regular file"),
+    ] {
+        refused(&place, &["--csr", "one.csr", "--to", to], 2, &[&format!("cannot write `{to}`"), says]);
+        refused(&place, &["--csr", "one.csr", "--to", to, "--dry-run"], 2, &[says]);
+    }
+    // A disk on which no file of that size has room.
+    std::fs::write(place.path().join("inventory"), SMALL).unwrap();
+    let before = place.files();
+    let line = "trap '' XFSZ; ulimit -f 0; $PKI sign --csr one.csr --to one.crt --store store -i inventory";
+    place.sh(line, "").exits(3).says("cannot write `one.crt`");
+    assert_eq!(place.files(), before);
+}
+
+#[test]
+fn a_request_comes_from_stdin_and_a_certificate_goes_to_stdout() {
+    let place = Place::with_store(SMALL);
+    fresh(&place, "one", KUBELET, &[]);
+    std::fs::write(place.path().join("inventory"), SMALL).unwrap();
+    let csr = std::fs::read_to_string(place.path().join("one.csr")).unwrap();
+    let from = |args: &[&str], stdin: &str| {
+        place.pki(&[&["sign", "--store", "store", "--csr", "-"], args].concat(), stdin)
+    };
+    for args in [&["--to", "-"][..], &["--to", "-", "-i", "-"], &["-i", "inventory", "-i", "-"]] {
+        from(args, &csr)
+            .exits(2)
+            .says("`--csr -` reads stdin, and so does the inventory")
+            .says("hint: name the inventory: `-i cluster.yaml`");
+    }
+    from(&["-i", "inventory"], "nothing").exits(2).says("`stdin` is no request that can be signed");
+    let ran = from(&["--to", "-", "-i", "inventory"], &csr).exits(0);
+    assert_eq!(
+        ran.stdout,
+        std::fs::read_to_string(place.store().join("nodes/w-1/kubelet-client.crt")).unwrap()
+    );
+    assert!(ran.stderr.contains("`nodes/w-1/kubelet-client` is signed, until "), "{}", ran.stderr);
+    from(&["--to", "-", "-o", "json", "-i", "inventory"], &csr).exits(2).says("does not print `json`");
+    assert!(!place.path().join("-").exists());
+    let store = place.store().display().to_string();
+    let inventory = place.path().join("inventory").display().to_string();
+    let args = ["kmh-pki", "sign", "--store", &store, "--csr", "-", "-i", &inventory];
+    let (mut env, captured) = kmh_cli::Env::fake(args, "");
+    env.stdin_is_terminal = true;
+    assert_eq!(kmh_pki::run(&mut env) as u8, 2);
+    assert!(captured.stderr_text().contains("stdin is a terminal"), "{}", captured.stderr_text());
 }
 
 /// The commands of a help text, lines that go on joined.

@@ -154,3 +154,44 @@ fn causes_are_plain() {
     assert_eq!(plain_of(28), "no space left on device");
     assert_eq!(plain(&io::Error::other("UTF-8 is missing")), "UTF-8 is missing");
 }
+
+#[test]
+fn what_is_staged_has_its_name_at_the_end_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("a"), dir.path().join("link"));
+    std::os::unix::fs::symlink("a", &link).unwrap();
+    fs::write(&file, "old").unwrap();
+    drop(stage_named(&link, b"dropped").unwrap());
+    let staged = stage_named(&link, b"new").unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"old");
+    assert!(staged.put().unwrap());
+    assert_eq!(fs::read(&file).unwrap(), b"new");
+    assert!(!stage_named(&file, b"new").unwrap().put().unwrap(), "it holds that already");
+    assert_eq!(names(dir.path()), ["a", "link"]);
+}
+
+#[test]
+fn a_probe_refuses_what_cannot_be_written_and_touches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("link");
+    fs::write(dir.path().join("a"), "old").unwrap();
+    std::os::unix::fs::symlink("a", &link).unwrap();
+    for good in ["a", "new"] {
+        probe(&dir.path().join(good)).unwrap();
+        probe_named(&dir.path().join(good)).unwrap();
+    }
+    probe_named(&link).unwrap();
+    let said = |failure: Failure| failure.summary();
+    assert!(said(probe(&link).unwrap_err()).ends_with("it is a symbolic link, and is not written through"));
+    for probe in [probe, probe_named] {
+        assert!(said(probe(dir.path()).unwrap_err()).ends_with("it is a directory"));
+        assert!(said(probe(&dir.path().join("gone/a")).unwrap_err()).contains("there is no directory"));
+    }
+    assert_eq!(names(dir.path()), ["a", "link"]);
+}
+
+#[test]
+fn no_more_is_read_than_is_meant() {
+    assert_eq!(read_up_to(Path::new("/dev/zero"), 10).unwrap(), [0; 11]);
+    assert_eq!(up_to(&mut &b"abc"[..], 3).unwrap(), b"abc");
+}

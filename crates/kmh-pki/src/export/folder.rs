@@ -33,11 +33,11 @@ struct Mark {
 /// Writes it; says whether anything changed.
 pub(super) fn write(to: &Path, store: &str, entries: &[Entry]) -> Result<bool, Failure> {
     let mark = Mark { store: store.to_owned(), files: entries.iter().map(|one| one.path.clone()).collect() };
+    let beside = beside(to)?;
     let there = look(to, &mark, entries)?;
     if there == There::Same {
         return Ok(false);
     }
-    let beside = beside(to)?;
     clear(&beside)?;
     let made = fill(&beside, &mark, entries).and_then(|()| put(&beside, to, there));
     if made.is_err() {
@@ -91,13 +91,13 @@ fn look(to: &Path, mark: &Mark, entries: &[Entry]) -> Result<There, Failure> {
     };
     let read = |name: &str| folder.read(name, LIMIT).ok();
     let old: Option<Mark> = read(MARK).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let mut found = Vec::new();
-    list(&folder, "", &mut found).map_err(|error| failed("list", to, error))?;
     let ours = |path: &str| {
         path == IGNORE
             || (path == MARK && old.is_some())
             || old.as_ref().is_some_and(|old| old.files.contains(path))
     };
+    let mut found = Vec::new();
+    list(&folder, "", &ours, &mut found).map_err(|error| failed("list", to, error))?;
     if let Some(foreign) = found.iter().find(|path| !ours(path)) {
         return Err(Failure::wrong(format!("folder `{shown}` is not empty, and is no export of its own"))
             .because(format!("it holds `{}`", foreign.escape_debug()))
@@ -129,12 +129,21 @@ fn names(folder: &Folder) -> Result<Vec<String>, Errno> {
     Ok(folder.names("")?.into_iter().filter(|name| name != "." && name != "..").collect())
 }
 
-/// The paths of everything in a folder that is no folder.
-fn list(folder: &Folder, above: &str, found: &mut Vec<String>) -> Result<(), Errno> {
+/// The paths of everything in a folder that is no folder, up to the first that is not ours: what was named by mistake may
+/// hold a whole disk.
+fn list(
+    folder: &Folder,
+    above: &str,
+    ours: &dyn Fn(&str) -> bool,
+    found: &mut Vec<String>,
+) -> Result<(), Errno> {
     for name in names(folder)? {
+        if found.last().is_some_and(|path| !ours(path)) {
+            return Ok(());
+        }
         let path = if above.is_empty() { name.clone() } else { format!("{above}/{name}") };
         match folder.enter(&name) {
-            Ok(Some(inner)) => list(&inner, &path, found)?,
+            Ok(Some(inner)) => list(&inner, &path, ours, found)?,
             Ok(None) => {}
             Err(Errno::NOTDIR | Errno::LOOP) => found.push(path),
             Err(error) => return Err(error),

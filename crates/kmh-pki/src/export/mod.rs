@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream, file};
-use zeroize::Zeroizing;
 
 use crate::access::At;
 use crate::layout::Layout;
 use crate::look::{self, Ground};
 use crate::observed::Observed;
 use crate::secret::Secret;
+use crate::table::Life;
 use crate::want::Wants;
-use crate::{TEXT_OR_JSON, TOOL, plan};
+use crate::{TEXT_OR_JSON, TOOL, outside, plan};
 
 /// A file of an export.
 pub struct Entry {
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// With the keys of the CAs and the break-glass admin, which no machine needs
     #[arg(long)]
     with_ca_keys: bool,
+    /// Replace FILE whatever it is; an earlier tar of the same store is replaced without it
+    #[arg(long)]
+    force: bool,
 }
 
 /// What an export looks like.
@@ -87,10 +90,11 @@ fn export(
     format: Format,
     at: &At,
 ) -> Result<Answer, Failure> {
-    let pipe = args.to.as_os_str() == "-";
+    let pipe = outside::is_stream(&args.to);
     if pipe {
         refuse_pipe(args, context)?;
     }
+    refuse_mixed(args, context)?;
     // Looking only: nothing is made, not even a store.
     let Ground { model, mut wants, chosen, store } = look::ground(stream, context, at, false)?;
     let (path, now) = (store.root().to_owned(), context.env.now);
@@ -99,6 +103,11 @@ fn export(
     let chosen = |machine: &str| chosen.contains(machine);
     let plan = plan::plan(&wants, &observed, now, &chosen);
     refuse_unfinished(context, &path, &plan, &wants, &observed)?;
+    if args.layout == Form::Tar && !pipe {
+        outside::refuse_other(&args.to, args.force, "tar of this store", |file| {
+            tar::is_of(file, store.id())
+        })?;
+    }
     context.refuse_if_strict()?;
 
     let mut entries = match args.layout {
@@ -107,22 +116,49 @@ fn export(
             let ground = entries::Ground { model: &model, wants: &wants, observed: &observed, store: &store };
             entries::of(&ground, layout, &chosen, args.with_ca_keys)?
         }
-        Form::Tar => tar::entries(store.root(), &observed, &chosen, args.with_ca_keys)?,
+        Form::Tar => tar::entries(store.root(), args.with_ca_keys)?,
     };
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     let changed = match (args.layout, context.common.dry_run) {
         (_, true) => true,
         (Form::Tar, false) => {
             let bytes = tar::write(&entries)?;
-            if pipe { send(context, &bytes)? } else { keep(&args.to, &bytes)? }
+            if pipe { send(context, &bytes)? } else { file::write(&args.to, &bytes, 0o600)? }
         }
         (_, false) => folder::write(&args.to, store.id(), &entries)?,
     };
+    let lacks =
+        if args.layout == Form::Tar { lacks(&wants, &entries, args.with_ca_keys) } else { String::new() };
     if pipe {
         // The tar is the answer.
+        context.say(&lacks);
         return Ok(Answer { text: String::new(), exit: Exit::Done });
     }
-    Ok(Answer { text: told(args, context, format, &entries, changed)?, exit: Exit::Done })
+    let mut text = told(args, context, format, &entries, changed)?;
+    match format {
+        Format::Json => context.say(&lacks),
+        _ if lacks.is_empty() => {}
+        _ => text = format!("{text}\n{lacks}"),
+    }
+    Ok(Answer { text, exit: Exit::Done })
+}
+
+/// What a tar lacks that a backup should have: nobody finds out on the day when it is needed.
+fn lacks(wants: &Wants, entries: &[Entry], with_ca_keys: bool) -> String {
+    let there = |name: &str| {
+        let file = format!("{name}.key");
+        entries.iter().any(|one| one.path.strip_prefix(&file).is_some_and(|rest| matches!(rest, "" | ".age")))
+    };
+    let authorities = wants.certificates.values().filter(|wanted| wanted.life == Life::Authority);
+    let away: Vec<&str> =
+        authorities.map(|wanted| wanted.name.as_str()).filter(|name| !there(name)).collect();
+    match (away.is_empty(), with_ca_keys) {
+        (true, _) => String::new(),
+        (false, false) => "no key of a CA is in it: `--with-ca-keys` makes a whole backup".to_owned(),
+        (false, true) => {
+            format!("keys that are not in the store are not in it either: {}", away.join(", "))
+        }
+    }
 }
 
 /// A tar may go down a pipe, never to a terminal; folders cannot.
@@ -131,9 +167,27 @@ fn refuse_pipe(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
         return Err(Failure::wrong("`--to -` is for a tar; this layout is a folder")
             .hint("name a folder, or choose `--layout tar`"));
     }
+    if context.common.write.is_some() {
+        return Err(Failure::wrong("`--write` takes what is printed, and `--to -` prints the tar alone")
+            .hint("name the file with `--to`"));
+    }
     if context.env.stdout_is_terminal {
         return Err(Failure::wrong("keys are not written to a terminal")
             .hint("name a file with `--to FILE`, or send the tar to another program"));
+    }
+    Ok(())
+}
+
+/// What does not go together: a tar is the whole store or no backup, and a folder is never replaced by force.
+fn refuse_mixed(args: &Args, context: &Context<'_>) -> Result<(), Failure> {
+    if args.layout == Form::Tar && !context.common.limit.is_empty() {
+        return Err(Failure::wrong("a tar is the whole store, and takes no `--limit`")
+            .because("a backup that lacks machines would look like any other")
+            .hint("leave `--limit` out; the other layouts make a folder for each machine"));
+    }
+    if args.force && (args.layout != Form::Tar || outside::is_stream(&args.to)) {
+        return Err(Failure::wrong("`--force` replaces a file, and none is named")
+            .hint("name an empty or a new folder, or remove the old one"));
     }
     Ok(())
 }
@@ -192,17 +246,6 @@ fn send(context: &mut Context<'_>, bytes: &[u8]) -> Result<bool, Failure> {
         }
         _ => Ok(true),
     }
-}
-
-/// Writes the tar file; what is there already must be one.
-fn keep(path: &Path, bytes: &Zeroizing<Vec<u8>>) -> Result<bool, Failure> {
-    if let Some(there) = file::read_if_there(path)?.map(Zeroizing::new)
-        && !tar::is_one(&there)
-    {
-        return Err(Failure::wrong(format!("`{}` is there already, and is no export", path.display()))
-            .hint("name another file"));
-    }
-    file::write(path, bytes, 0o600)
 }
 
 fn told(

@@ -1,6 +1,8 @@
 //! The store as one tar file (POSIX.1-1988 ustar), the same bytes for the same store: sorted, no owner, no time but the
 //! start of each certificate.
 
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use kmh_cli::{Failure, file};
@@ -11,41 +13,29 @@ use zeroize::Zeroizing;
 use super::Entry;
 use super::entries::start;
 use crate::cert::Certificate;
-use crate::observed::Observed;
 use crate::secret::Secret;
+use crate::store::IDENTITY;
 
 const BLOCK: usize = 512;
 const MAGIC: &[u8] = b"ustar\x0000";
-/// Where the magic stands, and what is before it.
+/// Where the magic stands.
 const MAGIC_AT: usize = 257;
 /// No file of a store is larger.
 const LIMIT: usize = 1 << 20;
+/// The mode of a store's folders.
+const FOLDER: u32 = 0o700;
 /// No folder of a store lies deeper.
 const DEPTH: usize = 6;
 /// What is no part of a store: a journal, the state of git.
 const OTHERS: [&str; 2] = ["pending.json", "README.md"];
 
-/// All files of a store; with `--limit` those of the machines and what all share.
-pub(super) fn entries(
-    root: &Path,
-    observed: &Observed,
-    chosen: &dyn Fn(&str) -> bool,
-    with_ca_keys: bool,
-) -> Result<Vec<Entry>, Failure> {
+/// All files of a store.
+pub(super) fn entries(root: &Path, with_ca_keys: bool) -> Result<Vec<Entry>, Failure> {
     if root.join("pending.json").exists() {
         return Err(Failure::world(format!("a killed run left store `{}` unfinished", root.display()))
             .hint("let it be finished first: `kmh-pki ensure`"));
     }
-    let left: std::collections::BTreeSet<&str> =
-        observed.leftover.iter().filter_map(|name| name.split('/').nth(1)).collect();
-    let wanted = |path: &str| {
-        let parts: Vec<&str> = path.split('/').collect();
-        let signs = parts.contains(&"ca") && path.contains(".key");
-        match parts[..] {
-            ["nodes" | "routers", machine, ..] => chosen(machine) || left.contains(machine),
-            _ => with_ca_keys || !signs,
-        }
-    };
+    let wanted = |path: &str| with_ca_keys || !is_ca_key(path);
     let fail = |(path, error): (String, Errno)| {
         Failure::world(format!("cannot read `{}`", root.join(path).display()))
             .because(file::plain(&error.into()))
@@ -54,6 +44,11 @@ pub(super) fn entries(
     let mut found = Vec::new();
     walk(&folder, "", 0, &wanted, &mut found).map_err(fail)?;
     Ok(found)
+}
+
+/// Whether a file of a store is the key of a CA: of any generation, waiting, or in the archive.
+pub(super) fn is_ca_key(path: &str) -> bool {
+    path.contains(".key") && path.split('/').any(|part| part == "ca")
 }
 
 fn walk(
@@ -99,20 +94,69 @@ fn time(folder: &Folder, name: &str, content: &Secret) -> u64 {
     read.as_ref().map_or(0, start)
 }
 
-/// Whether these are the bytes of a tar file, as far as its first header tells.
-pub(super) fn is_one(bytes: &[u8]) -> bool {
-    bytes.get(MAGIC_AT..MAGIC_AT + MAGIC.len()) == Some(MAGIC)
+/// Whether a file is a tar that this program wrote of that store: every header is one of its own, and the store's identity
+/// is the one that is meant.
+pub(super) fn is_of(from: &mut (impl Read + Seek), store: &str) -> std::io::Result<bool> {
+    let mut block = [0; BLOCK];
+    let mut own = false;
+    loop {
+        match from.read_exact(&mut block) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            other => other?,
+        }
+        if block == [0; BLOCK] {
+            return Ok(own);
+        }
+        let Some((path, length)) = read_header(&block) else { return Ok(false) };
+        let padded = length.div_ceil(BLOCK) * BLOCK;
+        if path == IDENTITY && length <= LIMIT {
+            let mut bytes = vec![0; padded];
+            match from.read_exact(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+                other => other?,
+            }
+            let read: Option<serde_json::Value> = serde_json::from_slice(&bytes[..length]).ok();
+            own = read.is_some_and(|read| read.get("id").and_then(serde_json::Value::as_str) == Some(store));
+        } else {
+            from.seek(SeekFrom::Current(i64::try_from(padded).unwrap_or(i64::MAX)))?;
+        }
+    }
 }
 
-/// The file.
+/// The path and the length of what a header is of; none of a header that this program would not write.
+fn read_header(block: &[u8; BLOCK]) -> Option<(String, usize)> {
+    let text = |from: usize, length: usize| {
+        let field = &block[from..from + length];
+        std::str::from_utf8(field.split(|octet| *octet == 0).next().unwrap_or_default()).ok()
+    };
+    let number = |from, length| u64::from_str_radix(text(from, length)?, 8).ok();
+    let (name, prefix) = (text(0, 100)?, text(345, 155)?);
+    let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+    let (mode, length) = (u32::try_from(number(100, 8)?).ok()?, usize::try_from(number(124, 12)?).ok()?);
+    let own = header(&path, mode, number(136, 12)?, length).ok()?;
+    (own == *block).then_some((path, length))
+}
+
+/// The file. Folders have entries of their own, before what is in them: their modes are not those that the umask of
+/// whoever unpacks it would give.
 pub(super) fn write(entries: &[Entry]) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let padded = |length: usize| length.div_ceil(BLOCK) * BLOCK;
+    let folders_of = |one: &Entry| -> Vec<String> {
+        one.path.match_indices('/').map(|(at, _)| one.path[..=at].to_owned()).collect()
+    };
+    let folders: BTreeSet<String> = entries.iter().flat_map(folders_of).collect();
     let size: usize = entries.iter().map(|one| BLOCK + padded(one.content.octets().len())).sum();
     // The exact size at once: a growing vector would leave copies behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(size + 2 * BLOCK));
+    let mut out = Zeroizing::new(Vec::with_capacity(size + (folders.len() + 2) * BLOCK));
+    let mut begun = BTreeSet::new();
     for one in entries {
+        for folder in folders_of(one) {
+            if begun.insert(folder.clone()) {
+                out.extend_from_slice(&header(&folder, FOLDER, 0, 0)?);
+            }
+        }
         let octets = one.content.octets();
-        out.extend_from_slice(&header(one, octets.len())?);
+        out.extend_from_slice(&header(&one.path, one.mode, one.time, octets.len())?);
         out.extend_from_slice(octets);
         let end = padded(out.len());
         out.resize(end, 0);
@@ -122,20 +166,25 @@ pub(super) fn write(entries: &[Entry]) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(out)
 }
 
-fn header(entry: &Entry, length: usize) -> Result<[u8; BLOCK], Failure> {
+/// The header of a file, or of a folder: its path ends with a slash.
+fn header(path: &str, mode: u32, time: u64, length: usize) -> Result<[u8; BLOCK], Failure> {
     let mut block = [0; BLOCK];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
-    let (prefix, name) = split(&entry.path)
-        .ok_or_else(|| Failure::wrong(format!("`{}` is too long for a tar file", entry.path)))?;
+    let too_long = || Failure::wrong(format!("`{path}` is too long for a tar file"));
+    let (prefix, name) = split(path).ok_or_else(too_long)?;
+    let (time, length) = (format!("{time:011o}"), format!("{length:011o}"));
+    if time.len() > 11 || length.len() > 11 || mode > 0o7777 {
+        return Err(Failure::wrong(format!("`{path}` is too large for a tar file")));
+    }
     put(0, name.as_bytes());
-    put(100, format!("{:07o}", entry.mode).as_bytes());
+    put(100, format!("{mode:07o}").as_bytes());
     put(108, b"0000000");
     put(116, b"0000000");
-    put(124, format!("{length:011o}").as_bytes());
-    put(136, format!("{:011o}", entry.time).as_bytes());
+    put(124, length.as_bytes());
+    put(136, time.as_bytes());
     // The sum is taken over blanks in its own place.
     put(148, b"        ");
-    put(156, b"0");
+    put(156, if path.ends_with('/') { b"5" } else { b"0" });
     put(MAGIC_AT, MAGIC);
     put(345, prefix.as_bytes());
     let sum: u32 = block.iter().map(|octet| u32::from(*octet)).sum();
@@ -169,7 +218,7 @@ mod tests {
         let paths = ["a".to_owned(), format!("nodes/{}", "b".repeat(94)), long];
         let entries: Vec<Entry> = paths.iter().cloned().map(entry).collect();
         let bytes = write(&entries).unwrap();
-        assert!(is_one(&bytes) && bytes.len().is_multiple_of(BLOCK));
+        assert!(bytes.len().is_multiple_of(BLOCK));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.tar");
         std::fs::write(&file, &*bytes).unwrap();
@@ -178,9 +227,36 @@ mod tests {
             assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
             String::from_utf8(output.stdout).unwrap()
         };
-        assert_eq!(run(&["-tf"]).lines().collect::<Vec<_>>(), paths);
+        let names = run(&["-tf"]);
+        let (folders, files): (Vec<&str>, Vec<&str>) = names.lines().partition(|name| name.ends_with('/'));
+        assert_eq!(files, paths);
+        assert_eq!(folders, ["nodes/", "archive/", "archive/nodes/", &format!("archive/nodes/{node}/")]);
         assert_eq!(run(&["--to-stdout", "-xf"]).len(), 2100);
+        assert!(!is_of(&mut std::io::Cursor::new(&*bytes), "a").unwrap(), "without an identity");
         let Err(failure) = write(&[entry("d".repeat(101))]) else { panic!("a name of 101 octets") };
         assert!(failure.summary().ends_with("is too long for a tar file"), "{}", failure.summary());
+    }
+
+    #[test]
+    fn a_tar_of_ours_is_known_by_its_headers_and_by_the_store() {
+        let of = |entries: &[Entry]| write(entries).unwrap().to_vec();
+        let identity = |id: &str| Entry {
+            path: IDENTITY.to_owned(),
+            mode: 0o644,
+            content: Secret::new(format!("{{\"id\":\"{id}\"}}").into_bytes()),
+            time: 0,
+        };
+        let is = |bytes: &[u8]| is_of(&mut std::io::Cursor::new(bytes), "mine").unwrap();
+        let ours = of(&[entry("ca/x.crt".to_owned()), identity("mine"), entry("users/x.crt".to_owned())]);
+        assert!(is(&ours));
+        assert!(!is(&of(&[entry("ca/x.crt".to_owned()), identity("theirs")])));
+        assert!(!is(&ours[..ours.len() - 1024]), "without its end");
+        assert!(!is(&ours[..700]) && !is(b"") && !is(b"text"));
+        // The mode of the first folder, the owner of the second entry: nobody's tar but ours has these headers.
+        for (at, octet) in [(105, b'5'), (BLOCK + 114, b'1')] {
+            let mut other = ours.clone();
+            other[at] = octet;
+            assert!(!is(&other), "{at}");
+        }
     }
 }

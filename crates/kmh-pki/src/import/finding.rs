@@ -29,6 +29,9 @@ pub(super) struct Finding {
     pub(super) text: String,
     /// How to go on.
     pub(super) hint: String,
+    /// Whether it is said on stderr too, whatever the answer's form: what is not known now does harm at the next push.
+    #[serde(skip)]
+    pub(super) loud: bool,
 }
 
 impl Finding {
@@ -41,6 +44,7 @@ impl Finding {
             name: None,
             text: text.into(),
             hint: hint.to_owned(),
+            loud: false,
         }
     }
 

@@ -91,6 +91,7 @@ impl Gather<'_> {
     fn certificate(&mut self, wanted: &Wanted) {
         let row = self.layout.row(wanted.class);
         let mut found: Vec<Candidate> = Vec::new();
+        let told = self.done.findings.len();
         for view in self.views {
             // What is for one machine is looked for in its folder, what all share in every one.
             if wanted.machine.is_some() && view.machine.is_some() && wanted.machine != view.machine {
@@ -101,6 +102,18 @@ impl Gather<'_> {
             }
         }
         let authority = wanted.life == Life::Authority;
+        // Files of it are there: this is no CA that a guide does not know.
+        if let Some(last) = self.done.findings.get(told..).and_then(<[_]>::last)
+            && authority
+            && found.is_empty()
+        {
+            let file = last.file.clone();
+            let text = format!(
+                "CA `{}` cannot be taken: the next `ensure` makes another one, which nothing that runs trusts",
+                wanted.name
+            );
+            self.loud(&file, text, "put its files right, and import again");
+        }
         if authority
             && let Some(other) =
                 found.iter().find(|one| one.certificate.digest != found[0].certificate.digest)
@@ -194,7 +207,7 @@ impl Gather<'_> {
             Some(Ok(key)) => all.iter().position(|one| one.public == key.public),
             _ => Some(0),
         };
-        if all.len() > 1 {
+        if all.len() > 1 && !rotates(&all) {
             let which = if own == Some(0) { "first" } else { "one that its key belongs to" };
             self.warn(
                 &file,
@@ -207,7 +220,38 @@ impl Gather<'_> {
             (Some(Ok(_)), None) => Err(FOREIGN_KEY),
             (Some(key), _) => key,
         };
+        self.generations(&file, &all, own.unwrap_or(0));
         Some(Candidate { file, certificate: all.swap_remove(own.unwrap_or(0)), key })
+    }
+
+    /// What is left of a rotation that goes on: the other CAs are still, or already, trusted, and after the next push
+    /// they are not.
+    fn generations(&mut self, file: &str, all: &[Certificate], own: usize) {
+        if !rotates(all) {
+            return;
+        }
+        let named = |one: &Certificate| format!("serial {}…", one.serial.get(..8).unwrap_or(&one.serial));
+        let others = all.iter().enumerate().filter(|(at, _)| *at != own);
+        let others: Vec<String> = others.map(|(_, one)| named(one)).collect();
+        self.loud(
+            file,
+            format!(
+                "it holds {} CAs of one name: a rotation goes on. Only one is taken ({}); after the next push no machine trusts the other ({})",
+                all.len(),
+                named(&all[own]),
+                others.join(", ")
+            ),
+            "finish the rotation where it was begun, then import; a tar of that store, unpacked, goes on with it",
+        );
+    }
+
+    /// Says it on stderr too; the same of several files once.
+    fn loud(&mut self, file: &str, finding: String, hint: &str) {
+        let loud = !self.done.findings.iter().any(|one| one.loud && one.text == finding);
+        let one = Finding { loud, ..Finding::new(Level::Warning, file, finding, hint) };
+        if !self.done.findings.contains(&one) {
+            self.done.findings.push(one);
+        }
     }
 
     fn service_account(&mut self) {
@@ -220,6 +264,19 @@ impl Gather<'_> {
                 self.used.insert(file.clone());
                 match private_key(bytes) {
                     Ok(key) => {
+                        let publics = view.file(&public).and_then(|(bytes, file)| {
+                            let all = pem::blocks(bytes).ok()?;
+                            Some((all.iter().filter(|one| one.label == Label::Public).count(), file))
+                        });
+                        if let Some((count @ 2.., file)) = publics {
+                            self.loud(
+                                &file,
+                                format!(
+                                    "it holds {count} keys: a rotation goes on. Only that of `{path}` is taken; tokens that another one signed are refused from the next push on"
+                                ),
+                                "finish the rotation where it was begun, then import; a tar of that store, unpacked, goes on with it",
+                            );
+                        }
                         if let Some((bytes, file)) = view.file(&public)
                             && !pem::blocks(bytes)
                                 .is_ok_and(|all| all.iter().any(|one| *one.der == key.public))
@@ -311,6 +368,11 @@ impl Gather<'_> {
 
 fn is_yaml(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "yaml" | "yml"))
+}
+
+/// Whether these are several generations of one CA, and not a chain.
+fn rotates(all: &[Certificate]) -> bool {
+    all.len() > 1 && all.iter().all(|one| one.is_ca && one.subject == all[0].subject)
 }
 
 /// The first private key of a PEM file.

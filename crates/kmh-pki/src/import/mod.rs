@@ -16,7 +16,7 @@ use kmh_cli::{Answer, Common, Context, Env, Exit, Failure, Format, Stream};
 use kmh_model::Model;
 use time::OffsetDateTime;
 
-use self::finding::Level;
+use self::finding::{Finding, Level};
 use self::gather::Gathered;
 use self::judge::{ENCRYPTION, Judged, SERVICE_ACCOUNT};
 use self::source::Source;
@@ -26,7 +26,7 @@ use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::Secret;
 use crate::store::{Change, Made, Public, Store};
 use crate::want::Wants;
-use crate::{TEXT_OR_JSON, TOOL, import_signed, look};
+use crate::{TEXT_OR_JSON, TOOL, import_signed, look, outside};
 
 /// The arguments of `import`.
 #[derive(clap::Args, Clone, Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Whose names the files have; found by itself when it is left out
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Layout>,
-    /// What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki's
+    /// What `kmh-pki sign --requests` wrote, or certificates in PEM from a CA that is not kmh-pki's; `-` is stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "layout"])]
     signed: Option<PathBuf>,
 }
@@ -62,6 +62,9 @@ const ENCRYPTION_KEY: usize = 32;
 
 /// Runs it.
 pub(crate) fn run(env: &mut Env, common: &Common, args: &Args, at: &At) -> Exit {
+    if let Err(failure) = outside::refuse_stdin("--signed", args.signed.as_deref(), env, common) {
+        return kmh_cli::answer_alone(env, TOOL, common, TEXT_OR_JSON, |_, _| Err(failure));
+    }
     kmh_cli::answer(env, TOOL, common, TEXT_OR_JSON, |stream, context, format| match &args.signed {
         Some(file) => import_signed::run(stream, context, format, file, at),
         None => import(args, stream, context, format, at),
@@ -86,10 +89,11 @@ fn import(
     let sources = args.from.iter().map(|from| read(from, &model)).collect::<Result<Vec<_>, _>>()?;
     let (layout, gathered, judged) = examine(&sources, args.layout, &model, &wants, now)?;
     refuse_useless(&gathered, &judged)?;
-    if context.common.strict {
-        for one in judged.findings.iter().filter(|one| one.level == Level::Warning) {
-            context.warn(&format!("{}: {}", one.file, one.text));
-        }
+    let strict = context.common.strict;
+    // Of a rotation the answer alone does not speak loud enough: nobody reads JSON.
+    let told = |one: &&Finding| one.loud || (strict && one.level == Level::Warning);
+    for one in judged.findings.iter().filter(told) {
+        context.warn(&format!("{}: {}", one.file, one.text));
     }
     context.refuse_if_strict()?;
 
@@ -151,12 +155,26 @@ pub fn of_files(
 
 /// Reads one folder; what stands before `=` is a machine only where the inventory has it.
 fn read(from: &str, model: &Model) -> Result<Source, Failure> {
-    let machine = from.split_once('=').filter(|(name, _)| {
-        model.nodes.keys().any(|node| node.as_str() == *name) || model.router(name).is_some()
-    });
-    match machine {
-        Some((name, path)) => source::read(Some(name.to_owned()), Path::new(path)),
-        None => source::read(None, Path::new(from)),
+    let known =
+        |name: &str| model.nodes.keys().any(|node| node.as_str() == name) || model.router(name).is_some();
+    match from.split_once('=') {
+        None if from.is_empty() || from == "-" => {
+            Err(Failure::wrong(format!("`--from {from}` names no folder"))
+                .hint("name the folder that holds `ca.crt`, such as /etc/kubernetes"))
+        }
+        Some((name, "")) if known(name) => Err(Failure::wrong(format!("no folder is named for `{name}`"))
+            .hint(format!("write `--from {name}=DIR`"))),
+        Some((name, path)) if known(name) => source::read(Some(name.to_owned()), Path::new(path)),
+        // A folder may have such a name itself.
+        Some((name, _)) if !name.contains('/') && !Path::new(from).exists() => {
+            let nodes = model.nodes.keys().map(kmh_doc::Label::as_str);
+            let routers = model.routers.iter().map(|router| router.name.as_str());
+            let machines: Vec<&str> = nodes.chain(routers).collect();
+            Err(Failure::wrong(format!("the inventory has no machine `{}`", name.escape_debug()))
+                .at(format!("--from {from}"))
+                .hint(format!("the machines are {}", machines.join(", "))))
+        }
+        _ => source::read(None, Path::new(from)),
     }
 }
 

@@ -9,6 +9,8 @@ use kmh_store::folder::{Entry, Folder};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use crate::store::IDENTITY;
+
 /// Octets of a file; a larger one is no certificate.
 const LARGEST: usize = 1 << 20;
 /// Octets of all files.
@@ -45,11 +47,26 @@ pub(super) fn read(machine: Option<String>, path: &Path) -> Result<Source, Failu
         let what = format!("cannot read `{}`", path.display());
         let told = match error {
             Errno::NOENT | Errno::NOTDIR => Failure::wrong(what),
+            Errno::ACCESS => {
+                return Failure::world(what)
+                    .because(file::plain(&error.into()))
+                    .hint("keys are root's: copy the folder as root, and give the copy to who runs this");
+            }
             _ => Failure::world(what),
         };
         told.because(file::plain(&error.into()))
     };
+    if path.is_file() {
+        return Err(Failure::wrong(format!("`{}` is a file, and an import reads folders", path.display())).hint(
+            "unpack an archive first; a tar that `export` wrote is a store as it is: `mkdir -m 700 DIR && tar -xf FILE -C DIR`",
+        ));
+    }
     let folder = Folder::open(path).map_err(|error| failed(path, error))?;
+    if matches!(folder.entry(IDENTITY), Ok(Entry::File(_))) {
+        return Err(Failure::wrong(format!("`{}` is a store of kmh-pki already", path.display())).hint(
+            format!("use it as it is, `--store {}`; `export --layout tar` copies it", path.display()),
+        ));
+    }
     let found = Source { machine, path: path.to_owned(), files: BTreeMap::new(), skipped: Vec::new() };
     let mut walk = Walk { root: path, found, octets: 0, entries: 0 };
     match walk.folder(&folder, "", 0) {

@@ -97,7 +97,24 @@ pub(super) fn views<'a>(
             views.push(view);
         }
     }
+    failures.extend(twice(&views));
     Failure::all(failures).map_or(Ok(views), Err)
+}
+
+/// One machine in two folders: which of its files are meant nobody knows.
+fn twice(views: &[View<'_>]) -> Option<Failure> {
+    let mut seen: BTreeMap<&str, &Source> = BTreeMap::new();
+    let failures = views.iter().filter_map(|view| {
+        let machine = view.machine.as_deref()?;
+        let first = seen.insert(machine, view.source)?;
+        Some(
+            Failure::wrong(format!("two folders are of machine `{machine}`"))
+                .at(first.path.display().to_string())
+                .at(view.source.path.display().to_string())
+                .hint("name one folder for each machine: its root, or a copy of it, has all that is read"),
+        )
+    });
+    Failure::all(failures)
 }
 
 /// Paths as the layout has them.

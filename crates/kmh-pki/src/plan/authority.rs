@@ -7,6 +7,7 @@ use super::{Make, Plan, RESTORE, Refusal, other_algorithm, root, step};
 use crate::cert::{Certificate, date};
 use crate::observed::{Half, Observed, Pair};
 use crate::reason::Reason;
+use crate::secret::conversion;
 use crate::table::TABLE;
 use crate::want::{Wanted, Wants};
 
@@ -56,7 +57,13 @@ pub(super) fn judge<'a>(
             RESTORE,
         ),
         (_, Half::Damaged(why)) => {
-            refuse(format!("{name}.key"), format!("the key of CA `{name}` is damaged: {why}"), RESTORE)
+            let file = format!("{name}.key");
+            match conversion(why, &file) {
+                Some(hint) => {
+                    refuse(file, format!("the key of CA `{name}` cannot be used as it is: {why}"), &hint)
+                }
+                None => refuse(file, format!("the key of CA `{name}` is damaged: {why}"), RESTORE),
+            }
         }
         (Half::Absent, Half::There(_)) if pending => {
             plan.steps.push(step(wanted, Make::Certificate, Reason::Interrupted));

@@ -33,13 +33,13 @@ pub(super) fn judge(
             return;
         }
         Some(Half::Damaged(why)) => format!("key `{name}` is damaged: {why}"),
-        // These keys are made by the first run. Where a CA is in use, this one was there: a CA from elsewhere in a new
-        // store has signed nothing yet.
+        // These keys are made by the first run. Where a CA is in use, this one was there: CAs from elsewhere in a new
+        // store have signed nothing yet.
         Some(Half::Absent) | None
             if loss.is_some()
                 && !pending
                 && states.values().any(|state| !matches!(state, Authority::Planned))
-                && is_in_use(observed) =>
+                && is_in_use(observed, states) =>
         {
             format!("key `{name}` is missing")
         }
@@ -56,9 +56,11 @@ pub(super) fn judge(
     plan.refusals.push(Refusal { name: format!("{name}.key"), what, hint });
 }
 
-/// Whether the store holds more than CAs.
-fn is_in_use(observed: &Observed) -> bool {
+/// Whether the store holds more than CAs, or all CAs and a key of one: a new store lacks those that are not from
+/// elsewhere, and one that has lost everything else does not.
+fn is_in_use(observed: &Observed, states: &BTreeMap<&str, Authority<'_>>) -> bool {
     observed.pairs.keys().chain(&observed.leftover).any(|name| !name.starts_with("ca/"))
         || observed.keys.values().any(|key| *key != Half::Absent)
-        || observed.pairs.values().any(|pair| pair.key != Half::Absent)
+        || (observed.pairs.values().any(|pair| pair.key != Half::Absent)
+            && !states.values().any(|state| matches!(state, Authority::Planned)))
 }

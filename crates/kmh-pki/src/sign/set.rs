@@ -13,10 +13,10 @@ use crate::csr::Request;
 use crate::issue::Authority;
 use crate::observed::Observed;
 use crate::plan;
-use crate::requests::{Answered, Asked, RequestSet, SignedSet};
+use crate::requests::{Answered, Asked, LIMIT, RequestSet, SignedSet};
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
-use crate::{look, make};
+use crate::{look, make, outside};
 
 /// What was signed, as JSON.
 #[derive(Serialize)]
@@ -31,19 +31,26 @@ pub(super) fn run(
     stream: &Stream,
     context: &mut Context<'_>,
     form: Format,
-    (path, to): (&Path, &Path),
+    (path, to, force): (&Path, Option<&Path>, bool),
     at: &At,
 ) -> Result<Answer, Failure> {
     let (model, wants) = look::inventory(stream, context)?;
     let cluster = model.name.as_str();
-    let set = RequestSet::from_json(&file::read(path)?)
-        .map_err(|why| Failure::wrong(format!("`{}` is no request set", path.display())).because(why))?;
+    let set = RequestSet::from_json(&outside::read(path, LIMIT, context.env)?).map_err(|why| {
+        Failure::wrong(format!("`{}` is no request set", outside::shown(path))).because(why)
+    })?;
     if set.cluster != cluster {
         return Err(Failure::wrong(format!(
             "`{}` is of cluster `{}`, and the inventory of cluster `{cluster}`",
-            path.display(),
+            outside::shown(path),
             set.cluster
         )));
+    }
+    if let Some(to) = to {
+        outside::refuse_other(to, force, "signed set for the same store", |there| {
+            let earlier = SignedSet::from_json(&file::up_to(there, LIMIT)?);
+            Ok(earlier.is_ok_and(|earlier| earlier.store == set.store))
+        })?;
     }
     let now = context.env.now;
     look::refuse_unset_clock(now)?;
@@ -62,7 +69,7 @@ pub(super) fn run(
         match found {
             Ok(ca) if set.authorities.get(issuer) != Some(&ca.fingerprint()) => failures.push(
                 Failure::wrong(format!("`{issuer}` of this store is not the one that is asked"))
-                    .at(path.display().to_string())
+                    .at(outside::shown(path))
                     .hint("use the store that the CA's key was moved away from, or a copy of it"),
             ),
             Ok(ca) => drop(authorities.insert(issuer, Authority::new(store.key(issuer)?, ca.clone()))),
@@ -87,27 +94,33 @@ pub(super) fn run(
     let first = signed.iter().map(|(end, _)| *end).min();
     let mut answer = SignedSet::to(&set);
     answer.certificates = signed.into_iter().map(|(_, one)| one).collect();
-    if !context.common.dry_run {
+    if let Some(to) = to.filter(|_| !context.common.dry_run) {
         file::write_named(to, answer.to_json()?.as_bytes())?;
     }
     let until = first.map(date).unwrap_or_default();
-    let text = match form {
-        Format::Json => crate::json(&Signed {
+    let shown = to.map_or_else(|| "stdout".to_owned(), |to| format!("`{}`", to.display()));
+    let told = told(answer.certificates.len(), &until, &shown, context.common.dry_run);
+    let text = if form == Format::Json {
+        crate::json(&Signed {
             store: &answer.store,
             names: answer.certificates.iter().map(|one| one.name.as_str()).collect(),
             not_after: until,
-        })?,
-        _ => told(answer.certificates.len(), &until, to, context.common.dry_run),
+        })?
+    } else if to.is_some() {
+        told
+    } else {
+        context.say(&told);
+        if context.common.dry_run { String::new() } else { answer.to_json()? }
     };
     Ok(Answer { text, exit: Exit::Done })
 }
 
-fn told(count: usize, until: &str, to: &Path, dry_run: bool) -> String {
+fn told(count: usize, until: &str, to: &str, dry_run: bool) -> String {
     let certificates = if count == 1 { "1 certificate".to_owned() } else { format!("{count} certificates") };
     match (count, dry_run) {
         (0, _) => "nothing is asked for".to_owned(),
         (_, true) => format!("would sign {certificates}, until {until}"),
-        (_, false) => format!("signed {certificates}, until {until}: `{}`", to.display()),
+        (_, false) => format!("signed {certificates}, until {until}: {to}"),
     }
 }
 
@@ -120,8 +133,7 @@ fn judge<'a>(set: &RequestSet, wants: &'a Wants, path: &Path) -> Result<Vec<(&'a
     for one in judged {
         match one {
             Ok((wanted, _)) if !seen.insert(&wanted.name) => failures.push(
-                Failure::wrong(format!("`{}` is asked for twice", wanted.name))
-                    .at(path.display().to_string()),
+                Failure::wrong(format!("`{}` is asked for twice", wanted.name)).at(outside::shown(path)),
             ),
             Ok(one) => good.push(one),
             Err(failure) => failures.push(failure),
@@ -131,7 +143,7 @@ fn judge<'a>(set: &RequestSet, wants: &'a Wants, path: &Path) -> Result<Vec<(&'a
 }
 
 fn one<'a>(asked: &Asked, wants: &'a Wants, path: &Path) -> Result<(&'a Wanted, Request), Failure> {
-    let place = format!("{}, {}", path.display(), asked.name.escape_debug());
+    let place = format!("{}, {}", outside::shown(path), asked.name.escape_debug());
     let wrong = |message: String| Failure::wrong(message).at(place.clone());
     let wanted =
         wants.certificates.get(&asked.name).filter(|wanted| wanted.life != Life::Authority).ok_or_else(
@@ -160,7 +172,7 @@ fn refuse_known_keys(judged: &[(&Wanted, Request)], observed: &Observed, path: &
         match keys.insert(&request.public, &wanted.name) {
             Some(other) if other != wanted.name => failures.push(
                 Failure::wrong(format!("the key of the request is that of `{other}`"))
-                    .at(format!("{}, {}", path.display(), wanted.name))
+                    .at(format!("{}, {}", outside::shown(path), wanted.name))
                     .hint("make a new key for each certificate"),
             ),
             _ => {}

@@ -21,6 +21,7 @@
 
 mod batch;
 mod journal;
+mod modes;
 mod read;
 mod seal;
 mod state;
@@ -253,6 +254,11 @@ fn read_identity(root: &Path) -> Result<Option<Identity>, Failure> {
         Some(bytes) => parse_identity(root, &bytes).map(Some),
         None => Ok(None),
     }
+}
+
+/// The identity of the store at a path, where there is one: for what must be known before it is opened.
+pub(crate) fn id_of(path: &Path) -> Option<String> {
+    read_identity(path).ok().flatten().map(|identity| identity.id)
 }
 
 fn parse_identity(root: &Path, bytes: &[u8]) -> Result<Identity, Failure> {
