@@ -7,7 +7,7 @@ use kmh_cert::facts::{public_key, rfc3339};
 use kmh_cert::rules::Weight;
 use kmh_cert::{Facts, Role, among, chain, rules};
 use kmh_doc::check::State;
-use kmh_doc::pki::Generation;
+use kmh_doc::pki::{Class, Generation};
 use rayon::prelude::*;
 use time::OffsetDateTime;
 
@@ -79,6 +79,16 @@ impl One<'_> {
         self.wanted.is_some_and(|one| one.life == Life::Authority)
     }
 
+    /// Whether it is an anchor that may be somebody else's: what it is called and what its key is was theirs to say.
+    fn is_elsewhere(&self, all: &Subject<'_>) -> bool {
+        let has_key = all.observed.pairs.get(self.name).is_some_and(|pair| pair.key != Half::Absent);
+        !has_key && self.wanted.is_some_and(|one| one.life == Life::Authority && one.issuer.is_none())
+    }
+
+    fn is_root(&self) -> bool {
+        self.wanted.is_some_and(|one| one.class == Class::RootCa)
+    }
+
     /// How to put it right.
     fn hint(&self) -> &'static str {
         match self.wanted {
@@ -92,7 +102,9 @@ impl One<'_> {
         let note = |id: &str, state, message: String| Note::new(id, self.name, state, message, self.hint());
         let mut notes = Vec::new();
         let role = if self.is_authority() { Role::Authority } else { Role::Leaf };
-        for one in rules::broken(self.facts, role) {
+        // What a root signs is to be a CA.
+        let told = |id: &str| !(self.is_root() && id == "path-length");
+        for one in rules::broken(self.facts, role).filter(|one| told(one.rule.id)) {
             let state = if one.rule.weight == Weight::Must { State::Critical } else { State::Warning };
             let message = format!("{} ({})", one.message, one.rule.source);
             notes.push(note(&format!("rule.{}", one.rule.id), state, message));
@@ -108,6 +120,7 @@ impl One<'_> {
         if let Some(wanted) = self.wanted {
             for reason in differences(wanted, &Certificate::of(self.facts.clone())) {
                 let (id, state) = match reason {
+                    Reason::Subject { .. } | Reason::Algorithm { .. } if self.is_elsewhere(all) => continue,
                     Reason::Subject { .. } => ("wanted.subject", State::Critical),
                     Reason::Names { .. } => ("wanted.names", State::Critical),
                     Reason::Usages { .. } => ("wanted.usages", State::Critical),
@@ -141,6 +154,10 @@ impl One<'_> {
         };
         // A CA that is older than the wish for a root stays until it is rotated.
         let itself = (self.name.to_owned(), self.facts);
+        // An intermediate of somebody else: an anchor is trusted as it is (RFC 5280, 6.1.1 d). haproxy wants a root whole.
+        if self.facts.issuer != self.facts.subject && self.is_elsewhere(all) && !self.is_root() {
+            return Vec::new();
+        }
         let alone = self.is_authority() && ca != self.name && self.facts.is_signed_by(self.facts).is_ok();
         let generations = if alone { vec![itself] } else { generations };
         let signer = generations.iter().find(|(_, issuer)| self.facts.is_signed_by(issuer).is_ok());
