@@ -11,8 +11,8 @@ use kmh_doc::pki::Generation;
 use rayon::prelude::*;
 
 use crate::csr::Request;
-use crate::look::other_generation;
 use crate::issue;
+use crate::look::other_generation;
 use crate::observed::{Observed, Pair};
 use crate::plan::{Make, Plan, Step};
 use crate::reason::Reason;
@@ -103,18 +103,22 @@ pub fn stale(plan: &Plan, observed: &Observed) -> Vec<String> {
     observed.waiting.keys().filter(|name| !waits(name)).map(|name| waiting(name)).collect()
 }
 
+/// With `--requests`: the next generations that wait are asked for once more, in the order of names.
+pub fn ask_again(plan: &mut Plan) {
+    plan.asked.append(&mut plan.next);
+    plan.asked.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
 /// Without `--requests`: what is missing or wrong is refused; what only ends soon is told, once for all.
 pub fn refuse(plan: &mut Plan, wants: &Wants) {
-    let (next, asked): (Vec<Step>, Vec<Step>) =
-        std::mem::take(&mut plan.asked).into_iter().partition(|step| step.reasons == [Reason::Rotation]);
-    for step in next {
+    for step in &plan.next {
         let base = other_generation(&step.name).map_or(step.name.as_str(), |(base, _)| base);
         let short = base.rsplit('/').next().unwrap_or(base);
         plan.warnings.push(format!(
             "the next generation of `{base}` is asked for: `kmh-pki import --signed FILE` takes in what was signed, `kmh-pki rotate {short} --abort` takes the request back"
         ));
     }
-    let (ending, lacking): (Vec<Step>, Vec<Step>) = asked
+    let (ending, lacking): (Vec<Step>, Vec<Step>) = std::mem::take(&mut plan.asked)
         .into_iter()
         .partition(|step| step.reasons.iter().all(|reason| matches!(reason, Reason::Expires { .. })));
     for step in lacking {

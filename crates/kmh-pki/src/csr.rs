@@ -213,9 +213,8 @@ impl Request {
         }
         match (life, self.key_usage) {
             // Which Kubernetes' signers allow. The second is not given: TLS 1.3 and ECDHE only sign.
-            (Life::Leaf, Some(bits)) if bits & !(DIGITAL_SIGNATURE | KEY_ENCIPHERMENT) != 0 => found.push(
-                "it asks for key usages other than digitalSignature and keyEncipherment".to_owned(),
-            ),
+            (Life::Leaf, Some(bits)) if bits & !(DIGITAL_SIGNATURE | KEY_ENCIPHERMENT) != 0 => found
+                .push("it asks for key usages other than digitalSignature and keyEncipherment".to_owned()),
             (Life::Authority, Some(bits)) if bits != KEY_CERT_SIGN | CRL_SIGN => {
                 found.push("it asks for other key usages than keyCertSign and cRLSign".to_owned());
             }

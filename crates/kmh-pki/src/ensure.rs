@@ -62,6 +62,8 @@ pub(crate) fn run(
     let mut plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
     if args.requests.is_none() {
         ask::refuse(&mut plan, &wants);
+    } else {
+        ask::ask_again(&mut plan);
     }
     if !at.access.repair {
         warn_of_readable(context, path, &observed.readable);

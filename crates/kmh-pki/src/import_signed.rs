@@ -26,7 +26,8 @@ use crate::want::{Wanted, Wants};
 use crate::{ask, look};
 
 /// What follows a CA.
-const AFTER: &str = "`kmh-pki ensure` makes what a CA of these signs; `kmh-pki rotate` shows what a next generation is for";
+const AFTER: &str =
+    "`kmh-pki ensure` makes what a CA of these signs; `kmh-pki rotate` shows what a next generation is for";
 
 /// Whose key waits.
 #[derive(Clone, Debug)]

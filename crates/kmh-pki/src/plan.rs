@@ -84,6 +84,8 @@ pub struct Plan {
     pub asked: Vec<Step>,
     /// What can be made when a CA has come that is asked for.
     pub behind: Vec<Step>,
+    /// Next generations of CAs that wait for the root: nothing lacks them.
+    pub next: Vec<Step>,
 }
 
 const RESTORE: &str = "restore it from a backup";

@@ -172,8 +172,7 @@ pub(crate) fn run(
     }
     let shown = path.display().to_string();
     let todo = guide::guide(&Guide { model: &opened.model, wants: &opened.wants, store: &shown }, decision);
-    let todo =
-        if is_asked { asked::todo(args.requests.as_deref(), path, todo) } else { todo };
+    let todo = if is_asked { asked::todo(args.requests.as_deref(), path, todo) } else { todo };
     let said = Said {
         rotation: name,
         was: decision.was,

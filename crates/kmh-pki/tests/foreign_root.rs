@@ -190,7 +190,8 @@ fn a_root_of_ours_signs_in_the_copy_that_has_its_key() {
     assert_eq!(ran.stdout, "nothing to import; 1 certificate was there already\n");
     let ran = place.pki(&["--store", "store", "-o", "text"], &inventory).exits(0);
     assert!(ran.stdout.contains("made 1 certificate of 28 certificates"), "{}", ran.stdout);
-    let text = openssl(&place, &["x509", "-in", "store/ca/front-proxy.crt", "-noout", "-text"]).exits(0).stdout;
+    let text =
+        openssl(&place, &["x509", "-in", "store/ca/front-proxy.crt", "-noout", "-text"]).exits(0).stdout;
     assert!(text.contains("CA:TRUE, pathlen:0") && text.contains("Issuer: CN = kmh-root-ca"), "{text}");
     assert!(!text.contains("Digital Signature"), "{text}");
     strictly(&place, "ca/front-proxy", "nodes/cp-1/front-proxy-client").exits(0);
@@ -223,7 +224,8 @@ fn a_rotation_goes_through_all_stages_while_the_key_of_the_root_is_away() {
 
     let ran = rotate(&place, "cluster", &asking).exits(0);
     assert!(
-        ran.stdout.starts_with("the next CA of cluster is asked for: its rotation begins when that has come\n"),
+        ran.stdout
+            .starts_with("the next CA of cluster is asked for: its rotation begins when that has come\n"),
         "{}",
         ran.stdout
     );
@@ -240,7 +242,8 @@ fn a_rotation_goes_through_all_stages_while_the_key_of_the_root_is_away() {
     // Nothing is under way, and asked again, by whichever verb, the same key waits and the same file is written.
     assert_eq!(stage(&place), Value::Null);
     let waiting = place.snapshot();
-    let ran = place.pki(&["rotate", "cluster", "--requests", "ask.json", "--store", "store"], &inventory).exits(0);
+    let ran =
+        place.pki(&["rotate", "cluster", "--requests", "ask.json", "--store", "store"], &inventory).exits(0);
     let said: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((&said["was"], &said["stage"]), (&Value::Null, &Value::Null));
     assert_eq!(said["store"]["made"], json!(["requests/ca/cluster.next"]));
@@ -260,6 +263,15 @@ fn a_rotation_goes_through_all_stages_while_the_key_of_the_root_is_away() {
         ran.stdout
     );
     assert_eq!(place.snapshot(), waiting);
+
+    // What is there can be exported.
+    place.pki(&["export", "--layout", "kubeadm", "--to", "out", "--store", "store"], &inventory).exits(0);
+    place.pki(&["export", "--layout", "tar", "--to", "out.tar", "--store", "store"], &inventory).exits(0);
+    let held = place.sh("tar tf out.tar", "").exits(0).stdout;
+    assert!(
+        held.contains("requests/ca/cluster.next.csr") && !held.contains("requests/ca/cluster.next.key"),
+        "{held}"
+    );
 
     sign(&place, &inventory).exits(0);
     let waited = file("requests/ca/cluster.next.key");
@@ -289,7 +301,8 @@ fn a_rotation_goes_through_all_stages_while_the_key_of_the_root_is_away() {
     rotate(&place, "cluster", &["--deployed"]).exits(0);
     assert_eq!(stage(&place), Value::Null);
     assert_eq!(file("ca/cluster.key"), waited);
-    let archive: Vec<_> = place.everything().into_iter().filter(|(path, _)| path.starts_with("archive/")).collect();
+    let archive: Vec<_> =
+        place.everything().into_iter().filter(|(path, _)| path.starts_with("archive/")).collect();
     assert!([old, old_key].iter().all(|bytes| archive.iter().any(|(_, held)| held == bytes)));
     assert_eq!(verify(&place, &inventory)["findings"], json!([]));
     let before = place.snapshot();
@@ -386,7 +399,10 @@ fn a_wrong_answer_is_refused_and_says_why() {
     );
     refused(&of(&good("CA:TRUE,pathlen:0", "CA:FALSE")), &["it is no CA, but its class is one"]);
     refused(&of(&good(",pathlen:0", "")), &["it has no path length, and that of a CA below a root is 0"]);
-    refused(&of(&good("pathlen:0", "pathlen:1")), &["its path length is 1, and that of a CA below a root is 0"]);
+    refused(
+        &of(&good("pathlen:0", "pathlen:1")),
+        &["its path length is 1, and that of a CA below a root is 0"],
+    );
     refused(&of(&good("critical,CA", "CA")), &["its basic constraints are not marked critical"]);
     refused(
         &of(&good("keyCertSign,cRLSign", "cRLSign")),
@@ -437,7 +453,8 @@ fn a_wrong_answer_is_refused_and_says_why() {
     refused(&called("/CN=kubernetes", "7"), &["its serial number is short: it was counted and not drawn"]);
     // Other signers: nobody, another root, another one that is called as ours.
     std::fs::write(place.path().join("key.pem"), &before["requests/ca/cluster.key"]).unwrap();
-    let itself = signs_with(&place, csr, &good("authorityKeyIdentifier=keyid\n", ""), &["-key", "key.pem"], 365);
+    let itself =
+        signs_with(&place, csr, &good("authorityKeyIdentifier=keyid\n", ""), &["-key", "key.pem"], 365);
     refused(&itself, &["signed by another CA than ca/root", "it has no authority key identifier"]);
     let make = |name: &str, subject: &str| {
         let line = format!(
@@ -466,11 +483,9 @@ fn a_wrong_answer_is_refused_and_says_why() {
         std::fs::read_to_string(place.path().join("dated.pem")).unwrap()
     };
     refused(&dated("20200101000000Z", "20210101000000Z"), &["expired on 2021-01-01"]);
-    refused(
-        &dated("20380101000000Z", "20400101000000Z"),
-        &["begins on 2038-01-01, which is still to come"],
-    );
-    let ends = openssl(&place, &["x509", "-in", "company.crt", "-noout", "-enddate", "-dateopt", "iso_8601"]).exits(0);
+    refused(&dated("20380101000000Z", "20400101000000Z"), &["begins on 2038-01-01, which is still to come"]);
+    let ends = openssl(&place, &["x509", "-in", "company.crt", "-noout", "-enddate", "-dateopt", "iso_8601"])
+        .exits(0);
     let ends = ends.stdout.trim().trim_start_matches("notAfter=")[..10].to_owned();
     refused(
         &dated("20260101000000Z", "20990101000000Z"),
@@ -492,10 +507,10 @@ fn a_wrong_answer_is_refused_and_says_why() {
     );
     refused(&named("ca/root"), &["`ca/root` signs itself: none from elsewhere takes its place"]);
     refused(&named("ca/ipsec"), &["`ca/ipsec` signs itself: none from elsewhere takes its place"]);
-    refused(&named("ca/etcd.next"), &[
-        "no request of this store waits for it",
-        "subject differs: `CN=kubernetes` should be `CN=etcd-ca`",
-    ]);
+    refused(
+        &named("ca/etcd.next"),
+        &["no request of this store waits for it", "subject differs: `CN=kubernetes` should be `CN=etcd-ca`"],
+    );
     refused(&named("ca/etcd.old"), &["the inventory has no such certificate"]);
     common::requests::fresh(&place, "evil", "/CN=kubernetes", &[]);
     let evil = std::fs::read_to_string(place.path().join("evil.csr")).unwrap();
@@ -509,7 +524,9 @@ fn a_wrong_answer_is_refused_and_says_why() {
     assert!(ran.stderr.contains("warning: `ca/cluster` is imported and ends on 20"), "{}", ran.stderr);
     assert!(ran.stderr.contains(": what it signs ends with it"), "{}", ran.stderr);
     std::fs::write(place.path().join("signed.json"), named("ca/cluster")).unwrap();
-    import(&place, &inventory).exits(2).says("the store holds another `ca/cluster`, which only a rotation replaces");
+    import(&place, &inventory)
+        .exits(2)
+        .says("the store holds another `ca/cluster`, which only a rotation replaces");
 }
 
 #[test]
@@ -582,10 +599,7 @@ fn the_root_signs_no_other_ca_than_one_that_the_inventory_puts_below_it() {
             let name = "nodes/w-1/kubelet-client";
             *one = json!({"name": name, "issuer": "ca/cluster", "reason": "", "csr": csr});
         },
-        &[
-            "it asks to become a CA",
-            "it asks for key usages other than digitalSignature and keyEncipherment",
-        ],
+        &["it asks to become a CA", "it asks for key usages other than digitalSignature and keyEncipherment"],
     );
     // The right request, and another root than the one that is asked.
     write(&place, "ask.json", &set);
@@ -593,9 +607,6 @@ fn the_root_signs_no_other_ca_than_one_that_the_inventory_puts_below_it() {
     for ending in ["crt", "key"] {
         let root = format!("ca/root.{ending}");
         std::fs::copy(other.store().join(&root), place.path().join("offline").join(&root)).unwrap();
-    }
-    for name in BELOW {
-        place.sh(&format!("rm offline/{name}.* offline/nodes/*/*"), "");
     }
     sign(&place, &inventory).exits(2).says("`ca/root` of this store is not the one that is asked");
 }
@@ -605,12 +616,26 @@ fn what_cannot_be_asked_for_says_why() {
     let inventory = rooted();
     // A root that permits no CA below it.
     let place = company("critical,CA:TRUE,pathlen:0");
-    let ran = place.pki(&["ensure", "--store", "store", "--init", "--requests", "ask.json"], &inventory).exits(3);
+    let ran =
+        place.pki(&["ensure", "--store", "store", "--init", "--requests", "ask.json"], &inventory).exits(3);
     for name in BELOW {
         let what = format!("`ca/root` cannot sign `{name}`: its path length is 0, so no CA may be below it");
         assert!(ran.stderr.contains(&what), "{}", ran.stderr);
     }
     assert!(!place.path().join("ask.json").exists());
+
+    // One that did not sign itself: it is told, and the auditor says no.
+    let place = company("critical,CA:TRUE");
+    let line = "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout below.key -subj /CN=Example -out below.csr
+        printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' >below.cnf
+        openssl x509 -req -in below.csr -CA company.crt -CAkey company.key -days 999 -extfile below.cnf -out store/ca/root.crt";
+    place.sh(line, "").exits(0);
+    place
+        .pki(&["ensure", "--store", "store", "--init", "--requests", "ask.json"], &inventory)
+        .exits(0)
+        .says("warning: `ca/root` did not sign itself, and haproxy takes nothing else for an anchor");
+    let ran = place.pki(&["verify", "--store", "store", "-o", "text"], &inventory).exits(1);
+    assert!(ran.stdout.contains("chain.issuer-name"), "{}", ran.stdout);
 
     let place = Place::with_store(&inventory);
     let no = |place: &Place, name: &str, says: &str| {
@@ -651,7 +676,9 @@ fn keys_of_cas_that_wait_are_encrypted_where_all_are() {
     rotate(&place, "cluster", &["--requests", "ask.json"]).exits(0);
     assert_eq!((read(&place, "ask.json"), place.files()), (set, files.clone()));
     let waiting = "requests/ca/cluster.next";
-    assert!(files.contains_key(&format!("{waiting}.key.age")) && !files.contains_key(&format!("{waiting}.key")));
+    assert!(
+        files.contains_key(&format!("{waiting}.key.age")) && !files.contains_key(&format!("{waiting}.key"))
+    );
     let sign =
         ["sign", "--requests", "ask.json", "--to", "signed.json", "--store", "offline", "--identity", "id"];
     place.pki(&sign, &inventory).exits(0);

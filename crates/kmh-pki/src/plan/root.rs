@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use kmh_cert::{Facts, Role, rules};
-use kmh_doc::pki::Generation;
+use kmh_doc::pki::{Class, Generation};
 use time::OffsetDateTime;
 
 use super::{Authority, Make, Plan, Refusal, Step, differences};
@@ -26,6 +26,15 @@ pub(super) fn judge<'a>(
     plan: &mut Plan,
 ) {
     for wanted in authorities {
+        if let Some(ca) = states.get(wanted.name.as_str()).and_then(Authority::certificate)
+            && wanted.class == Class::RootCa
+            && ca.issuer != ca.subject
+        {
+            plan.warnings.push(format!(
+                "`{}` did not sign itself, and haproxy takes nothing else for an anchor",
+                wanted.name
+            ));
+        }
         let Some(root) = wanted.issuer.as_deref() else { continue };
         let planned = matches!(states.get(wanted.name.as_str()), Some(Authority::Planned));
         let next = is_next_asked(&wanted.name, observed);
@@ -50,7 +59,7 @@ pub(super) fn judge<'a>(
             (Some(why), true) => refuse(&why, "put a root in its place that can, or leave out `pki.root`"),
             // The next one can wait.
             (Some(_), false) => {}
-            (None, false) => plan.asked.push(Step {
+            (None, false) => plan.next.push(Step {
                 name: next_of(&wanted.name),
                 make: Make::Pair,
                 reasons: vec![Reason::Rotation],
@@ -69,7 +78,6 @@ pub(super) fn judge<'a>(
             }
         }
     }
-    plan.asked.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
 /// The name of a CA's next generation.

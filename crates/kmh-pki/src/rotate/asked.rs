@@ -11,12 +11,12 @@ use time::OffsetDateTime;
 use super::guide::{Kind, Todo};
 use super::plan::{Act, Decision, Objection, Situation, generation, stage};
 use super::{Changes, Opened};
+use crate::ask;
 use crate::observed::Observed;
 use crate::plan::{Make, Plan, Step, forbids, is_next_asked, issuer};
 use crate::reason::Reason;
 use crate::requests::RequestSet;
 use crate::store::Change;
-use crate::ask;
 
 /// Whether a decision asks for the next generation, or takes such a request back.
 pub(super) fn concerns(decision: Decision) -> bool {
@@ -44,14 +44,16 @@ pub(super) fn decide(
             format!("go on with `kmh-pki rotate {word}`"),
         );
     }
-    let there = |name: &str| s.observed.pairs.get(name).is_some_and(|pair| pair.certificate.there().is_some());
+    let there =
+        |name: &str| s.observed.pairs.get(name).is_some_and(|pair| pair.certificate.there().is_some());
     if !there(&subject) {
         return no(
             format!("the store does not hold `{subject}`, which is to be rotated"),
             "run `kmh-pki ensure` first, which makes it or asks for it".to_owned(),
         );
     }
-    let cannot = |why: String| format!("`{root}` cannot sign `{}`: {why}", generation(name, Generation::Next));
+    let cannot =
+        |why: String| format!("`{root}` cannot sign `{}`: {why}", generation(name, Generation::Next));
     match issuer(root, s.wants, s.observed, now) {
         Err(why) => return no(cannot(why), "`kmh-pki ensure` says more".to_owned()),
         Ok(ca) => {
@@ -139,8 +141,16 @@ pub(super) fn todo(to: Option<&Path>, store: &Path, first: Vec<Todo>) -> Vec<Tod
     );
     let import = format!("kmh-pki import --signed signed.json --store {store} -i cluster.yaml");
     let asked = [
-        of(Kind::Sign, "have the request signed where the key of the root is, by its own tools or with", Some(sign)),
-        of(Kind::Sign, "take in what was signed: then the next CA is there, and trusted beside this one", Some(import)),
+        of(
+            Kind::Sign,
+            "have the request signed where the key of the root is, by its own tools or with",
+            Some(sign),
+        ),
+        of(
+            Kind::Sign,
+            "take in what was signed: then the next CA is there, and trusted beside this one",
+            Some(import),
+        ),
     ];
     asked.into_iter().chain(first).collect()
 }

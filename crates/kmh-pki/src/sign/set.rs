@@ -141,9 +141,10 @@ fn one<'a>(asked: &Asked, wants: &'a Wants, path: &Path) -> Result<(&'a Wanted, 
     let place = format!("{}, {}", path.display(), asked.name.escape_debug());
     let wrong = |message: String| Failure::wrong(message).at(place.clone());
     // A CA without a root above it signs itself.
-    let wanted = wants.certificates.get(&asked.name).filter(|wanted| wanted.issuer.is_some()).ok_or_else(
-        || wrong("the inventory has no such certificate".to_owned()).hint("is it the same inventory?"),
-    )?;
+    let wanted =
+        wants.certificates.get(&asked.name).filter(|wanted| wanted.issuer.is_some()).ok_or_else(|| {
+            wrong("the inventory has no such certificate".to_owned()).hint("is it the same inventory?")
+        })?;
     if wanted.issuer.as_deref() != Some(&asked.issuer) {
         let own = wanted.issuer.clone().unwrap_or_default();
         return Err(wrong(format!("it is asked of `{}`, and `{own}` signs it", asked.issuer.escape_debug())));
@@ -156,9 +157,9 @@ fn one<'a>(asked: &Asked, wants: &'a Wants, path: &Path) -> Result<(&'a Wanted, 
 
 /// Whether a CA is asked of that one.
 fn below(issuer: &str, judged: &[(&Wanted, Request)]) -> bool {
-    judged.iter().any(|(wanted, _)| {
-        wanted.life == Life::Authority && wanted.issuer.as_deref() == Some(issuer)
-    })
+    judged
+        .iter()
+        .any(|(wanted, _)| wanted.life == Life::Authority && wanted.issuer.as_deref() == Some(issuer))
 }
 
 /// A new CA is rare, and whoever brought the root's key should see it.
