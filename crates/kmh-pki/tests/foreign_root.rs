@@ -17,6 +17,10 @@ const GOOD: &str = "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critic
     subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n\
     crlDistributionPoints=URI:http://pki.example.net/1.crl\ncertificatePolicies=2.23.140.1.2.1\n";
 
+/// What a request of a CA asks for.
+const USAGE: &str = "keyUsage=critical,keyCertSign,cRLSign";
+const CA: &str = "basicConstraints=critical,CA:TRUE,pathlen:0";
+
 fn rooted() -> String {
     format!("{SMALL}  pki: {{root: true}}\n")
 }
@@ -549,8 +553,6 @@ fn the_root_signs_no_other_ca_than_one_that_the_inventory_puts_below_it() {
         common::requests::fresh(&place, "other", subject, extensions);
         Value::from(std::fs::read_to_string(place.path().join("other.csr")).unwrap())
     };
-    const USAGE: &str = "keyUsage=critical,keyCertSign,cRLSign";
-    const CA: &str = "basicConstraints=critical,CA:TRUE,pathlen:0";
     let csr = |subject: &str, extensions: &[&str], says: &[&str]| {
         let csr = asks(subject, extensions);
         refused(&|one| one["csr"] = csr.clone(), says);
