@@ -129,6 +129,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -l strict -d 'Tr
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -s q -l quiet -d 'Say nothing but errors'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l requests -d 'The first stage where the root\'s key is elsewhere: write what it has to sign to FILE, for `kmh-pki sign --requests`' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r

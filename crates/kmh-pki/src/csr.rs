@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use kmh_cert::facts::{CRL_SIGN, DIGITAL_SIGNATURE, KEY_CERT_SIGN, KEY_ENCIPHERMENT};
 use kmh_doc::pki::{Class, Usage};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
@@ -15,6 +16,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::cert;
 use crate::reason;
+use crate::table::Life;
 use crate::want::Wanted;
 
 /// No request is larger: one with an RSA key of 4096 bits and a hundred names has 5 KiB.
@@ -44,6 +46,10 @@ pub struct Request {
     pub algorithm: String,
     /// `SubjectPublicKeyInfo` in DER.
     pub public: Vec<u8>,
+    /// The path length that it asks for; none when it asks to be no CA.
+    pub authority: Option<Option<u32>>,
+    /// The bits of the key usage that it asks for; none when it leaves them to whoever signs.
+    pub key_usage: Option<u16>,
     /// What no certificate of the table has and the request asks for, or what is wrong with its signature.
     pub defects: Vec<String>,
 }
@@ -98,6 +104,8 @@ impl Request {
             usages: None,
             algorithm: cert::algorithm(&info.subject_pki),
             public: info.subject_pki.raw.to_vec(),
+            authority: None,
+            key_usage: None,
             defects: Vec::new(),
         };
         match read.verify_signature() {
@@ -168,17 +176,12 @@ impl Request {
                     defect("it asks for usages other than client and server");
                 }
             }
-            ParsedExtension::KeyUsage(usage) => {
-                // Bits 0 and 2, least significant first: digitalSignature and keyEncipherment (RFC 5280, 4.2.1.3), which
-                // Kubernetes' signers allow. The second is not given: TLS 1.3 and ECDHE only sign.
-                let foreign = usage.flags & !0b101 != 0;
-                if foreign {
-                    defect("it asks for key usages other than digitalSignature and keyEncipherment");
-                }
+            ParsedExtension::KeyUsage(usage) => self.key_usage = Some(usage.flags),
+            ParsedExtension::BasicConstraints(basic) => {
+                self.authority = basic.ca.then_some(basic.path_len_constraint);
             }
-            ParsedExtension::BasicConstraints(basic) if basic.ca => defect("it asks to become a CA"),
             // The identifier is computed from the key, whatever it says.
-            ParsedExtension::BasicConstraints(_) | ParsedExtension::SubjectKeyIdentifier(_) => {}
+            ParsedExtension::SubjectKeyIdentifier(_) => {}
             ParsedExtension::ParseError { .. } => return Err("one of its extensions is malformed"),
             _ => self.defects.push(format!("it asks for the extension {oid}, which no certificate here has")),
         }
@@ -195,9 +198,37 @@ impl Request {
         self.common_name == wanted.common_name && self.organizations == wanted.organizations
     }
 
+    /// What it asks for and no certificate of that kind has, and what one has and it does not ask for.
+    pub fn defects_as(&self, life: Life) -> Vec<String> {
+        let mut found = self.defects.clone();
+        match (life, self.authority) {
+            (Life::Leaf, None) | (Life::Authority, Some(Some(0))) => {}
+            (Life::Leaf, Some(_)) => found.push("it asks to become a CA".to_owned()),
+            (Life::Authority, None) => found.push("it does not ask to become a CA".to_owned()),
+            (Life::Authority, Some(None)) => {
+                found.push("it asks for no path length, and that of a CA below a root is 0".to_owned());
+            }
+            (Life::Authority, Some(Some(length))) => {
+                found.push(format!(
+                    "it asks for the path length {length}, and that of a CA below a root is 0"
+                ));
+            }
+        }
+        match (life, self.key_usage) {
+            // Which Kubernetes' signers allow. The second is not given: TLS 1.3 and ECDHE only sign.
+            (Life::Leaf, Some(bits)) if bits & !(DIGITAL_SIGNATURE | KEY_ENCIPHERMENT) != 0 => found
+                .push("it asks for key usages other than digitalSignature and keyEncipherment".to_owned()),
+            (Life::Authority, Some(bits)) if bits != KEY_CERT_SIGN | CRL_SIGN => {
+                found.push("it asks for other key usages than keyCertSign and cRLSign".to_owned());
+            }
+            _ => {}
+        }
+        found
+    }
+
     /// Everything that speaks against signing it as that certificate.
     pub fn against(&self, wanted: &Wanted) -> Vec<String> {
-        let mut found = self.defects.clone();
+        let mut found = self.defects_as(wanted.life);
         let name = &wanted.name;
         if !self.is_of(wanted) {
             found.push(format!(

@@ -181,6 +181,11 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         1 => "; 1 certificate has to be signed by a CA whose key is elsewhere".to_owned(),
         more => format!("; {more} certificates have to be signed by a CA whose key is elsewhere"),
     };
+    let behind = match plan.behind.len() {
+        0 => String::new(),
+        1 => "; 1 certificate can be made when its CA has come".to_owned(),
+        more => format!("; {more} certificates can be made when their CA has come"),
+    };
     // Nothing of them is in the document; removing them is a person's decision.
     let left = [
         (observed.leftover.len(), "certificate", "of machines that left the inventory"),
@@ -190,7 +195,7 @@ pub fn message(spec: &PkiSpec, plan: &Plan, observed: &Observed, dry_run: bool) 
         let stay = if number == 1 { "stays" } else { "stay" };
         format!("; {} {whose} {stay} in the store", count(number, word))
     });
-    text + &asked + &left.collect::<String>()
+    text + &asked + &behind + &left.collect::<String>()
 }
 
 /// What was done to keys without making any.
@@ -300,8 +305,12 @@ pub fn text(
     out.push('\n');
     out.push_str(&keys.to_string());
     let done = if dry_run { "WOULD MAKE" } else { "MADE" };
-    let tables =
-        [(done, &plan.steps), ("ASKED OF ITS CA", &plan.asked), ("LEFT ALONE (--limit)", &plan.held)];
+    let tables = [
+        (done, &plan.steps),
+        ("ASKED OF ITS CA", &plan.asked),
+        ("WHEN ITS CA HAS COME", &plan.behind),
+        ("LEFT ALONE (--limit)", &plan.held),
+    ];
     for (heading, steps) in tables {
         if steps.is_empty() {
             continue;

@@ -82,6 +82,8 @@ pub(crate) fn run(
     let mut plan = plan::plan(&wants, &observed, now, &|machine| chosen.contains(machine));
     if args.requests.is_none() {
         ask::refuse(&mut plan, &wants);
+    } else {
+        ask::ask_again(&mut plan);
     }
     let folders = store.as_ref().map_or(Ok(Vec::new()), Store::open_folders)?;
     if !at.access.repair {

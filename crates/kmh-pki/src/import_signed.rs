@@ -7,20 +7,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
+use kmh_doc::pki::{Class, Generation};
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::access::At;
 use crate::cert::{Certificate, date};
 use crate::csr::Request;
+use crate::look::other_generation;
 use crate::observed::Observed;
 use crate::plan;
 use crate::reason::Reason;
 use crate::requests::{LIMIT, SignedSet};
 use crate::sign::refuse_pending;
 use crate::store::{Change, Made, Public, Store};
+use crate::table::Life;
 use crate::want::{Wanted, Wants};
 use crate::{ask, look, outside};
+
+/// What follows a CA.
+const AFTER: &str =
+    "`kmh-pki ensure` makes what a CA of these signs; `kmh-pki rotate` shows what a next generation is for";
 
 /// Whose key waits.
 #[derive(Clone, Debug)]
@@ -103,7 +110,7 @@ pub fn run(
     path: &Path,
     at: &At,
 ) -> Result<Answer, Failure> {
-    let (model, wants) = look::inventory(stream, context)?;
+    let (model, mut wants) = look::inventory(stream, context)?;
     let cluster = model.name.as_str();
     let now = context.env.now;
     look::refuse_unset_clock(now)?;
@@ -111,6 +118,7 @@ pub fn run(
     let store = at.open_there(cluster, context.common.dry_run, context)?;
     let observed = store.observe(&wants)?;
     refuse_pending(&observed, &[])?;
+    wants.add_next_authorities();
     let mut keys: BTreeMap<&[u8], &str> = BTreeMap::new();
     for (name, wanted) in &wants.certificates {
         match waits(wanted, &observed) {
@@ -137,6 +145,10 @@ pub fn run(
         let wrong = |message: String| Failure::wrong(message).at(place.clone());
         let name = name.or_else(|| keys.get(certificate.public.as_slice()).map(|name| (*name).to_owned()));
         let Some(wanted) = name.as_ref().and_then(|name| wants.certificates.get(name)) else {
+            // A company's answer may bring the whole chain.
+            if name.is_none() && is_root(&certificate, &observed, &wants) {
+                continue;
+            }
             failures.push(match name {
                 Some(_) => wrong("the inventory has no such certificate".to_owned()),
                 None => wrong("no request of this store waits for a certificate of that key".to_owned()),
@@ -189,9 +201,15 @@ fn told(imported: &[String], kept: usize, dry_run: bool) -> String {
         (number, false) => format!("imported {}", count(number)),
     };
     if kept > 0 {
-        text = format!("{text}; {} were there already", count(kept));
+        let were = if kept == 1 { "was" } else { "were" };
+        text = format!("{text}; {} {were} there already", count(kept));
     }
-    imported.iter().fold(text, |text, name| text + "\n  " + name)
+    let text = imported.iter().fold(text, |text, name| text + "\n  " + name);
+    // What a CA is there for is not there yet.
+    if imported.iter().any(|name| name.starts_with("ca/")) {
+        return text + "\n" + AFTER;
+    }
+    text
 }
 
 fn add(change: &mut Change, wanted: &Wanted, certificate: Certificate, waits: Waits) {
@@ -214,6 +232,26 @@ fn waits(wanted: &Wanted, observed: &Observed) -> Option<Waits> {
     }
     let away = observed.pairs.get(&wanted.name).and_then(|pair| pair.away());
     away.map(|request| Waits::Away(Box::new(request.clone())))
+}
+
+/// Whether it is the root that the store holds.
+fn is_root(certificate: &Certificate, observed: &Observed, wants: &Wants) -> bool {
+    let mut roots = wants.certificates.values().filter(|wanted| wanted.class == Class::RootCa);
+    roots.any(|root| is_there(root, certificate, observed))
+}
+
+/// Why no CA of that name may come in: `ensure` never replaces one, and nobody else does.
+fn taken(wanted: &Wanted, observed: &Observed) -> Option<String> {
+    let name = &wanted.name;
+    if wanted.issuer.is_none() {
+        return Some(format!("`{name}` signs itself: none from elsewhere takes its place"));
+    }
+    let has = |name: &str| observed.pairs.contains_key(name);
+    if has(name) {
+        return Some(format!("the store holds another `{name}`, which only a rotation replaces"));
+    }
+    let old = other_generation(name).map(|(base, _)| format!("{base}{}", Generation::Old.ending()));
+    old.filter(|old| has(old)).map(|old| format!("the store holds `{old}`: its rotation ends first"))
 }
 
 /// Whether it was imported before.
@@ -242,10 +280,27 @@ fn judge(
         }
         Some(_) => {}
     }
+    if wanted.life == Life::Authority
+        && let Some(why) = taken(wanted, observed)
+    {
+        // It is no matter what it is like.
+        return Err(vec![why]);
+    }
     let issuer = wanted.issuer.as_deref().unwrap_or_default();
     let mut warning = None;
     match plan::issuer(issuer, wants, observed, now) {
         Err(why) => problems.push(format!("nothing that `{issuer}` signed can come in: {why}")),
+        Ok(ca) if wanted.life == Life::Authority => {
+            problems.extend(plan::unfit(wanted, is, ca, now));
+            if is.not_after - now < wants.leaf {
+                warning = Some(format!(
+                    "`{}` is imported and ends on {}: what it signs ends with it",
+                    wanted.name,
+                    date(is.not_after)
+                ));
+            }
+            problems.extend(outlives(is, ca));
+        }
         Ok(ca) => {
             for reason in plan::standing(wanted, is, ca, now) {
                 match reason {
@@ -257,13 +312,16 @@ fn judge(
                     reason => problems.push(reason.to_string()),
                 }
             }
-            if is.not_after > ca.not_after {
-                problems.push(format!("it ends after its CA, which ends on {}", date(ca.not_after)));
-            }
+            problems.extend(outlives(is, ca));
         }
     }
     match waits {
         Some(waits) if problems.is_empty() => Ok((waits, warning)),
         _ => Err(problems),
     }
+}
+
+fn outlives(is: &Certificate, ca: &Certificate) -> Option<String> {
+    (is.not_after > ca.not_after)
+        .then(|| format!("it ends after its CA, which ends on {}", date(ca.not_after)))
 }

@@ -15,6 +15,7 @@ use time::{Duration, OffsetDateTime};
 use crate::cert::Certificate;
 use crate::csr::Request;
 use crate::secret::{Key, random};
+use crate::table::Life;
 use crate::want::Wanted;
 
 /// How far the start lies before the time of issue.
@@ -104,7 +105,11 @@ pub fn request(wanted: &Wanted, key: &Key) -> Result<Request, String> {
     // Both are the signer's (RFC 2986 has no place for them).
     params.serial_number = None;
     params.use_authority_key_identifier_extension = false;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    if wanted.life == Life::Authority {
+        constrain(&mut params, wanted);
+    } else {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    }
     let request = params.serialize_request(key.pair()).map_err(|error| error.to_string())?;
     Request::from_der(request.der()).map_err(ToOwned::to_owned)
 }
@@ -121,10 +126,15 @@ fn authority_params(
     (not_before, not_after): (OffsetDateTime, OffsetDateTime),
 ) -> Result<CertificateParams, String> {
     let mut params = params(wanted, not_before, not_after)?;
+    constrain(&mut params, wanted);
+    Ok(params)
+}
+
+/// What a CA may do.
+fn constrain(params: &mut CertificateParams, wanted: &Wanted) {
     // No CA below it, and below a root one (RFC 5280, 4.2.1.9).
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(u8::from(wanted.class == Class::RootCa)));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(params)
 }
 
 /// Start and end of what is issued now; inside the CA's own time.

@@ -112,7 +112,8 @@ impl Verb {
             Self::Sign(args) => args.to.as_deref(),
             Self::Kubeconfig(args) => Some(&args.to),
             Self::Export(args) => Some(&args.to),
-            Self::Status(_) | Self::Verify | Self::Import(_) | Self::Rotate(_) => None,
+            Self::Rotate(args) => args.requests.as_deref(),
+            Self::Status(_) | Self::Verify | Self::Import(_) => None,
         }
     }
 

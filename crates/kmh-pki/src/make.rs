@@ -159,7 +159,11 @@ pub fn sign(
     now: OffsetDateTime,
 ) -> Result<Certificate, Failure> {
     let key = issue::public_key(&request.public).map_err(|why| cannot(&wanted.name, why))?;
-    authority.issue(wanted, &key, now).map_err(|why| cannot(&wanted.name, why))
+    let signed = match wanted.life {
+        Life::Authority => authority.below(wanted, &key, now),
+        Life::Leaf => authority.issue(wanted, &key, now),
+    };
+    signed.map_err(|why| cannot(&wanted.name, why))
 }
 
 fn make_key(name: &str, algorithm: &str) -> Result<Made, Failure> {

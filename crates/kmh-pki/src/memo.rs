@@ -19,7 +19,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::observed::Observed;
 use crate::secret::hex;
-use crate::store::{Moment, State, changed};
+use crate::store::{Moment, State, changed, inode};
 use crate::want::Wants;
 
 /// Fewer certificates are verified quicker than they are looked up.
@@ -27,7 +27,7 @@ const MANY: usize = 200;
 /// For how long an answer holds at most.
 const HOLDS: Duration = Duration::days(1);
 /// The clock of a file system moves in steps of up to 10 ms: what was changed within one looks the same twice.
-const GRAIN: i64 = 20_000_000;
+const GRAIN: Duration = Duration::milliseconds(20);
 
 /// Where the answer for a store is kept, and what it must follow from.
 pub struct Memo {
@@ -60,10 +60,12 @@ impl Memo {
         // XDG Base Directory Specification: the first must be absolute to count.
         let named = env.var("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let caches = named.or_else(|| Some(PathBuf::from(env.var("HOME")?).join(".cache")))?;
-        let program = rustix::fs::stat("/proc/self/exe").ok()?;
+        let program =
+            rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let program = inode(program, b"").ok()?;
         Some(Self {
             path: caches.join("kmh").join(format!("pki-{store}")),
-            program: format!("{} {:?} {}", env!("CARGO_PKG_VERSION"), changed(&program), program.st_ino),
+            program: format!("{} {:?} {}", env!("CARGO_PKG_VERSION"), changed(&program), program.stx_ino),
             inventory: inventory.to_string(),
         })
     }
@@ -114,10 +116,17 @@ impl Memo {
         let file = rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?;
         let mut file = std::fs::File::from(file);
         let written = pieces.iter().try_for_each(|piece| file.write_all(piece)).is_ok();
-        let (seconds, nanoseconds) = changed(&rustix::fs::fstat(&file)?);
-        let age = (seconds - youngest.0).saturating_mul(1_000_000_000) + nanoseconds - youngest.1;
-        if written && age >= GRAIN { rustix::fs::rename(&new, &self.path) } else { rustix::fs::unlink(&new) }
+        let (now, last) = (since(changed(&inode(&file, b"")?)), since(youngest));
+        if written && now - last >= GRAIN {
+            rustix::fs::rename(&new, &self.path)
+        } else {
+            rustix::fs::unlink(&new)
+        }
     }
+}
+
+fn since((seconds, nanoseconds): Moment) -> Duration {
+    Duration::seconds(seconds) + Duration::nanoseconds(nanoseconds.into())
 }
 
 /// Until when the date decides nothing else than now: the next end, begin or time to renew. None: there is too little to

@@ -25,6 +25,7 @@ mod root;
 use authority::Authority;
 
 pub use away::standing;
+pub use root::{forbids, is_next_asked, unfit};
 
 /// What is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +82,10 @@ pub struct Plan {
     pub held: Vec<Step>,
     /// What only a CA can sign whose key the store does not hold.
     pub asked: Vec<Step>,
+    /// What can be made when a CA has come that is asked for.
+    pub behind: Vec<Step>,
+    /// Next generations of CAs that wait for the root: nothing lacks them.
+    pub next: Vec<Step>,
 }
 
 const RESTORE: &str = "restore it from a backup";
@@ -92,11 +97,11 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
         wants.certificates.values().partition(|wanted| wanted.life == Life::Authority);
     // The root first: what it signs is made after it.
     authorities.sort_by_key(|wanted| wanted.issuer.is_some());
-    let states: BTreeMap<&str, Authority<'_>> = authorities
+    let mut states: BTreeMap<&str, Authority<'_>> = authorities
         .iter()
         .map(|wanted| (wanted.name.as_str(), authority::judge(wanted, wants, observed, now, &mut plan)))
         .collect();
-    root::judge(&authorities, &states, &mut plan);
+    root::judge(&authorities, &mut states, observed, &mut plan);
     // To verify a thousand signatures is most of what a run without anything to do costs.
     let judged: Vec<_> = leaves
         .into_par_iter()
@@ -118,6 +123,10 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
         }
         if let Authority::Away(_) = authority {
             plan.asked.push(step);
+            continue;
+        }
+        if let Authority::Asked = authority {
+            plan.behind.push(step);
             continue;
         }
         if let Authority::Cannot(why) = authority {
@@ -150,7 +159,7 @@ pub fn signer<'a>(
         wants.certificates.get(name).map(|wanted| authority::judge(wanted, wants, observed, now, &mut plan));
     let found = match found {
         Some(Authority::Can(certificate)) => Ok(certificate),
-        Some(Authority::Planned) => {
+        Some(Authority::Planned | Authority::Asked) => {
             Err(("it is not made yet".to_owned(), "run `kmh-pki ensure` first".to_owned()))
         }
         Some(Authority::Cannot(why)) => Err((why, ensure.to_owned())),
@@ -178,7 +187,7 @@ pub fn issuer<'a>(
     let mut plan = Plan::default();
     match authority::judge(wanted, wants, observed, now, &mut plan) {
         Authority::Can(certificate) | Authority::Away(certificate) => Ok(certificate),
-        Authority::Planned => Err("it is not made yet".to_owned()),
+        Authority::Planned | Authority::Asked => Err("it is not made yet".to_owned()),
         Authority::Cannot(why) => Err(why),
         Authority::Refused => Err(plan.refusals.pop().map_or_else(|| "it is damaged".to_owned(), |r| r.what)),
     }
@@ -251,7 +260,7 @@ fn judge_leaf(
 
 fn reasons(wanted: &Wanted, is: &Certificate, authority: &Authority<'_>, now: OffsetDateTime) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    if matches!(authority, Authority::Planned)
+    if matches!(authority, Authority::Planned | Authority::Asked)
         || authority.certificate().is_some_and(|ca| !is.is_signed_by(ca))
     {
         reasons.push(Reason::Issuer(wanted.issuer.clone().unwrap_or_default()));

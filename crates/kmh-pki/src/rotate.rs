@@ -1,12 +1,14 @@
 //! `rotate`: a CA, the key of service accounts or the encryption key is replaced in stages, none of which breaks what
 //! runs. Each call goes one stage on and says what has to follow; the next is refused until that is known to be done.
 
+mod asked;
 pub mod guide;
 pub mod plan;
 pub mod proof;
 mod text;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use kmh_cli::{Answer, Context, Exit, Failure, Format, Stream};
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Take back a rotation whose next generation is only trusted yet
     #[arg(long, requires = "name", conflicts_with = "deployed")]
     abort: bool,
+    /// The first stage where the root's key is elsewhere: write what it has to sign to FILE, for `kmh-pki sign --requests`
+    #[arg(long, value_name = "FILE", requires = "name", conflicts_with_all = ["deployed", "abort"])]
+    pub(crate) requests: Option<PathBuf>,
 }
 
 pub(crate) const EXAMPLES: &str = "\
@@ -51,6 +56,12 @@ EXAMPLES
 
   One stage on, because you say so:
     kmh-pki rotate etcd --deployed --store pki -i cluster.yaml
+
+  The first stage where the root's key is elsewhere:
+    kmh-pki rotate etcd --requests ask.json --store pki -i cluster.yaml
+    kmh-pki sign --requests ask.json --to signed.json --store usb/pki \\
+      -i cluster.yaml
+    kmh-pki import --signed signed.json --store pki -i cluster.yaml -o text
 
 EXIT CODES
   0  it went one stage on, or would
@@ -144,14 +155,24 @@ pub(crate) fn run(
     let proof = proof(args, name, stream, &opened)?;
     let Opened { model, wants, observed, .. } = &opened;
     let situation = Situation { model, wants, observed, plan: &found, proof: &proof };
-    let decision = match plan::decide(&situation, name, args.abort) {
+    let decided = match &args.requests {
+        Some(_) => asked::decide(&situation, name, now),
+        None => plan::decide(&situation, name, args.abort),
+    };
+    let decision = match decided {
         Ok(decision) => decision,
         Err(objections) => return refuse(name, &opened.wants, objections, context.common.dry_run, form),
     };
     let dry_run = context.common.dry_run;
-    carry_out(decision, &mut opened, now, dry_run)?;
+    let is_asked = asked::concerns(decision);
+    if is_asked {
+        asked::carry_out(decision, &opened, args.requests.as_deref(), dry_run)?;
+    } else {
+        carry_out(decision, &mut opened, now, dry_run)?;
+    }
     let shown = path.display().to_string();
     let todo = guide::guide(&Guide { model: &opened.model, wants: &opened.wants, store: &shown }, decision);
+    let todo = if is_asked { asked::todo(args.requests.as_deref(), path, todo) } else { todo };
     let said = Said {
         rotation: name,
         was: decision.was,
@@ -159,7 +180,7 @@ pub(crate) fn run(
         changed: true,
         dry_run,
         refused: vec![],
-        store: changes(decision),
+        store: if is_asked { asked::changes(decision) } else { changes(decision) },
         todo,
     };
     let text =

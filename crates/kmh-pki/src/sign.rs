@@ -212,12 +212,12 @@ fn is_earlier(
 ) -> std::io::Result<bool> {
     let Ok(is) = Certificate::from_pem(&file::up_to(from, LIMIT)?) else { return Ok(false) };
     let current = observed.pairs.get(&wanted.name).and_then(|pair| pair.certificate.there());
-    if current.is_some_and(|current| current.der == is.der) {
+    if current.is_some_and(|current| current.digest == is.digest) {
         return Ok(true);
     }
     let kept = store.root().join(format!("{ARCHIVE}/{}.{}.crt", wanted.name, is.serial));
     let kept = file::read_up_to(&kept, LIMIT).ok().and_then(|bytes| Certificate::from_pem(&bytes).ok());
-    Ok(kept.is_some_and(|kept| kept.der == is.der))
+    Ok(kept.is_some_and(|kept| kept.digest == is.digest))
 }
 
 fn told(wanted: &Wanted, certificate: &Certificate, kept: bool, dry_run: bool) -> String {

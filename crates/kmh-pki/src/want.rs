@@ -99,6 +99,13 @@ impl Wants {
         Some(name)
     }
 
+    /// Adds the next generation of every CA: what may be asked for, or come in, whoever asks and signs.
+    pub fn add_next_authorities(&mut self) {
+        for one in Rotating::ALL.into_iter().filter(|one| one.authority().is_some()) {
+            self.add_generation(one, Generation::Next);
+        }
+    }
+
     /// Takes a generation away.
     pub fn remove(&mut self, name: &str) {
         self.certificates.remove(name);

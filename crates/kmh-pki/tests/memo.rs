@@ -109,7 +109,8 @@ fn the_answer_is_the_same_and_is_remembered() {
     assert_eq!(first, read);
     let (_, recalled, _) = world.run(START, &[]);
     assert_eq!(read, recalled);
-    let keys: Vec<_> = world.place.files().into_iter().filter(|(path, _)| path.ends_with(".key")).collect();
+    let is_key = |path: &String| path.rsplit_once('.').is_some_and(|(_, ending)| ending == "key");
+    let keys: Vec<_> = world.place.files().into_iter().filter(|(path, _)| is_key(path)).collect();
     let kept = std::fs::read_to_string(world.file().unwrap()).unwrap();
     assert!(keys.iter().all(|(_, key)| !kept.contains(&*String::from_utf8_lossy(key))));
 }

@@ -1,6 +1,6 @@
 //! Whether a CA can sign, and what has to be done for it.
 
-use kmh_doc::pki::Generation;
+use kmh_doc::pki::{Class, Generation};
 use time::{Duration, OffsetDateTime};
 
 use super::{Make, Plan, RESTORE, Refusal, other_algorithm, root, step};
@@ -15,6 +15,8 @@ use crate::want::{Wanted, Wants};
 pub(super) enum Authority<'a> {
     /// It will be made.
     Planned,
+    /// It is asked of the root, whose key is away.
+    Asked,
     /// It can.
     Can(&'a Certificate),
     /// It could, if its key were here.
@@ -30,7 +32,7 @@ impl Authority<'_> {
     pub(super) fn certificate(&self) -> Option<&Certificate> {
         match self {
             Self::Can(certificate) | Self::Away(certificate) => Some(certificate),
-            Self::Planned | Self::Cannot(_) | Self::Refused => None,
+            Self::Planned | Self::Asked | Self::Cannot(_) | Self::Refused => None,
         }
     }
 }
@@ -111,7 +113,9 @@ pub(super) fn judge<'a>(
                     certificate.deviations.join("; ")
                 ));
             }
-            if current && certificate.algorithm != wanted.algorithm.as_str() {
+            // No rotation makes a root, and what others made is as they wanted it.
+            let others = wanted.class == Class::RootCa && *key == Half::Absent;
+            if current && !others && certificate.algorithm != wanted.algorithm.as_str() {
                 plan.warnings.push(other_algorithm(
                     "CA",
                     name,

@@ -41,7 +41,7 @@ pub(super) fn judge(
         Half::Damaged(why) => return refuse("csr", format!("the request of `{name}` is damaged: {why}")),
         Half::There(request) => request,
     };
-    if !request.is_of(wanted) || !request.defects.is_empty() {
+    if !request.is_of(wanted) || !request.defects_as(wanted.life).is_empty() {
         return refuse("csr", format!("the request of `{name}` is none for it"));
     }
     let reasons = match &pair.certificate {

@@ -50,6 +50,8 @@ pub enum Kind {
     Wait,
     /// The next call.
     Next,
+    /// A CA elsewhere signs, and what it signed comes back.
+    Sign,
 }
 
 /// A unit that is told.

@@ -8,8 +8,9 @@ use kmh_doc::pki::{Generation, Rotating, Stage};
 use kmh_model::Model;
 use time::OffsetDateTime;
 
+use super::asked;
 use crate::observed::{Half, Observed};
-use crate::plan::{Make, Plan, Refusal, Step};
+use crate::plan::{Make, Plan, Refusal, Step, is_next_asked};
 use crate::reason::Reason;
 use crate::want::Wants;
 
@@ -112,6 +113,9 @@ pub fn decide(s: &Situation<'_>, name: Rotating, abort: bool) -> Result<Decision
                 ),
                 "go on with it; another rotation then replaces the new generation",
             ),
+            None if is_next_asked(&subject, s.observed) => {
+                Ok(Decision { name, act: Act::Abort, was, stage: None })
+            }
             None => no(
                 format!("no rotation of `{}` is under way", name.as_str()),
                 "there is nothing to take back",
@@ -168,6 +172,9 @@ fn due(s: &Situation<'_>, subject: &str) -> Option<Objection> {
 /// Whether the root, where one signs that CA, can do so now.
 fn root(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
     let root = s.wants.certificates.get(&name.subject())?.issuer.as_deref()?;
+    if let Some(objection) = asked::waits(name, s.observed) {
+        return Some(objection);
+    }
     let next = generation(name, Generation::Next);
     let pair = s.observed.pairs.get(root);
     if pair.is_none_or(|pair| pair.certificate == Half::Absent) {
@@ -178,7 +185,10 @@ fn root(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
     }
     (!matches!(pair?.key, Half::There(_))).then(|| Objection {
         what: format!("`{root}` cannot sign `{next}`: the store does not hold its key"),
-        hint: format!("bring `{root}.key` back for this step"),
+        hint: format!(
+            "`kmh-pki rotate {} --requests FILE` writes what has to be signed where the key is; or bring `{root}.key` back for this step",
+            name.as_str()
+        ),
     })
 }
 

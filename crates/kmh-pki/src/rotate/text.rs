@@ -59,6 +59,13 @@ pub(super) fn done(decision: Decision, dry_run: bool, todo: &[Todo]) -> String {
     let name = decision.name.as_str();
     let [goes, begins] = if dry_run { ["would go", "would begin"] } else { ["goes", "begins"] };
     let mut out = match (decision.act, decision.was, decision.stage) {
+        (Act::Begin, None, None) => {
+            let is = if dry_run { "would be" } else { "is" };
+            format!("the next CA of {name} {is} asked for: its rotation {begins} when that has come")
+        }
+        (Act::Abort, None, _) => {
+            format!("the rotation of {name} {goes} back before it began: the request is in the archive")
+        }
         (_, None, stage) => format!("the rotation of {name} {begins}: stage {}", word(stage)),
         (_, Some(was), Some(stage)) => {
             format!("the rotation of {name} {goes} on: from stage {} to {}", was.as_str(), stage.as_str())

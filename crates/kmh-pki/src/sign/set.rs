@@ -34,7 +34,7 @@ pub(super) fn run(
     (path, to, force): (&Path, Option<&Path>, bool),
     at: &At,
 ) -> Result<Answer, Failure> {
-    let (model, wants) = look::inventory(stream, context)?;
+    let (model, mut wants) = look::inventory(stream, context)?;
     let cluster = model.name.as_str();
     let set = RequestSet::from_json(&outside::read(path, LIMIT, context.env)?).map_err(|why| {
         Failure::wrong(format!("`{}` is no request set", outside::shown(path))).because(why)
@@ -57,6 +57,7 @@ pub(super) fn run(
     context.refuse_if_strict()?;
     let store = at.open_there(cluster, true, context)?;
     let observed = store.observe(&wants)?;
+    wants.add_next_authorities();
     let judged = judge(&set, &wants, path)?;
 
     let mut authorities = BTreeMap::new();
@@ -72,7 +73,12 @@ pub(super) fn run(
                     .at(outside::shown(path))
                     .hint("use the store that the CA's key was moved away from, or a copy of it"),
             ),
-            Ok(ca) => drop(authorities.insert(issuer, Authority::new(store.key(issuer)?, ca.clone()))),
+            Ok(ca) => match below(issuer, &judged).then(|| plan::forbids(ca)).flatten() {
+                Some(why) => {
+                    failures.push(Failure::wrong(format!("`{issuer}` cannot sign a CA")).because(why));
+                }
+                None => drop(authorities.insert(issuer, Authority::new(store.key(issuer)?, ca.clone()))),
+            },
             Err((why, hint)) => {
                 failures.push(Failure::world(format!("`{issuer}` cannot sign")).because(why).hint(hint));
             }
@@ -80,6 +86,7 @@ pub(super) fn run(
     }
     Failure::all(failures).map_or(Ok(()), Err)?;
     refuse_known_keys(&judged, &observed, path)?;
+    say_authorities(&judged, &observed, context);
     context.refuse_if_strict()?;
 
     let signed: Result<Vec<_>, Failure> = judged
@@ -145,10 +152,11 @@ fn judge<'a>(set: &RequestSet, wants: &'a Wants, path: &Path) -> Result<Vec<(&'a
 fn one<'a>(asked: &Asked, wants: &'a Wants, path: &Path) -> Result<(&'a Wanted, Request), Failure> {
     let place = format!("{}, {}", outside::shown(path), asked.name.escape_debug());
     let wrong = |message: String| Failure::wrong(message).at(place.clone());
+    // A CA without a root above it signs itself.
     let wanted =
-        wants.certificates.get(&asked.name).filter(|wanted| wanted.life != Life::Authority).ok_or_else(
-            || wrong("the inventory has no such certificate".to_owned()).hint("is it the same inventory?"),
-        )?;
+        wants.certificates.get(&asked.name).filter(|wanted| wanted.issuer.is_some()).ok_or_else(|| {
+            wrong("the inventory has no such certificate".to_owned()).hint("is it the same inventory?")
+        })?;
     if wanted.issuer.as_deref() != Some(&asked.issuer) {
         let own = wanted.issuer.clone().unwrap_or_default();
         return Err(wrong(format!("it is asked of `{}`, and `{own}` signs it", asked.issuer.escape_debug())));
@@ -157,6 +165,25 @@ fn one<'a>(asked: &Asked, wants: &'a Wants, path: &Path) -> Result<(&'a Wanted, 
         .map_err(|why| wrong("its request cannot be signed".to_owned()).because(why))?;
     let problems = request.against(wanted).into_iter().map(wrong);
     Failure::all(problems).map_or(Ok((wanted, request)), Err)
+}
+
+/// Whether a CA is asked of that one.
+fn below(issuer: &str, judged: &[(&Wanted, Request)]) -> bool {
+    judged
+        .iter()
+        .any(|(wanted, _)| wanted.life == Life::Authority && wanted.issuer.as_deref() == Some(issuer))
+}
+
+/// A new CA is rare, and whoever brought the root's key should see it.
+fn say_authorities(judged: &[(&Wanted, Request)], observed: &Observed, context: &mut Context<'_>) {
+    for (wanted, request) in judged.iter().filter(|(wanted, _)| wanted.life == Life::Authority) {
+        let name = &wanted.name;
+        context.say(&format!("`{}` signs a CA: `{name}`", wanted.issuer.as_deref().unwrap_or_default()));
+        let there = observed.pairs.get(name).and_then(|pair| pair.certificate.there());
+        if there.is_some_and(|there| there.public != request.public) {
+            context.warn(&format!("this store holds another `{name}`: there would be two"));
+        }
+    }
 }
 
 /// No two certificates share a key, neither among those that are asked for nor with those that are there.

@@ -38,7 +38,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub use seal::Sealing;
-pub use state::{Moment, State, changed};
+pub use state::{Moment, State, changed, inode};
 pub use write::{Change, Made, Public};
 
 /// An open, locked store.

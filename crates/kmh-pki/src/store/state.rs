@@ -5,14 +5,14 @@
 
 use rayon::prelude::*;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::{FOLDERS, IDENTITY, Store};
 
 /// A moment as the kernel gives it: seconds since 1970, and nanoseconds.
-pub type Moment = (i64, i64);
+pub type Moment = (i64, u32);
 
 /// How a store's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,15 @@ pub struct State {
     pub youngest: Moment,
 }
 
-/// When an inode was changed last.
-#[allow(clippy::unnecessary_cast, reason = "the width of these fields is the platform's")]
-pub fn changed(stat: &Stat) -> Moment {
-    (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
+/// How an inode is. With an empty name, that of the open file itself.
+pub fn inode(at: impl AsFd, name: &[u8]) -> Result<Statx, Errno> {
+    let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    rustix::fs::statx(at, name, how, StatxFlags::BASIC_STATS)
+}
+
+/// When it was changed last.
+pub fn changed(inode: &Statx) -> Moment {
+    (inode.stx_ctime.tv_sec, inode.stx_ctime.tv_nsec)
 }
 
 impl Store {
@@ -38,7 +43,7 @@ impl Store {
         }
         let mut hash = Sha256::new();
         let mut youngest = Moment::default();
-        let identity = rustix::fs::statat(&self.dir, IDENTITY, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let identity = inode(&self.dir, IDENTITY.as_bytes()).ok()?;
         put(&mut hash, IDENTITY.as_bytes(), &identity);
         youngest = youngest.max(changed(&identity));
         for name in FOLDERS {
@@ -73,8 +78,8 @@ fn look(folder: &OwnedFd) -> Option<State> {
     }
     names.sort_unstable();
     let seen = |name: &Vec<u8>| {
-        let stat = rustix::fs::statat(folder, &name[..], AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let below = match FileType::from_raw_mode(stat.st_mode) {
+        let stat = inode(folder, name).ok()?;
+        let below = match FileType::from_raw_mode(stat.stx_mode.into()) {
             FileType::RegularFile => None,
             FileType::Directory => Some(look(&open(folder, name).ok()?)?),
             _ => return None,
@@ -100,23 +105,17 @@ fn look(folder: &OwnedFd) -> Option<State> {
     Some(State { digest: hash.finalize().into(), youngest })
 }
 
-#[allow(clippy::unnecessary_cast, reason = "the width of these fields is the platform's")]
-fn put(hash: &mut Sha256, name: &[u8], stat: &Stat) {
-    let (seconds, nanoseconds) = changed(stat);
-    let mut row = [0; 64];
-    let fields = [
-        name.len() as u64,
-        stat.st_dev as u64,
-        stat.st_ino as u64,
-        u64::from(stat.st_mode),
-        u64::from(stat.st_uid),
-        stat.st_size as u64,
-        seconds as u64,
-        nanoseconds as u64,
-    ];
-    for (place, field) in row.chunks_exact_mut(8).zip(fields) {
-        place.copy_from_slice(&field.to_be_bytes());
-    }
-    hash.update(row);
+fn put(hash: &mut Sha256, name: &[u8], inode: &Statx) {
+    let (seconds, nanoseconds) = changed(inode);
+    hash.update(inode.stx_dev_major.to_be_bytes());
+    hash.update(inode.stx_dev_minor.to_be_bytes());
+    hash.update(inode.stx_ino.to_be_bytes());
+    hash.update(inode.stx_mode.to_be_bytes());
+    hash.update(inode.stx_uid.to_be_bytes());
+    hash.update(inode.stx_size.to_be_bytes());
+    hash.update(seconds.to_be_bytes());
+    hash.update(nanoseconds.to_be_bytes());
     hash.update(name);
+    // No name has one.
+    hash.update([0]);
 }

@@ -86,6 +86,10 @@ impl One<'_> {
         })
     }
 
+    fn is_root(&self) -> bool {
+        self.wanted.is_some_and(|one| one.class == Class::RootCa)
+    }
+
     /// How to put it right.
     fn hint(&self, all: &Subject<'_>) -> String {
         match self.wanted {
@@ -103,7 +107,9 @@ impl One<'_> {
         };
         let mut notes = Vec::new();
         let role = if self.is_authority() { Role::Authority } else { Role::Leaf };
-        for one in rules::broken(self.facts, role) {
+        // What a root signs is to be a CA.
+        let told = |id: &str| !(self.is_root() && id == "path-length");
+        for one in rules::broken(self.facts, role).filter(|one| told(one.rule.id)) {
             let state = match one.rule.weight {
                 Weight::Must => State::Critical,
                 Weight::Should if foreign => State::Notice,

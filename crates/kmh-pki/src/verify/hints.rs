@@ -48,9 +48,6 @@ fn make(wanted: &Wanted, all: &Subject<'_>, plain: &str) -> String {
                 "its request waits for the key of `{ca}`: `kmh-pki import --signed FILE` takes in what was signed"
             )
         }
-        Some(_) if away && wanted.life == Life::Authority => {
-            format!("bring the key of `{ca}` back until it is made")
-        }
         Some(_) if away => look::away(ca),
         _ => plain.to_owned(),
     }
