@@ -87,13 +87,11 @@ impl<'a> Turns<'a> {
                 // What a push before this one has left undone comes first: it may be what does not serve.
                 let place = state.waiting.iter().position(|one| one.turn.pending).unwrap_or(0);
                 let Waiting { machine, turn } = state.waiting.remove(place);
-                return Some(match state.why_not(&machine.name, &turn, self.members) {
-                    Some(trouble) => Job::Leave(machine, trouble),
-                    None => {
-                        state.busy = true;
-                        Job::Turn(machine)
-                    }
-                });
+                if let Some(trouble) = state.why_not(&machine.name, &turn, self.members) {
+                    return Some(Job::Leave(machine, trouble));
+                }
+                state.busy = true;
+                return Some(Job::Turn(machine));
             }
             if let Some(machine) = state.asks.pop_front() {
                 return Some(Job::Ask(machine));
