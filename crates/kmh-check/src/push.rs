@@ -38,7 +38,7 @@ pub(crate) fn outcome(push: &PushSpec, out: &mut Findings<'_>) {
             }
             Outcome::Untouched => out.critical(
                 &machine.name,
-                why.to_owned(),
+                why,
                 "put the machine right whose turn came before, and push again",
             ),
             Outcome::Unchanged | Outcome::Changed | Outcome::WouldChange => {

@@ -189,15 +189,13 @@ fn deploy(g: &Guide<'_>, decision: Decision) -> Vec<Todo> {
     let mut groups: Vec<Group> = Vec::new();
     for (machine, helds) in changed(decision, g.model, g.wants) {
         let (units, alone) = told(&machine, &helds, g.model, minor);
-        match groups.iter_mut().find(|group| group.units == units && group.alone == alone) {
-            Some(group) => group.machines.push(machine),
-            None => {
-                let stops =
-                    |told: &Told| told.action == UnitAction::Restart && IN_TURN.contains(&told.unit.as_str());
-                let in_turn = units.iter().any(stops);
-                groups.push(Group { in_turn, units, alone, machines: vec![machine] });
-            }
+        if let Some(group) = groups.iter_mut().find(|group| group.units == units && group.alone == alone) {
+            group.machines.push(machine);
+            continue;
         }
+        let stops = |told: &Told| told.action == UnitAction::Restart && IN_TURN.contains(&told.unit.as_str());
+        let in_turn = units.iter().any(stops);
+        groups.push(Group { in_turn, units, alone, machines: vec![machine] });
     }
     if groups.is_empty() {
         return Vec::new();
