@@ -41,7 +41,7 @@ _kmh__push() {
 
     case "${cmd}" in
         kmh__push)
-            opts="-i -o -q -v -h -V --to --store --artifacts --store-identity --root --known-hosts --identity --jobs --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version apply fetch help"
+            opts="-i -o -q -v -h -V --to --store --artifacts --store-identity --root --known-hosts --identity --patience --jobs --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version apply fetch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -72,6 +72,10 @@ _kmh__push() {
                     return 0
                     ;;
                 --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --patience)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -119,7 +123,7 @@ _kmh__push() {
             return 0
             ;;
         kmh__push__subcmd__apply)
-            opts="-i -o -q -v -h --to --store --artifacts --store-identity --root --known-hosts --identity --jobs --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --to --store --artifacts --store-identity --root --known-hosts --identity --patience --jobs --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,6 +154,10 @@ _kmh__push() {
                     return 0
                     ;;
                 --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --patience)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -197,7 +205,7 @@ _kmh__push() {
             return 0
             ;;
         kmh__push__subcmd__fetch)
-            opts="-i -o -q -v -h --to --store --artifacts --store-identity --root --known-hosts --identity --jobs --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
+            opts="-i -o -q -v -h --to --store --artifacts --store-identity --root --known-hosts --identity --patience --jobs --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -228,6 +236,10 @@ _kmh__push() {
                     return 0
                     ;;
                 --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --patience)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_kmh_push_global_optspecs
-    string join \n to= store= artifacts= store-identity= root= known-hosts= identity= jobs= i/input= o/output= only write= dry-run strict q/quiet v/verbose color= limit= schema= h/help V/version
+    string join \n to= store= artifacts= store-identity= root= known-hosts= identity= patience= jobs= i/input= o/output= only write= dry-run strict q/quiet v/verbose color= limit= schema= h/help V/version
 end
 
 function __fish_kmh_push_needs_command
@@ -31,6 +31,7 @@ complete -c kmh-push -n "__fish_kmh_push_needs_command" -l store-identity -d 'Op
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l root -d 'With `--to ssh`: put this folder before every path, `{machine}` in it being the machine\'s name; units are then not touched' -r
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l identity -d 'With `--to ssh`: private key file to log in with, before what the inventory says' -r -F
+complete -c kmh-push -n "__fish_kmh_push_needs_command" -l patience -d 'With `--to ssh`: so many seconds a restarted etcd or API server may take until it serves, before it has failed' -r
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -l jobs -d 'How many machines are worked on at a time' -r
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
 complete -c kmh-push -n "__fish_kmh_push_needs_command" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
@@ -59,6 +60,7 @@ complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l store-identi
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l root -d 'With `--to ssh`: put this folder before every path, `{machine}` in it being the machine\'s name; units are then not touched' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l identity -d 'With `--to ssh`: private key file to log in with, before what the inventory says' -r -F
+complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l patience -d 'With `--to ssh`: so many seconds a restarted etcd or API server may take until it serves, before it has failed' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -l jobs -d 'How many machines are worked on at a time' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand apply" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'
@@ -83,6 +85,7 @@ complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -l store-identi
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -l root -d 'With `--to ssh`: put this folder before every path, `{machine}` in it being the machine\'s name; units are then not touched' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -l known-hosts -d 'With `--to ssh`: the file of trusted host keys [default: `~/.ssh/known_hosts`]' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -l identity -d 'With `--to ssh`: private key file to log in with, before what the inventory says' -r -F
+complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -l patience -d 'With `--to ssh`: so many seconds a restarted etcd or API server may take until it serves, before it has failed' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -l jobs -d 'How many machines are worked on at a time' -r
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -s i -l input -d 'Read documents from FILE instead of stdin; `-` is stdin; may be repeated' -r -F
 complete -c kmh-push -n "__fish_kmh_push_using_subcommand fetch" -s o -l output -d 'What to print: json (the stream, default in a pipe), text (default on a terminal), ansible' -r -f -a "json\t'The stream of documents'

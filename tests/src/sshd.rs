@@ -197,7 +197,7 @@ impl Sshd {
 }
 
 /// A systemd that is none: the folder by which it is known, and a systemctl that writes its arguments down. A unit
-/// called `bad.service` fails, `slow.service` takes its time.
+/// called `bad.service` fails, `slow.service` takes its time; what was started runs.
 fn systemd(dir: &Path) -> String {
     let home = dir.display();
     let systemctl = format!(
@@ -205,11 +205,13 @@ fn systemd(dir: &Path) -> String {
          for last; do :; done\n\
          case $1 in\n\
          show) for one; do case $one in *.service) echo \"Id=$one\"; \
-           if grep -qx \"$one\" {home}/enabled 2>/dev/null; then echo UnitFileState=enabled; else echo UnitFileState=disabled; fi; echo;; esac; done; exit 0;;\n\
+           if grep -qx \"$one\" {home}/enabled 2>/dev/null; then echo UnitFileState=enabled; else echo UnitFileState=disabled; fi; \
+           if grep -qx \"$one\" {home}/running 2>/dev/null; then echo ActiveState=active; else echo ActiveState=inactive; fi; echo;; esac; done; exit 0;;\n\
          esac\n\
          echo \"$*\" >>{home}/systemctl.log\n\
          case \"$*\" in *enable*) echo \"$last\" >>{home}/enabled;; esac\n\
          case \"$*\" in *restart*bad.service) [ -e {home}/healed ] || {{ echo 'Job for bad.service failed.' >&2; exit 1; }};; *restart*slow.service) sleep 2;; esac\n\
+         case \"$*\" in *restart*) echo \"$last\" >>{home}/running;; esac\n\
          exit 0\n"
     );
     std::fs::write(dir.join("systemctl"), systemctl).unwrap();

@@ -36,6 +36,11 @@ pub(crate) fn outcome(push: &PushSpec, out: &mut Findings<'_>) {
                     "look at its address, host key and login, and push again",
                 );
             }
+            Outcome::Untouched => out.critical(
+                &machine.name,
+                why,
+                "put the machine right whose turn came before, and push again",
+            ),
             Outcome::Unchanged | Outcome::Changed | Outcome::WouldChange => {
                 for unit in machine.units.iter().filter(|u| u.ok == Some(false)) {
                     let hint = format!("look at `systemctl status {}` there", unit.name);

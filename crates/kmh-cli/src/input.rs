@@ -16,6 +16,9 @@ use crate::stream::Source;
 /// How to name a YAML inventory beside a stream.
 pub(crate) const TWO_INPUTS: &str = "name two inputs: `-i cluster.yaml -i -`";
 
+/// What standard input is called.
+pub(crate) const STDIN: &str = "stdin";
+
 /// One input, as JSON.
 pub(crate) struct Input {
     /// File name, or `stdin`.
@@ -35,7 +38,7 @@ pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec
         if env.stdin_is_terminal {
             return Err(Failure::wrong("stdin is a terminal, and no input was named").hint(example(tool)));
         }
-        return Ok(vec![input("stdin", stdin(env)?, write)?]);
+        return Ok(vec![input(STDIN, stdin(env)?, write)?]);
     }
     let mut inputs = Vec::new();
     let mut failures = Vec::new();
@@ -49,7 +52,7 @@ pub(crate) fn read_all(env: &mut Env, common: &Common, tool: &str) -> Result<Vec
             stdin_was_read = true;
             stdin(env)
         };
-        let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+        let name = if path == Path::new("-") { STDIN.to_owned() } else { path.display().to_string() };
         match bytes.and_then(|bytes| input(&name, bytes, write)) {
             Ok(input) => inputs.push(input),
             Err(failure) => failures.push(failure),
@@ -141,7 +144,7 @@ fn text(source: &Source, bytes: Vec<u8>) -> Result<String, Failure> {
 
 fn empty(name: &str) -> Failure {
     let failure = Failure::wrong(format!("{name} is empty"));
-    if name == "stdin" {
+    if name == STDIN {
         failure.hint(
             "the command before it in the pipe failed, or nothing was piped in; name a file with `-i FILE`",
         )

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use kmh_doc::tree::{self, Value};
@@ -105,6 +106,13 @@ impl Stream {
     pub fn inventory(&self) -> Result<(Arc<Tree>, Source), Failure> {
         let document = self.get(Kind::Inventory).ok_or_else(|| self.missing(Kind::Inventory))?;
         Ok((self.tree(document)?, document.source.clone()))
+    }
+
+    /// The file that holds the inventory and nothing else; none when it came over standard input, or among other documents.
+    pub fn inventory_file(&self) -> Option<&Path> {
+        let document = self.get(Kind::Inventory)?;
+        let alone = self.inputs.get(document.input)?.count == 1;
+        (alone && document.source.name != input::STDIN).then(|| Path::new(&document.source.name))
     }
 
     /// Refuses a stream that lacks any of these, all at once.

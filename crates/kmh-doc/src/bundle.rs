@@ -151,6 +151,10 @@ pub struct Unit {
     pub name: String,
     /// Whether it starts at boot.
     pub enable: bool,
+    /// A command that succeeds once it serves, word by word; empty: nobody has to wait for it. Where it is set, the cluster
+    /// needs most of the machines that have this unit: those on which it runs and is to be restarted go one after another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ready: Vec<String>,
 }
 
 /// A program to install.

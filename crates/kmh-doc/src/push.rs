@@ -34,6 +34,9 @@ pub struct MachineReport {
     pub name: String,
     /// What became of it.
     pub outcome: Outcome,
+    /// Whether it has, or would have, its turn after others, because something is restarted that the cluster needs most of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_turn: bool,
     /// Its architecture, as it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arch: Option<Arch>,
@@ -63,6 +66,8 @@ pub enum Outcome {
     Failed,
     /// It could not be reached.
     Unreachable,
+    /// Nothing was done on it, because its turn did not come.
+    Untouched,
 }
 
 /// A file that was written.

@@ -87,6 +87,10 @@ const PROXY: Unit = ("kube-proxy.service", Restart, On::Nodes);
 const SCHEDULER: Unit = ("kube-scheduler.service", Restart, On::Role(Role::ControlPlane));
 const STRONGSWAN: Unit = ("strongswan.service", Reload, On::LinuxRouters);
 
+/// Units that the cluster needs most of at any time: members of etcd for their majority, API servers for everybody. Machines
+/// on which one is restarted have their turns in a push.
+pub const IN_TURN: [&str; 2] = [ETCD.0, APISERVER.0];
+
 /// CA files that a kubeconfig refers to: `ClientsAllowCARotation` of client-go is on by default from 1.36.
 const KUBECONFIG: Rereads = Since(36);
 

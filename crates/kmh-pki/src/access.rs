@@ -36,12 +36,22 @@ pub struct Access {
 impl Access {
     /// What opens the store.
     pub fn keyring(&self, env: &Env) -> Keyring {
-        Keyring::new(env.identity(self.identity.clone()))
+        Keyring::new(self.identity(env))
+    }
+
+    /// The file of what opens the store, when one is named.
+    pub fn identity(&self, env: &Env) -> Option<PathBuf> {
+        env.identity(self.identity.clone())
+    }
+
+    /// Whether recipients are named.
+    pub fn names_recipients(&self) -> bool {
+        !self.recipient.is_empty() || self.recipients.is_some()
     }
 
     /// The recipients that were named; none: the store keeps its own.
     pub fn recipients(&self) -> Result<Option<Recipients>, Failure> {
-        if self.recipient.is_empty() && self.recipients.is_none() {
+        if !self.names_recipients() {
             return Ok(None);
         }
         let mut texts = self.recipient.clone();

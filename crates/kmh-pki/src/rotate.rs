@@ -2,6 +2,7 @@
 //! runs. Each call goes one stage on and says what has to follow; the next is refused until that is known to be done.
 
 mod asked;
+pub mod commands;
 pub mod guide;
 pub mod plan;
 pub mod proof;
@@ -19,9 +20,11 @@ use serde::Serialize;
 
 use crate::access::At;
 use crate::observed::Observed;
+use crate::plan::Plan;
 use crate::store::{Change, Store};
 use crate::want::Wants;
-use crate::{document, ensure, look, make};
+use crate::{clock, document, ensure, look, make};
+use commands::Commands;
 use guide::{Guide, Todo};
 use plan::{Act, Decision, Objection, Proof, Situation};
 
@@ -118,6 +121,9 @@ struct Row {
     not_after: Option<String>,
     /// What the next call would do.
     next: &'static str,
+    /// Why it would be refused, were the last stage deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
 }
 
 /// What was opened.
@@ -138,10 +144,7 @@ pub(crate) fn run(
 ) -> Result<Answer, Failure> {
     let name = args.name.as_deref();
     let name = name.and_then(|name| Rotating::ALL.into_iter().find(|one| one.as_str() == name));
-    if !context.common.limit.is_empty() {
-        return Err(Failure::wrong("a rotation concerns the whole cluster, and takes no `--limit`")
-            .hint("leave it out; `kmh-push --limit` chooses machines"));
-    }
+    refuse_idle(args, at, context)?;
     let path = at.named()?;
     let mut opened = open(at, stream, context)?;
     let now = context.env.now;
@@ -151,7 +154,17 @@ pub(crate) fn run(
     found.refusals = refusals;
     ensure::report(context, path, &found, &opened.observed)?;
 
-    let Some(name) = name else { return overview(&opened, form) };
+    let Some(name) = name else { return overview(&opened, &found, form) };
+    if let Some(doubt) = clock::doubt(&opened.wants, &opened.observed, now).filter(|_| !at.access.expired) {
+        return Err(doubt);
+    }
+    if args.deployed && opened.wants.has(&name.subject()) && plan::stage(name, &opened.wants).is_none() {
+        let name = name.as_str();
+        return Err(Failure::wrong(format!(
+            "no rotation of `{name}` is under way, so nothing of it is deployed"
+        ))
+        .hint(format!("without `--deployed`, `kmh-pki rotate {name}` begins one")));
+    }
     let proof = proof(args, name, stream, &opened)?;
     let Opened { model, wants, observed, .. } = &opened;
     let situation = Situation { model, wants, observed, plan: &found, proof: &proof };
@@ -170,9 +183,11 @@ pub(crate) fn run(
     } else {
         carry_out(decision, &mut opened, now, dry_run)?;
     }
-    let shown = path.display().to_string();
-    let todo = guide::guide(&Guide { model: &opened.model, wants: &opened.wants, store: &shown }, decision);
-    let todo = if is_asked { asked::todo(args.requests.as_deref(), path, todo) } else { todo };
+    let identity = at.access.identity(context.env);
+    let commands = Commands::new(path, stream.inventory_file(), identity.as_deref(), at.access.expired);
+    let guide = Guide { model: &opened.model, wants: &opened.wants, commands: &commands };
+    let todo = guide::guide(&guide, decision);
+    let todo = if is_asked { asked::todo(args.requests.as_deref(), &commands, todo) } else { todo };
     let said = Said {
         rotation: name,
         was: decision.was,
@@ -186,6 +201,35 @@ pub(crate) fn run(
     let text =
         if form == Format::Json { crate::json(&said)? } else { text::done(decision, dry_run, &said.todo) };
     Ok(Answer { text, exit: Exit::Done })
+}
+
+/// Refuses what the command line says and a rotation does not heed.
+fn refuse_idle(args: &Args, at: &At, context: &Context<'_>) -> Result<(), Failure> {
+    let access = &at.access;
+    let refusals = [
+        (
+            !context.common.limit.is_empty(),
+            "a rotation concerns the whole cluster, and takes no `--limit`",
+            "leave it out; `kmh-push --limit` chooses machines",
+        ),
+        (
+            access.repair,
+            "a rotation mends no modes, and takes no `--repair`",
+            "`kmh-pki ensure --repair` mends those of keys that others may read",
+        ),
+        (
+            access.names_recipients(),
+            "a rotation encrypts what it makes as the store is, and takes neither `--recipient` nor `--recipients`",
+            "`kmh-pki ensure --recipient …` says to whom the keys of a store are encrypted",
+        ),
+        (
+            access.expired && args.name.is_none(),
+            "without a name nothing is made, so `--expired` says nothing",
+            "leave it out",
+        ),
+    ];
+    let refusals = refusals.into_iter().filter(|(given, ..)| *given);
+    Failure::all(refusals.map(|(_, what, hint)| Failure::wrong(what).hint(hint))).map_or(Ok(()), Err)
 }
 
 /// Opens the store and looks at it.
@@ -277,7 +321,7 @@ fn refuse(
 }
 
 /// Every rotation that there can be.
-fn overview(opened: &Opened, form: Format) -> Result<Answer, Failure> {
+fn overview(opened: &Opened, found: &Plan, form: Format) -> Result<Answer, Failure> {
     let rows: Vec<Row> = Rotating::ALL
         .into_iter()
         .filter(|name| opened.wants.has(&name.subject()))
@@ -285,18 +329,26 @@ fn overview(opened: &Opened, form: Format) -> Result<Answer, Failure> {
             let pair = opened.observed.pairs.get(&rotation.subject());
             let certificate = pair.and_then(|pair| pair.certificate.there());
             let stage = plan::stage(rotation, &opened.wants);
+            let Opened { model, wants, observed, .. } = opened;
+            let said = Situation { model, wants, observed, plan: found, proof: &Proof::Said };
+            let objection = plan::decide(&said, rotation, false).err().and_then(|all| all.into_iter().next());
             Row {
                 rotation,
                 stage,
                 not_after: certificate.map(|ca| crate::cert::rfc3339(ca.not_after)),
                 next: text::next(rotation, stage),
+                refused: objection.map(|objection| objection.what),
             }
         })
         .collect();
     let text = if form == Format::Json {
         crate::json(&Overview { rotations: rows })?
     } else {
-        text::overview(rows.iter().map(|row| (row.rotation, row.stage, row.not_after.as_deref(), row.next)))
+        text::overview(rows.iter().map(|row| {
+            let next =
+                row.refused.as_ref().map_or_else(|| row.next.to_owned(), |why| format!("refused: {why}"));
+            (row.rotation, row.stage, row.not_after.as_deref(), next)
+        }))
     };
     Ok(Answer { text, exit: Exit::Done })
 }

@@ -266,14 +266,49 @@ fn keys(place: &Place) -> std::collections::BTreeSet<Vec<u8>> {
     plain.chain(all.keys().filter(of_cas).map(|name| open(name))).collect()
 }
 
+/// What a kill met.
+struct Kill {
+    /// The command had not come to its end.
+    running: bool,
+    /// It had begun to write.
+    writing: bool,
+}
+
+/// Starts a command that last took so long, and kills it at any moment from its start, a little longer than it took, so
+/// that some are done; or at any moment after it has begun the first file.
+fn killed_somewhere(place: &Place, command: &Command, took: Duration, chance: &mut Chance) -> Kill {
+    let mut child = slowly(command).stderr(Stdio::null()).spawn().unwrap();
+    // The program itself, not the tracer that is still getting ready.
+    let exe = format!("/proc/{}/exe", child.id());
+    while child.try_wait().unwrap().is_none()
+        && !std::fs::read_link(&exe).is_ok_and(|path| path.ends_with("kmh-pki"))
+    {}
+    let whole = u64::try_from(took.as_micros()).unwrap() * 11 / 10;
+    let begun = || place.count(|name| name.ends_with(".kmh-new")) > 0;
+    if chance.below(2) == 0 {
+        while child.try_wait().unwrap().is_none() && !begun() {}
+        std::thread::sleep(Duration::from_micros(chance.below(whole / 4)));
+    } else {
+        std::thread::sleep(Duration::from_micros(chance.below(whole)));
+    }
+    let running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = place.everything();
+    let writing = left.keys().any(|name| name.contains("kmh-new") || name == "pending.json");
+    Kill { running, writing }
+}
+
+/// Makes an age identity in a file, and gives its recipient.
+fn identity(place: &Place, name: &str) -> String {
+    let line = format!("age-keygen -o {name} 2>/dev/null; age-keygen -y {name}");
+    place.sh(&line, "").exits(0).stdout
+}
+
 #[test]
 fn a_hundred_kills_at_random_moments_cost_no_key_and_leave_no_half() {
     let place = Place::new();
-    let identity = |name: &str| {
-        let line = format!("age-keygen -o {name} 2>/dev/null; age-keygen -y {name}");
-        place.sh(&line, "").exits(0).stdout
-    };
-    let recipients = [identity("id"), identity("other")];
+    let recipients = [identity(&place, "id"), identity(&place, "other")];
     place.pki(&["--store", "store", "--init"], SMALL).exits(0);
     let authorities = keys(&place);
     assert_eq!(authorities.len(), 30);
@@ -298,27 +333,9 @@ fn a_hundred_kills_at_random_moments_cost_no_key_and_leave_no_half() {
             command
         };
         let before = keys(&place);
-        let mut child = slowly(&command(&[])).stderr(Stdio::null()).spawn().unwrap();
-        // The program itself, not the tracer that is still getting ready.
-        let exe = format!("/proc/{}/exe", child.id());
-        while child.try_wait().unwrap().is_none()
-            && !std::fs::read_link(&exe).is_ok_and(|path| path.ends_with("kmh-pki"))
-        {}
-        // Any moment from its start, a little longer than the last one took, so that some are done; or any moment after
-        // it has begun the first file.
-        let whole = u64::try_from(took[number].as_micros()).unwrap() * 11 / 10;
-        let begun = |place: &Place| place.count(|name| name.ends_with(".kmh-new")) > 0;
-        if chance.below(2) == 0 {
-            while child.try_wait().unwrap().is_none() && !begun(&place) {}
-            std::thread::sleep(Duration::from_micros(chance.below(whole / 4)));
-        } else {
-            std::thread::sleep(Duration::from_micros(chance.below(whole)));
-        }
-        killed += usize::from(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let left = place.everything();
-        writing += usize::from(left.keys().any(|name| name.contains("kmh-new") || name == "pending.json"));
+        let kill = killed_somewhere(&place, &command(&[]), took[number], &mut chance);
+        killed += usize::from(kill.running);
+        writing += usize::from(kill.writing);
 
         // Those who only look see a whole store; the next run finishes; the one after that has nothing to do.
         Ran::of(command(&["--dry-run"]), "").exits(0);
@@ -336,4 +353,112 @@ fn a_hundred_kills_at_random_moments_cost_no_key_and_leave_no_half() {
         assert_eq!(authorities.filter(|name| name.contains(".key")).count(), first.len(), "{when}");
     }
     assert!(killed >= 30 && writing >= 3, "{killed} of {KILLS} were killed, {writing} while they wrote");
+}
+
+/// Everything that is rotated, with its name in the store.
+const ROTATIONS: [(&str, &str); 6] = [
+    ("cluster", "ca/cluster"),
+    ("encryption", "keys/encryption"),
+    ("etcd", "ca/etcd"),
+    ("front-proxy", "ca/front-proxy"),
+    ("ipsec", "ca/ipsec"),
+    ("service-account", "keys/service-account"),
+];
+
+/// The generations of a subject that the store holds, each with its key as it is written.
+fn generations(place: &Place, subject: &str) -> BTreeMap<&'static str, Vec<u8>> {
+    let files = place.files();
+    let of = |one: &'static str| {
+        let key = files.get(&format!("{subject}{one}.key"));
+        key.or_else(|| files.get(&format!("{subject}{one}.key.age"))).map(|bytes| (one, bytes.clone()))
+    };
+    ["", ".next", ".old"].into_iter().filter_map(of).collect()
+}
+
+/// Where a rotation is, by what the store holds: current alone, with the next, or with the old one.
+fn stage(generations: &BTreeMap<&'static str, Vec<u8>>) -> usize {
+    match generations.keys().copied().collect::<Vec<_>>()[..] {
+        [""] => 0,
+        ["", ".next"] => 1,
+        ["", ".old"] => 2,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+/// Every one of them is killed at a hundred moments, in a store that is plain for the first half and then encrypted. The
+/// rotation is in the stage before or the one after, whole; the next `ensure` and the next call go on.
+#[test]
+fn a_hundred_kills_at_random_moments_leave_a_rotation_in_a_stage() {
+    let place = Place::new();
+    let recipient = identity(&place, "id");
+    std::fs::write(place.path().join("cluster.yaml"), SMALL).unwrap();
+    let command = |args: &[&str]| {
+        let mut command = place.command(&[args, &["--store", "store", "-i", "cluster.yaml"]].concat());
+        command.env("KMH_IDENTITY", "id");
+        command
+    };
+    let run = |args: &[&str]| Ran::of(command(args), "");
+    run(&["--init"]).exits(0);
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    let mut took = Duration::from_millis(100);
+    let (mut killed, mut writing, mut steps) = (0, 0, 0);
+    for turn in 0..KILLS {
+        if turn == KILLS / 2 {
+            run(&["--recipient", recipient.trim()]).exits(0);
+        }
+        let (name, _) = ROTATIONS[turn % ROTATIONS.len()];
+        let when = format!("turn {turn}, {name}");
+        let all = || ROTATIONS.map(|(_, subject)| generations(&place, subject));
+        let (before, kept) = (all(), keys(&place));
+        let mine = &before[turn % ROTATIONS.len()];
+        let deployed = if stage(mine) == 0 { &[][..] } else { &["--deployed"] };
+        let kill =
+            killed_somewhere(&place, &command(&[&["rotate", name], deployed].concat()), took, &mut chance);
+        killed += usize::from(kill.running);
+        writing += usize::from(kill.writing);
+
+        // Those who only look see a whole store. The next run finishes, and the one after that has nothing to do.
+        run(&["--dry-run"]).exits(0);
+        run(&["rotate"]).exits(0);
+        let start = Instant::now();
+        run(&["--only"]).exits(0);
+        took = start.elapsed();
+        no_remains(&place);
+        let done = run(&["-o", "text"]).exits(0);
+        assert!(done.stdout.contains("\nnothing to do"), "{when}: {}", done.stdout);
+        run(&["verify", "-o", "text"]).exits(0);
+        // It is where it was, or one stage on, and every key is the one that it was, in its old place or in its new one.
+        let after = all();
+        for (number, (was, is)) in before.iter().zip(&after).enumerate() {
+            if number != turn % ROTATIONS.len() || stage(was) == stage(is) {
+                assert_eq!(was, is, "{when}");
+                continue;
+            }
+            steps += 1;
+            assert_eq!(stage(is), (stage(was) + 1) % 3, "{when}");
+            let moved = match stage(is) {
+                2 => was[".next"] == is[""] && was[""] == is[".old"],
+                _ => was[""] == is[""],
+            };
+            assert!(moved, "{when}: a key was replaced");
+        }
+        assert!(keys(&place).is_superset(&kept), "{when}: a key is lost");
+        // What everybody is told of the stage is what the store holds.
+        let list: serde_json::Value =
+            serde_json::from_str(&run(&["rotate", "-o", "json"]).exits(0).stdout).unwrap();
+        let said = |number: usize| {
+            let stage = list["rotations"][number]["stage"].as_str().unwrap_or("none");
+            match stage {
+                "none" => 0,
+                "trust" | "add" => 1,
+                _ => 2,
+            }
+        };
+        assert_eq!([0, 1, 2, 3, 4, 5].map(said), after.each_ref().map(stage), "{when}: {list}");
+    }
+    assert!(
+        killed >= 30 && writing >= 3 && steps >= 10,
+        "{killed} of {KILLS} were killed, {writing} while they wrote; {steps} steps were taken"
+    );
+    assert_eq!(place.authorities().keys().filter(|name| is_key(name)).count(), 0);
 }

@@ -1,9 +1,10 @@
-//! `kmh-push apply`: everything is checked, then all machines at once, those that carry the admins last.
+//! `kmh-push apply`: everything is checked, then all machines at once, those that carry the admins last; but what the
+//! cluster needs most of is restarted on one machine after another.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 
 use kmh_cli::args::Format;
 use kmh_cli::failure::Note;
@@ -16,20 +17,21 @@ use kmh_doc::push::{self, PushSpec};
 
 use crate::args::{Apply, To};
 use crate::body::Sources;
-use crate::deploy::{Done, Mode, deploy};
+use crate::deploy::{Deployed, Done, Mode, deploy};
 use crate::dir::{self, DirTarget};
 use crate::generation::of_another_generation;
 use crate::programs::{self, Programs};
 use crate::report;
 use crate::ssh::{KnownHosts, Setup, SshTarget};
 use crate::target::{Target, Trouble};
+use crate::turns::{self, Job, Turns};
 use kmh_store::store::{self, Secrets};
 use kmh_store::wanted::{self, Wanted, note};
 
 /// Where all files go, made ready.
 enum Place {
     Dir(PathBuf),
-    Ssh { setup: Setup, root: String },
+    Ssh { setup: Setup, root: String, patience: u16 },
 }
 
 /// Runs the verb.
@@ -66,6 +68,7 @@ pub(crate) fn apply(
     if let Err(failure) = ctx.check_limit(all) {
         notes.extend(failure.notes);
     }
+    let members = turns::members(&machines);
     machines.retain(|machine| ctx.chosen(&machine.name, machine.site.as_deref(), &machine.roles));
     if machines.is_empty() && ctx.common.limit.is_empty() {
         notes.push(note("the bundle has no machine".to_owned(), &at, None));
@@ -99,7 +102,7 @@ pub(crate) fn apply(
             dir::prepare(path, ctx.common.dry_run)?;
             Place::Dir(path.clone())
         }
-        To::Ssh => Place::Ssh { setup: setup(options, ctx)?, root },
+        To::Ssh => Place::Ssh { setup: setup(options, ctx)?, root, patience: options.patience },
     };
     let operator = match stream.find::<Inventory>()? {
         Some(inventory) => inventory.spec.operator.map(|operator| operator.site.to_string()),
@@ -113,7 +116,9 @@ pub(crate) fn apply(
     let from = Sources { secrets: &secrets, programs: &programs };
     let mut done = Vec::new();
     for wave in waves(&machines, operator.as_deref()) {
-        done.extend(run_wave(&wave, from, &place, options.jobs, mode, ctx));
+        let turns = Turns::new(&wave, &members);
+        let workers = usize::from(options.jobs).min(wave.len());
+        done.extend(run_wave(&turns, workers, from, &place, mode, ctx));
     }
     done.sort_by(|a, b| a.report.name.cmp(&b.report.name));
     say_what_was_left(&done, &machines, &place, mode.dry_run, ctx);
@@ -250,34 +255,63 @@ fn waves<'a>(machines: &'a [Wanted], operator: Option<&str>) -> [Vec<&'a Wanted>
 }
 
 /// What a thread tells of a machine.
-enum Word<'a> {
-    Sends(&'a str, u64, u64),
+enum Word {
+    Sends(String, u64, u64),
     Done(Done),
 }
 
-/// Works on some machines at a time. A machine that fails, or whose thread dies, is a line in the report.
+/// Works on some machines at a time, and at most one in its turn. A machine that fails, or whose thread dies, is a line in
+/// the report.
 fn run_wave(
-    wave: &[&Wanted],
+    turns: &Turns<'_>,
+    workers: usize,
     from: Sources<'_>,
     place: &Place,
-    jobs: u16,
     mode: Mode,
     ctx: &mut Context<'_>,
 ) -> Vec<Done> {
-    let queue: Mutex<VecDeque<&Wanted>> = Mutex::new(wave.iter().copied().collect());
     let (sender, receiver) = mpsc::channel();
-    let mut all = Vec::with_capacity(wave.len());
+    let mut all = Vec::new();
     std::thread::scope(|scope| {
-        for _ in 0..usize::from(jobs).min(wave.len()) {
-            let (queue, sender) = (&queue, sender.clone());
+        for _ in 0..workers {
+            let sender = sender.clone();
             scope.spawn(move || {
-                while let Some(machine) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
-                    let tell = |sent, of| drop(sender.send(Word::Sends(&machine.name, sent, of)));
-                    let one =
-                        || with_target(machine, place, |target| deploy(machine, from, target, mode, &tell));
-                    let done = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {
-                        Done::failed(machine, Trouble::failed("kmh-push itself failed; this is a defect"))
-                    });
+                let work = |machine: &Wanted, has_turn: bool| {
+                    let tell = |sent, of| drop(sender.send(Word::Sends(machine.name.clone(), sent, of)));
+                    let one = || {
+                        with_target(machine, place, |target| {
+                            deploy(machine, from, target, mode, has_turn, &tell)
+                        })
+                    };
+                    catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {
+                        let trouble = Trouble::failed("kmh-push itself failed; this is a defect");
+                        Deployed::Done(Done::failed(machine, trouble))
+                    })
+                };
+                while let Some(job) = turns.next() {
+                    let done = match job {
+                        Job::Ask(machine) => match work(machine, false) {
+                            Deployed::Waits(turn) => {
+                                turns.waits(machine, turn);
+                                continue;
+                            }
+                            Deployed::Done(done) => {
+                                turns.done(machine, &done.down);
+                                done
+                            }
+                        },
+                        Job::Turn(machine) => {
+                            let done = match work(machine, true) {
+                                Deployed::Done(done) => done,
+                                Deployed::Waits(_) => {
+                                    Done::failed(machine, Trouble::failed("it still waits"))
+                                }
+                            };
+                            turns.had(machine, failed(done.report.outcome), &done.down);
+                            done
+                        }
+                        Job::Leave(machine, trouble) => Done::failed(machine, trouble),
+                    };
                     if sender.send(Word::Done(done)).is_err() {
                         break;
                     }
@@ -301,11 +335,12 @@ fn run_wave(
     all
 }
 
-fn with_target(machine: &Wanted, place: &Place, run: impl FnOnce(&mut dyn Target) -> Done) -> Done {
+fn with_target<T>(machine: &Wanted, place: &Place, run: impl FnOnce(&mut dyn Target) -> T) -> T {
     match place {
         Place::Dir(path) => run(&mut DirTarget::new(path, &machine.name)),
-        Place::Ssh { setup, root } => {
-            run(&mut SshTarget::new(setup, machine, for_machine(root, &machine.name)))
+        Place::Ssh { setup, root, patience } => {
+            let root = for_machine(root, &machine.name);
+            run(&mut SshTarget::new(setup, machine, root, *patience))
         }
     }
 }
@@ -345,5 +380,5 @@ fn say_what_was_left(
 
 /// Whether anything in the report failed.
 pub(crate) fn failed(outcome: push::Outcome) -> bool {
-    matches!(outcome, push::Outcome::Failed | push::Outcome::Unreachable)
+    matches!(outcome, push::Outcome::Failed | push::Outcome::Unreachable | push::Outcome::Untouched)
 }

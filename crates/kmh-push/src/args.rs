@@ -89,6 +89,9 @@ pub(crate) struct Apply {
     /// With `--to ssh`: private key file to log in with, before what the inventory says
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) identity: Option<PathBuf>,
+    /// With `--to ssh`: so many seconds a restarted etcd or API server may take until it serves, before it has failed
+    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u16).range(1..), global = true)]
+    pub(crate) patience: u16,
     /// How many machines are worked on at a time
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=512), global = true)]
     pub(crate) jobs: u16,

@@ -1,14 +1,16 @@
 //! One machine from the first look to the last unit.
 
 use kmh_cli::Diff;
+use kmh_doc::bundle::Unit;
 use kmh_doc::push::{FileReport, MachineReport, Outcome, UnitReport};
 
 use crate::arch;
 use crate::body::{Body, Sources};
 use crate::diff::{Before, diff};
-use crate::plan::{Found, Plan, Seen, plan};
+use crate::plan::{Found, Plan, Seen, Turn, plan};
 use crate::programs::Program;
 use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble};
+use crate::turns;
 use kmh_store::content::{Sum, hex};
 use kmh_store::wanted::{Wanted, WantedFile};
 
@@ -28,18 +30,34 @@ pub(crate) struct Done {
     pub(crate) hint: Option<String>,
     /// Whether units were left alone that would have had to be acted on.
     pub(crate) units_left: bool,
+    /// Its units that the cluster needs most of, and that do not serve.
+    pub(crate) down: Vec<String>,
+}
+
+/// What came of work on a machine.
+pub(crate) enum Deployed {
+    /// It is done.
+    Done(Done),
+    /// Nothing was done: it needs a turn.
+    Waits(Turn),
 }
 
 impl Done {
     /// Nothing became of it.
     pub(crate) fn failed(machine: &Wanted, trouble: Trouble) -> Self {
-        let mut done = Self { report: blank(machine), diff: vec![], hint: None, units_left: false };
-        done.fail(trouble);
+        let mut done = Self::new(machine);
+        done.fail(machine, trouble);
         done
     }
 
-    fn fail(&mut self, trouble: Trouble) {
-        self.report.outcome = if trouble.unreachable { Outcome::Unreachable } else { Outcome::Failed };
+    fn new(machine: &Wanted) -> Self {
+        Self { report: blank(machine), diff: vec![], hint: None, units_left: false, down: vec![] }
+    }
+
+    fn fail(&mut self, machine: &Wanted, trouble: Trouble) {
+        self.report.outcome = trouble.outcome;
+        // Nobody knows; it is counted as the worst.
+        self.down = turns::serving(machine).map(ToOwned::to_owned).collect();
         self.report.error = Some(kmh_cli::text::printable(&trouble.message).replace(['\n', '\t'], " "));
         self.hint = trouble.hint;
     }
@@ -49,6 +67,7 @@ fn blank(machine: &Wanted) -> MachineReport {
     MachineReport {
         name: machine.name.clone(),
         outcome: Outcome::Unchanged,
+        in_turn: false,
         arch: None,
         error: None,
         written: vec![],
@@ -57,32 +76,45 @@ fn blank(machine: &Wanted) -> MachineReport {
     }
 }
 
-/// Looks, plans, and, unless it is a dry run, does.
+/// Looks, plans, and, unless it is a dry run, does; what needs a turn only when it has it.
 /// `tell` hears how much of what is sent is on its way.
 pub(crate) fn deploy(
     machine: &Wanted,
     from: Sources<'_>,
     target: &mut dyn Target,
     mode: Mode,
+    has_turn: bool,
     tell: &dyn Fn(u64, u64),
-) -> Done {
+) -> Deployed {
+    match work(machine, from, target, mode, has_turn, tell) {
+        Ok(deployed) => deployed,
+        Err(trouble) => Deployed::Done(Done::failed(machine, trouble)),
+    }
+}
+
+fn work(
+    machine: &Wanted,
+    from: Sources<'_>,
+    target: &mut dyn Target,
+    mode: Mode,
+    has_turn: bool,
+    tell: &dyn Fn(u64, u64),
+) -> Result<Deployed, Trouble> {
     let bodies = Body::all(machine, from);
     let sums: Vec<Option<Sum>> = bodies.iter().map(|body| body.as_ref().map(Body::sum)).collect();
-    let seen = match target.observe(machine) {
-        Ok(seen) => seen,
-        Err(trouble) => return Done::failed(machine, trouble),
-    };
+    let seen = target.observe(machine)?;
     let arch = arch::found(&seen);
     if let Err(trouble) = arch::check(machine, &seen, target.rules()) {
         let mut done = Done::failed(machine, trouble);
         done.report.arch = arch;
-        return done;
+        return Ok(Deployed::Done(done));
     }
-    let plan = match plan(machine, &sums, &seen, target.rules()) {
-        Ok(plan) => plan,
-        Err(message) => return Done::failed(machine, refused(machine, message)),
-    };
-    let mut done = Done { report: blank(machine), diff: vec![], hint: None, units_left: false };
+    let plan = plan(machine, &sums, &seen, target.rules()).map_err(|message| refused(machine, message))?;
+    if let Some(turn) = plan.turn.as_ref().filter(|_| !has_turn && !mode.dry_run) {
+        return Ok(Deployed::Waits(turn.clone()));
+    }
+    let mut done = Done { down: plan.down.clone(), ..Done::new(machine) };
+    done.report.in_turn = plan.turn.is_some();
     done.report.arch = arch;
     done.report.unchanged = plan.unchanged;
     done.units_left = !target.rules().units && !plan.steps.is_empty();
@@ -90,8 +122,8 @@ pub(crate) fn deploy(
         match show(machine, &bodies, target, &plan, &seen) {
             Ok(diff) => done.diff = diff,
             Err(trouble) => {
-                done.fail(trouble);
-                return done;
+                done.fail(machine, trouble);
+                return Ok(Deployed::Done(done));
             }
         }
     }
@@ -100,14 +132,14 @@ pub(crate) fn deploy(
         done.report.outcome = if changes { Outcome::WouldChange } else { Outcome::Unchanged };
         done.report.written = reports(machine, &plan, |_| true);
         done.report.units = plan.steps.iter().map(|step| unit(step, None)).collect();
-        return done;
+        return Ok(Deployed::Done(done));
     }
     if let Err(trouble) = carry_out(machine, &bodies, &seen, &plan, target, tell, &mut done.report) {
-        done.fail(trouble);
+        done.fail(machine, trouble);
     } else if changes {
         done.report.outcome = Outcome::Changed;
     }
-    done
+    Ok(Deployed::Done(done))
 }
 
 fn refused(machine: &Wanted, message: String) -> Trouble {
@@ -169,7 +201,10 @@ fn carry_out(
     if plan.steps.is_empty() {
         return Ok(());
     }
-    let Acted { results, trouble } = target.act(&plan.steps);
+    let turn = plan.turn.as_ref();
+    let in_turn = |unit: &&Unit| turn.is_some_and(|turn| turn.units.contains(&unit.name));
+    let serving: Vec<&Unit> = machine.units.iter().filter(in_turn).collect();
+    let Acted { results, trouble } = target.act(&plan.steps, &serving);
     let result = |index: usize| results.get(index).copied();
     report.units = plan.steps.iter().enumerate().map(|(index, step)| unit(step, result(index))).collect();
     match trouble {

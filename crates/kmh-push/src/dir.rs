@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use kmh_cli::Failure;
+use kmh_doc::bundle::Unit;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
@@ -247,7 +248,7 @@ impl Target for DirTarget {
         written
     }
 
-    fn act(&mut self, _: &[Step]) -> Acted {
+    fn act(&mut self, _: &[Step], _: &[&Unit]) -> Acted {
         Acted::default()
     }
 }

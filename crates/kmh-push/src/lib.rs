@@ -17,6 +17,7 @@ mod programs;
 mod report;
 mod ssh;
 mod target;
+mod turns;
 
 use clap::CommandFactory as _;
 use kmh_cli::args::Format;

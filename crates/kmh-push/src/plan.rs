@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kmh_doc::bundle::UnitAction;
 use kmh_doc::push::{FileReason, UnitStep};
 
+use crate::turns;
 use kmh_store::content::Sum;
 use kmh_store::wanted::Wanted;
 
@@ -32,6 +33,8 @@ pub(crate) struct Seen {
     pub(crate) leftovers: usize,
     /// The state of unit files, as systemd names it: `enabled`, `static`, nothing for an unknown one.
     pub(crate) units: BTreeMap<String, String>,
+    /// Units that run.
+    pub(crate) running: BTreeSet<String>,
     /// What a push that was cut off did not do any more.
     pub(crate) pending: Vec<Step>,
     /// Whether files can be given to others.
@@ -79,6 +82,19 @@ pub(crate) struct Plan {
     pub(crate) owners: bool,
     /// Steps, in order; only reported where units are not acted on.
     pub(crate) steps: Vec<Step>,
+    /// What the machine needs a turn for, when it does.
+    pub(crate) turn: Option<Turn>,
+    /// Units that the cluster needs most of, and that do not run here, nor are started.
+    pub(crate) down: Vec<String>,
+}
+
+/// Why a machine needs a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Units that run, that the cluster needs most of, and that are to be restarted.
+    pub(crate) units: Vec<String>,
+    /// Whether a push before this one has left a restart of them undone.
+    pub(crate) pending: bool,
 }
 
 /// Folders whose files are read by systemd itself.
@@ -123,10 +139,30 @@ pub(crate) fn plan(
         }
     }
     plan.steps = steps(machine, &plan.writes, seen, rules);
+    if rules.units {
+        plan.turn = turn(machine, &plan.steps, seen);
+        let begun = |unit: &str| plan.steps.iter().any(|step| step.unit == unit && starts(step.action));
+        let down = turns::serving(machine).filter(|unit| !seen.running.contains(*unit) && !begun(unit));
+        plan.down = down.map(ToOwned::to_owned).collect();
+    }
     if rules.units && !plan.steps.is_empty() && !seen.systemd {
         return Err("units are to be acted on, and systemd does not run there".to_owned());
     }
     Ok(plan)
+}
+
+/// Whether a unit runs after that step.
+fn starts(action: UnitStep) -> bool {
+    matches!(action, UnitStep::Reload | UnitStep::Restart)
+}
+
+/// Whether the steps take something away for a moment that the cluster needs most of.
+fn turn(machine: &Wanted, steps: &[Step], seen: &Seen) -> Option<Turn> {
+    let restart = |unit: &str| Step { unit: unit.to_owned(), action: UnitStep::Restart };
+    let stops = |unit: &&str| seen.running.contains(*unit) && steps.contains(&restart(unit));
+    let units: Vec<String> = turns::serving(machine).filter(stops).map(ToOwned::to_owned).collect();
+    let pending = units.iter().any(|unit| seen.pending.contains(&restart(unit)));
+    (!units.is_empty()).then_some(Turn { units, pending })
 }
 
 /// What follows for units: reload of systemd itself, then what must start at boot, then restarts in the order of the

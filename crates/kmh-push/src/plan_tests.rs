@@ -28,7 +28,7 @@ fn machine(files: Vec<WantedFile>, units: &[&str]) -> Wanted {
         address: None,
         ssh: kmh_doc::inventory::Ssh::default(),
         files,
-        units: units.iter().map(|name| Unit { name: (*name).into(), enable: true }).collect(),
+        units: units.iter().map(|name| Unit { name: (*name).into(), enable: true, ready: vec![] }).collect(),
         artifacts: vec![],
     }
 }
@@ -137,4 +137,31 @@ fn without_systemd_nothing_is_begun() {
     let mut seen = seen(&[("/x", Found::Missing)], &[]);
     seen.systemd = false;
     assert!(plan(&machine, &[Some(SUM)], &seen, REAL).unwrap_err().contains("systemd does not run"));
+}
+
+#[test]
+fn what_runs_and_is_restarted_needs_a_turn_where_the_cluster_needs_most_of_it() {
+    let change = [("etcd.service", UnitAction::Restart), ("kubelet.service", UnitAction::Restart)];
+    let mut machine = machine(vec![file("/x", &change)], &["etcd.service", "kubelet.service"]);
+    machine.units[0].ready = vec!["etcdctl".into()];
+    let planned = |running: &[&str], state: Found, rules: Rules, pending: bool| {
+        let mut seen = seen(&[("/x", state)], &["etcd.service", "kubelet.service"]);
+        seen.running = running.iter().map(|unit| (*unit).to_owned()).collect();
+        if pending {
+            seen.pending.push(Step { unit: "etcd.service".into(), action: UnitStep::Restart });
+        }
+        let plan = plan(&machine, &[Some(SUM)], &seen, rules).unwrap();
+        (plan.turn, plan.down)
+    };
+    let right = || found(SUM, 0o644, "root:root");
+    let turn = |pending| Some(Turn { units: vec!["etcd.service".into()], pending });
+    let both = ["etcd.service", "kubelet.service"];
+    assert_eq!(planned(&both, Found::Missing, REAL, false), (turn(false), vec![]));
+    assert_eq!(planned(&both, right(), REAL, true), (turn(true), vec![]));
+    assert_eq!(planned(&both, right(), REAL, false), (None, vec![]));
+    // What is only started takes nothing away; what stays down is known.
+    assert_eq!(planned(&[], Found::Missing, REAL, false), (None, vec![]));
+    assert_eq!(planned(&[], right(), REAL, false), (None, vec!["etcd.service".to_owned()]));
+    let folder = Rules { owners: Owners::Left, units: false };
+    assert_eq!(planned(&both, Found::Missing, folder, false), (None, vec![]));
 }

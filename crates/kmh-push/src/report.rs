@@ -50,6 +50,7 @@ pub(crate) fn outcome(done: Vec<Done>, dry_run: bool, live: bool) -> Outcome<Pus
     }
     let any = |wanted: &[push::Outcome]| machines.iter().filter(|m| wanted.contains(&m.outcome)).count();
     let (bad, unreachable) = (any(&[push::Outcome::Failed]), any(&[push::Outcome::Unreachable]));
+    let untouched = any(&[push::Outcome::Untouched]);
     let files: usize = machines.iter().map(|machine| machine.written.len()).sum();
     let touched = |machine: &MachineReport| {
         !machine.written.is_empty()
@@ -61,12 +62,19 @@ pub(crate) fn outcome(done: Vec<Done>, dry_run: bool, live: bool) -> Outcome<Pus
     let verb = if dry_run { "would be written" } else { "written" };
     let mut message =
         format!("{number} {}, {files} {} {verb}", plural(number, "machine"), plural(files, "file"));
-    for (count, what) in [(bad, "failed"), (unreachable, "unreachable")] {
+    for (count, what) in [(bad, "failed"), (unreachable, "unreachable"), (untouched, "untouched")] {
         if count > 0 {
             let _ = write!(message, ", {count} {what}");
         }
     }
-    let spec = PushSpec { changed, failed: bad + unreachable > 0, refused: None, dry_run, live, machines };
+    let spec = PushSpec {
+        changed,
+        failed: bad + unreachable + untouched > 0,
+        refused: None,
+        dry_run,
+        live,
+        machines,
+    };
     let exit = if spec.failed { Exit::World } else { Exit::Done };
     Outcome {
         from: vec![Kind::Bundle],
@@ -145,7 +153,7 @@ fn units(done: &Done) -> Option<String> {
         end = " (not touched)";
     }
     let last = words.pop()?;
-    let mut lines = format!("  {}:", report.name);
+    let mut lines = format!("  {}{}:", report.name, if report.in_turn { ", in its turn" } else { "" });
     let mut width = lines.chars().count();
     for word in words.into_iter().map(|word| word + ",").chain([last + end]) {
         let more = word.chars().count() + 1;
@@ -167,6 +175,7 @@ fn name(outcome: push::Outcome) -> &'static str {
         push::Outcome::WouldChange => "would-change",
         push::Outcome::Failed => "failed",
         push::Outcome::Unreachable => "unreachable",
+        push::Outcome::Untouched => "untouched",
     }
 }
 

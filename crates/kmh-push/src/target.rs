@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kmh_doc::bundle::Unit;
+use kmh_doc::push::Outcome;
+
 use crate::body::Body;
 use crate::plan::{Found, Rules, Seen, Step};
 use kmh_store::wanted::{Wanted, WantedFile};
@@ -9,8 +12,8 @@ use kmh_store::wanted::{Wanted, WantedFile};
 /// Why a target failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
-    /// Whether it could not be reached at all.
-    pub(crate) unreachable: bool,
+    /// What becomes of the machine by it.
+    pub(crate) outcome: Outcome,
     /// What happened, lower case, no final stop.
     pub(crate) message: String,
     /// How to go on.
@@ -20,12 +23,17 @@ pub(crate) struct Trouble {
 impl Trouble {
     /// It was reached, and something failed.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { unreachable: false, message: message.into(), hint: None }
+        Self { outcome: Outcome::Failed, message: message.into(), hint: None }
     }
 
     /// It was not reached.
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
-        Self { unreachable: true, ..Self::failed(message) }
+        Self { outcome: Outcome::Unreachable, ..Self::failed(message) }
+    }
+
+    /// Nothing was done on it.
+    pub(crate) fn untouched(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Untouched, ..Self::failed(message) }
     }
 
     /// With a way to go on.
@@ -88,8 +96,8 @@ pub(crate) trait Target {
     /// Writes a set of files.
     fn write(&mut self, set: &Set<'_>) -> Written;
 
-    /// Acts on units.
-    fn act(&mut self, steps: &[Step]) -> Acted;
+    /// Acts on units; then waits until each of `serving` serves again.
+    fn act(&mut self, steps: &[Step], serving: &[&Unit]) -> Acted;
 }
 
 /// Not more of a file is fetched for a diff.

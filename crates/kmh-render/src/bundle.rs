@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::engine::{Engine, cut, plain};
 use crate::fault::Fault;
-use crate::files::{Content, FILES, NODE_UNITS, PfsenseView, ROUTER_UNITS, Row, is_static};
+use crate::files::{Content, FILES, NODE_UNITS, PfsenseView, READY, ROUTER_UNITS, Row, is_static};
 use crate::pki::on_change;
 use crate::shared::{ClusterTarget, NodeTarget, RouterTarget, Shared};
 use crate::versions;
@@ -148,7 +148,17 @@ impl<'a> Making<'a> {
 }
 
 fn units(names: Vec<String>) -> Vec<Unit> {
-    names.into_iter().map(|name| Unit { enable: !is_static(&name), name }).collect()
+    names.into_iter().map(|name| Unit { enable: !is_static(&name), name, ready: Vec::new() }).collect()
+}
+
+/// The units of a node: those that the cluster needs most of can be asked whether they serve.
+fn node_units(t: &NodeTarget<'_>, names: &[&str]) -> Result<Vec<Unit>, Fault> {
+    let mut units = units(names.iter().map(ToString::to_string).collect());
+    for unit in &mut units {
+        let ready = READY.iter().find(|(name, _)| *name == unit.name);
+        unit.ready = ready.map_or(Ok(Vec::new()), |(_, command)| command(t))?;
+    }
+    Ok(units)
 }
 
 fn node_machine(engine: &Engine, t: &NodeTarget<'_>) -> Result<Machine, Vec<Fault>> {
@@ -165,6 +175,7 @@ fn node_machine(engine: &Engine, t: &NodeTarget<'_>) -> Result<Machine, Vec<Faul
     let names: Vec<&str> = NODE_UNITS.iter().filter(|(_, when)| when(t)).map(|(unit, _)| *unit).collect();
     let minor = t.shared.versions.minor;
     let pki = t.shared.pki.files(name, |subject| on_change(subject, &names, minor));
+    let units = making.take(node_units(t, &names)).unwrap_or_default();
     making.finish(pki, |files| Machine {
         name: name.to_owned(),
         kind: MachineKind::Node,
@@ -174,7 +185,7 @@ fn node_machine(engine: &Engine, t: &NodeTarget<'_>) -> Result<Machine, Vec<Faul
         address: node.addresses.first().map(ToString::to_string),
         ssh: node.ssh.clone(),
         files,
-        units: units(names.iter().map(ToString::to_string).collect()),
+        units,
         artifacts: versions::node_artifacts(t.shared, node),
     })
 }

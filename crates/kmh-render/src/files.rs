@@ -292,6 +292,13 @@ pub(crate) const NODE_UNITS: &[(&str, IfNode)] = &[
     ("kmh-as-number.service", with_as_number),
 ];
 
+/// A command, word by word.
+type Ready = fn(&NodeTarget<'_>) -> Result<Vec<String>, Fault>;
+
+/// How to ask whether a unit serves: those of which the cluster needs most at any time.
+pub(crate) const READY: &[(&str, Ready)] =
+    &[("etcd.service", control::etcd_ready), ("kube-apiserver.service", control::apiserver_ready)];
+
 /// The units of a Linux router in the order in which they are started.
 pub(crate) const ROUTER_UNITS: &[(&str, IfRouter)] = &[
     ("systemd-sysctl.service", every_linux),
@@ -317,6 +324,11 @@ mod tests {
 
     use super::*;
     use crate::engine::TEMPLATES;
+
+    #[test]
+    fn who_has_turns_can_be_asked() {
+        assert_eq!(READY.iter().map(|(unit, _)| *unit).collect::<Vec<_>>(), kmh_model::reload::IN_TURN);
+    }
 
     #[test]
     fn every_template_exists_and_is_used() {

@@ -137,7 +137,14 @@ fn one(machine: Machine, at: &str, notes: &mut Vec<Note>) -> Wanted {
         }
     }
     for (index, unit) in machine.units.iter().enumerate() {
-        unit_name(&name, &unit.name, &format!("{at}.units[{index}]"), notes);
+        let at = format!("{at}.units[{index}]");
+        unit_name(&name, &unit.name, &at, notes);
+        if !unit.ready.iter().all(|word| is_plain(word)) {
+            let unit = kmh_cli::text::printable(&unit.name);
+            let what =
+                format!("the command that asks whether `{unit}` on `{name}` serves is not of plain words");
+            notes.push(note(what, &at, Some("words are of letters, digits and ._@:,=%/[]-")));
+        }
     }
     for (index, artifact) in machine.artifacts.iter().enumerate() {
         if let Some(arch) = machine.arch.filter(|arch| *arch != artifact.arch) {
@@ -209,6 +216,11 @@ fn unit_name(machine: &str, unit: &str, at: &str, notes: &mut Vec<Note>) {
         let unit = kmh_cli::text::printable(unit);
         notes.push(note(format!("`{unit}` on `{machine}` is no name of a unit"), at, None));
     }
+}
+
+/// Whether a word means nothing to a shell that expands no patterns.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._@:,=%/[]-".contains(c))
 }
 
 /// Why a text is no name of a machine: it becomes a folder.

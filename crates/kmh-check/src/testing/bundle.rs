@@ -197,7 +197,10 @@ fn node(model: &Model, name: &str) -> Machine {
         roles: node.roles.iter().copied().collect(),
         arch: Some(node.arch),
         files,
-        units: units.into_iter().map(|u| Unit { name: format!("{u}.service"), enable: true }).collect(),
+        units: units
+            .into_iter()
+            .map(|u| Unit { name: format!("{u}.service"), enable: true, ready: vec![] })
+            .collect(),
         artifacts: programs.into_iter().map(artifact).collect(),
         ..machine(name, MachineKind::Node)
     }
@@ -237,7 +240,7 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
             "phase2": [{"ikeid": 2, "mode": "vti", "reqid": 2, "localid": {"address": "10.255.0.10"}, "remoteid": {"address": "10.255.0.9"}}],
         },
     });
-    let unit = |name: &str| Unit { name: format!("{name}.service"), enable: true };
+    let unit = |name: &str| Unit { name: format!("{name}.service"), enable: true, ready: vec![] };
     let mut machines = vec![
         node(model, "cp"),
         node(model, "pi"),
@@ -260,7 +263,7 @@ pub(crate) fn bundle(model: &Model, pki: &PkiSpec) -> BundleSpec {
                 file("/usr/local/etc/kmh/settings.json", &settings.to_string()),
                 secret("/usr/local/etc/kmh/password", "keys/bgp/b.key"),
             ],
-            units: vec![Unit { name: "frr".to_owned(), enable: true }],
+            units: vec![Unit { name: "frr".to_owned(), enable: true, ready: vec![] }],
             ..machine("rb", MachineKind::Pfsense)
         },
         Machine {

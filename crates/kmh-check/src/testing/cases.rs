@@ -366,6 +366,7 @@ pub(crate) const CASES: &[Case] = &[
     // Push.
     no("push.outcome", "kmh.push/v1", "refused: check said no", |f| { f.push.failed = true; f.push.refused = Some("check said no".into()); }),
     no("push.outcome", "cp", "disk full", |f| { f.push.machines[1].outcome = Outcome::Failed; f.push.machines[1].error = Some("disk full".into()); }),
+    no("push.outcome", "cp", "not touched: ", |f| { f.push.machines[1].outcome = Outcome::Untouched; f.push.machines[1].error = Some("not touched: `x` failed".into()); }),
     no("push.outcome", "cp", "could not be reached", |f| f.push.machines[1].outcome = Outcome::Unreachable),
     no("push.outcome", "kmh.push/v1", "says that it failed", |f| f.push.failed = true),
     no("push.outcome", "cp", "did not start", |f| f.push.machines[1].units = vec![kmh_doc::push::UnitReport { name: "etcd.service".into(), action: kmh_doc::push::UnitStep::Restart, ok: Some(false) }]),

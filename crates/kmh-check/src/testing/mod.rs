@@ -86,6 +86,7 @@ impl Fixture {
             let machines = bundle.machines.iter().map(|m| MachineReport {
                 name: m.name.clone(),
                 outcome: Outcome::Changed,
+                in_turn: false,
                 error: None,
                 written: Vec::new(),
                 unchanged: 0,

@@ -72,7 +72,7 @@ pub fn run_in<T: Spec>(
 /// The outcome of a filter that did its work.
 pub fn outcome<T>(spec: T, from: Vec<Kind>) -> Outcome<T> {
     Outcome {
-        spec,
+        spec: spec.into(),
         from,
         changed: true,
         exit: Exit::Done,

@@ -8,6 +8,7 @@ use kmh_cli::{Failure, file};
 use kmh_doc::pki::{Generation, Rotating};
 use time::OffsetDateTime;
 
+use super::commands::Commands;
 use super::guide::{Kind, Todo};
 use super::plan::{Act, Decision, Objection, Situation, generation, stage};
 use super::{Changes, Opened};
@@ -123,7 +124,7 @@ pub(super) fn changes(decision: Decision) -> Changes {
 }
 
 /// What has to follow: `first` is what the first stage asks for when the next CA is there.
-pub(super) fn todo(to: Option<&Path>, store: &Path, first: Vec<Todo>) -> Vec<Todo> {
+pub(super) fn todo(to: Option<&Path>, commands: &Commands, first: Vec<Todo>) -> Vec<Todo> {
     let of = |kind, say: &str, command: Option<String>| Todo {
         kind,
         say: say.to_owned(),
@@ -132,24 +133,19 @@ pub(super) fn todo(to: Option<&Path>, store: &Path, first: Vec<Todo>) -> Vec<Tod
         units: vec![],
         by_themselves: vec![],
     };
-    let (store, Some(to)) = (store.display(), to) else {
+    let Some(to) = to else {
         return vec![of(Kind::Next, "nothing: what was only asked for is nowhere deployed", None)];
     };
-    let sign = format!(
-        "kmh-pki sign --requests {} --to signed.json --store STORE-WITH-THE-KEY -i cluster.yaml",
-        to.display()
-    );
-    let import = format!("kmh-pki import --signed signed.json --store {store} -i cluster.yaml");
     let asked = [
         of(
             Kind::Sign,
             "have the request signed where the key of the root is, by its own tools or with",
-            Some(sign),
+            Some(commands.sign(to)),
         ),
         of(
             Kind::Sign,
             "take in what was signed: then the next CA is there, and trusted beside this one",
-            Some(import),
+            Some(commands.import()),
         ),
     ];
     asked.into_iter().chain(first).collect()

@@ -7,9 +7,10 @@ use kmh_doc::bundle::UnitAction;
 use kmh_doc::inventory::Role;
 use kmh_doc::pki::{KeyClass, Rotating};
 use kmh_model::Model;
-use kmh_model::reload::{CONSUMERS, Held, of};
+use kmh_model::reload::{CONSUMERS, Held, IN_TURN, of};
 use serde::Serialize;
 
+use super::commands::Commands;
 use super::plan::{Act, Decision};
 use crate::want::Wants;
 
@@ -40,9 +41,11 @@ pub struct Todo {
 pub enum Kind {
     /// Documents are made anew.
     Document,
-    /// One machine is pushed to and must serve again before the next.
+    /// A push to all machines.
+    Push,
+    /// Of that push: machines of which each must serve again before the next is touched; the push sees to it.
     DeployOne,
-    /// Machines are pushed to, in any order.
+    /// Of that push: machines in any order.
     Deploy,
     /// What runs in the cluster or people hold.
     Cluster,
@@ -140,8 +143,8 @@ pub struct Guide<'a> {
     pub model: &'a Model,
     /// What must exist, after the step.
     pub wants: &'a Wants,
-    /// The store, as it was named.
-    pub store: &'a str,
+    /// How commands name what this run was given.
+    pub commands: &'a Commands,
 }
 
 /// Everything that follows a step, in order.
@@ -168,76 +171,53 @@ fn document(g: &Guide<'_>, decision: Decision) -> Todo {
         };
         format!("make the documents anew; {issued} issued again by the new CA")
     } else {
-        "make the documents anew".to_owned()
+        "make the documents anew; nothing is issued for it".to_owned()
     };
-    let command =
-        format!("kmh-pki --store {} -i cluster.yaml | kmh-bgpcfg | kmh-render >stream.json", g.store);
-    plain(Kind::Document, say, Some(command))
+    plain(Kind::Document, say + &g.commands.note(), Some(g.commands.documents()))
 }
 
+/// Machines to which the same happens.
+struct Group {
+    /// Whether they have turns.
+    in_turn: bool,
+    units: Vec<Told>,
+    alone: BTreeSet<String>,
+    machines: Vec<String>,
+}
+
+/// One push, and what it does where: those that have turns first.
 fn deploy(g: &Guide<'_>, decision: Decision) -> Vec<Todo> {
     let minor = g.model.versions.kubernetes.as_ref().map_or(0, |version| version.major_minor().1);
-    let changed = changed(decision, g.model, g.wants);
-    let push = format!("kmh-push -i stream.json --store {} --to ssh", g.store);
-    let rank = |units: &[Told]| {
-        let restarts =
-            |unit: &str| units.iter().any(|told| told.unit == unit && told.action == UnitAction::Restart);
-        if restarts("etcd.service") { 0 } else { 1 + usize::from(!restarts("kube-apiserver.service")) }
-    };
-    let mut machines: Vec<_> = changed
-        .iter()
-        .map(|(machine, helds)| {
-            let (units, alone) = told(machine, helds, g.model, minor);
-            (rank(&units), machine.clone(), units, alone)
-        })
-        .collect();
-    machines.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    let mut todo = Vec::new();
-    let mut rest: Vec<(Vec<Told>, BTreeSet<String>, Vec<String>)> = Vec::new();
-    for (rank, machine, units, alone) in machines {
-        // One after the other: two members of etcd that stop at once take the majority with them, and of API servers one
-        // should serve at any time.
-        let healthy = match rank {
-            0 => "until `etcdctl endpoint health --cluster` calls every member healthy",
-            1 => "until its API server answers `/readyz`",
-            _ => {
-                match rest.iter_mut().find(|(same, by, _)| *same == units && *by == alone) {
-                    Some((_, _, machines)) => machines.push(machine),
-                    None => rest.push((units, alone, vec![machine])),
-                }
-                continue;
-            }
+    let mut groups: Vec<Group> = Vec::new();
+    for (machine, helds) in changed(decision, g.model, g.wants) {
+        let (units, alone) = told(&machine, &helds, g.model, minor);
+        if let Some(group) = groups.iter_mut().find(|group| group.units == units && group.alone == alone) {
+            group.machines.push(machine);
+            continue;
+        }
+        let stops = |told: &Told| told.action == UnitAction::Restart && IN_TURN.contains(&told.unit.as_str());
+        let in_turn = units.iter().any(stops);
+        groups.push(Group { in_turn, units, alone, machines: vec![machine] });
+    }
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    groups.sort_by_key(|group| !group.in_turn);
+    let push = plain(Kind::Push, "push to all machines: it does the following", Some(g.commands.push()));
+    let parts = groups.into_iter().map(|group| {
+        let (kind, say) = match (group.in_turn, group.machines.len()) {
+            (true, 2..) => (Kind::DeployOne, "one after another, each when the one before serves again"),
+            (true, _) => (Kind::DeployOne, "it waits until this one serves again"),
+            (false, _) => (Kind::Deploy, "in any order"),
         };
-        todo.push(Todo {
-            command: Some(format!("{push} --limit {machine}")),
-            machines: vec![machine.clone()],
-            units,
-            by_themselves: alone.into_iter().collect(),
-            ..plain(Kind::DeployOne, format!("push to `{machine}` alone, and wait {healthy}"), None)
-        });
-    }
-    let one_by_one = !todo.is_empty();
-    let last = rest.len();
-    for (place, (units, alone, machines)) in rest.into_iter().enumerate() {
-        let say = match machines.as_slice() {
-            [one] => format!("push to `{one}`"),
-            many => format!("push to {} machines, in any order", many.len()),
-        };
-        // The last command is for all, so that its report is of all.
-        let command = (place + 1 == last && !one_by_one).then(|| push.clone());
-        todo.push(Todo {
-            command,
-            machines,
-            units,
-            by_themselves: alone.into_iter().collect(),
-            ..plain(Kind::Deploy, say, None)
-        });
-    }
-    if one_by_one {
-        let say = "push to all: what is not done yet is done, and the report is of every machine";
-        todo.push(plain(Kind::Deploy, say, Some(push)));
-    }
-    todo
+        Todo {
+            machines: group.machines,
+            units: group.units,
+            by_themselves: group.alone.into_iter().collect(),
+            ..plain(kind, say, None)
+        }
+    });
+    [push].into_iter().chain(parts).collect()
 }
 
 /// What no push does.
@@ -276,6 +256,13 @@ fn afterwards(decision: Decision) -> Vec<Todo> {
                 ),
             ),
         ],
+        // One that has not read it yet could not read what another writes as soon as it has the next file.
+        (Rotating::Encryption, Act::Begin) => vec![plain(
+            Kind::Wait,
+            "wait until every API server has read the file again, a minute or two after the push: no report shows it, \
+             and until then one cannot read what another writes with the new key",
+            None,
+        )],
         (Rotating::Encryption, Act::Switch) => vec![cluster(
             "once every API server has read the file, within a minute or two, write every Secret anew, so that it is \
              encrypted with the new key",
@@ -292,11 +279,7 @@ fn afterwards(decision: Decision) -> Vec<Todo> {
 
 fn next(g: &Guide<'_>, decision: Decision) -> Todo {
     let name = decision.name.as_str();
-    let report = format!(
-        "kmh-push -i stream.json --store {0} --to ssh | kmh-check | kmh-pki rotate {name} --store {0}",
-        g.store
-    );
-    let said = format!("kmh-pki rotate {name} --deployed --store {} -i cluster.yaml", g.store);
+    let (report, said) = (g.commands.shown(name), g.commands.said(name));
     let (say, command) = match (decision.act, decision.name) {
         (Act::Begin, Rotating::Encryption) => ("then the new key is written with", report),
         (Act::Begin, Rotating::ServiceAccount) => ("then the new key signs", report),

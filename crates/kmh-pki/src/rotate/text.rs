@@ -33,12 +33,12 @@ fn word(stage: Option<Stage>) -> &'static str {
 
 /// The table of rotations: name, stage, end and what comes next.
 pub(super) fn overview<'a>(
-    rows: impl Iterator<Item = (Rotating, Option<Stage>, Option<&'a str>, &'static str)>,
+    rows: impl Iterator<Item = (Rotating, Option<Stage>, Option<&'a str>, String)>,
 ) -> String {
     let mut table = Table::new(["ROTATION", "STAGE", "UNTIL", "NEXT"]);
     for (name, stage, until, next) in rows {
         let until = until.and_then(|until| until.get(..10)).unwrap_or("-");
-        table.row([name.as_str(), word(stage), until, next]);
+        table.row([name.as_str(), word(stage), until, &next]);
     }
     table.to_string()
 }
@@ -79,7 +79,7 @@ pub(super) fn done(decision: Decision, dry_run: bool, todo: &[Todo]) -> String {
     for (number, todo) in todo.iter().enumerate() {
         let head = format!("{:>2}. ", number + 1);
         let mut say = todo.say.clone();
-        if todo.kind == Kind::Deploy && todo.machines.len() > 1 {
+        if matches!(todo.kind, Kind::DeployOne | Kind::Deploy) {
             let _ = write!(say, ": {}", todo.machines.join(", "));
         }
         let mut body = String::new();
@@ -91,7 +91,7 @@ pub(super) fn done(decision: Decision, dry_run: bool, todo: &[Todo]) -> String {
                 UnitAction::Reload => "reload",
                 UnitAction::Restart => "restart",
             };
-            let line = format!("{verb} {} ({}); the push does it", told.unit, told.because.join(", "));
+            let line = format!("{verb} {} ({})", told.unit, told.because.join(", "));
             wrapped(&mut out, "      ", &line);
         }
         if !todo.by_themselves.is_empty() {

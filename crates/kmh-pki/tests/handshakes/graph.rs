@@ -205,7 +205,8 @@ impl Rotation {
         let rotation = Self { place: Place::with_store(&inventory), rotated };
         rotation.keep(0, &inventory);
         for stage in 1..STAGES.len() {
-            let args = ["rotate", rotated, "--deployed", "--store", "store", "-o", "json"];
+            let deployed = if stage == 1 { &[][..] } else { &["--deployed"] };
+            let args = [&["rotate", rotated], deployed, &["--store", "store", "-o", "json"]].concat();
             rotation.place.pki(&args, &inventory).exits(0);
             rotation.place.pki(&["--store", "store"], &inventory).exits(0);
             rotation.keep(stage, &inventory);

@@ -71,7 +71,10 @@ mod tests {
             address: None,
             ssh: kmh_doc::inventory::Ssh::default(),
             files: files.iter().map(file).collect(),
-            units: units.iter().map(|unit| Unit { name: (*unit).to_owned(), enable: true }).collect(),
+            units: units
+                .iter()
+                .map(|unit| Unit { name: (*unit).to_owned(), enable: true, ready: vec![] })
+                .collect(),
             artifacts: vec![],
         }
     }

@@ -8,7 +8,7 @@ mod session;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kmh_doc::bundle::MachineKind;
+use kmh_doc::bundle::{MachineKind, Unit};
 use kmh_doc::push::UnitStep;
 
 pub(crate) use known_hosts::KnownHosts;
@@ -37,13 +37,15 @@ pub(crate) struct SshTarget<'a> {
     machine: &'a Wanted,
     /// Put before every path; empty for the real root.
     root: String,
+    /// How many seconds a unit may take until it serves.
+    patience: u16,
     login: Option<Login>,
 }
 
 impl<'a> SshTarget<'a> {
     /// Not connected yet.
-    pub(crate) fn new(setup: &'a Setup, machine: &'a Wanted, root: String) -> Self {
-        Self { setup, machine, root, login: None }
+    pub(crate) fn new(setup: &'a Setup, machine: &'a Wanted, root: String, patience: u16) -> Self {
+        Self { setup, machine, root, patience, login: None }
     }
 
     fn log_in(&self) -> Result<Login, Trouble> {
@@ -174,9 +176,12 @@ fn seen(lines: &[String], units: &[&str]) -> Seen {
             Some(("unit", text)) => match text.split_once('=') {
                 Some(("Id", _)) => unit = units.next(),
                 Some(("UnitFileState", state)) => {
-                    if let Some(unit) = unit.take() {
+                    if let Some(unit) = unit {
                         seen.units.insert((*unit).to_owned(), state.to_owned());
                     }
+                }
+                Some(("ActiveState", "active" | "reloading")) => {
+                    seen.running.extend(unit.map(|unit| (*unit).to_owned()));
                 }
                 _ => {}
             },
@@ -274,9 +279,14 @@ impl Target for SshTarget<'_> {
         Written { paths, after: files(&output.lines), trouble: output.trouble }
     }
 
-    fn act(&mut self, steps: &[Step]) -> Acted {
+    fn act(&mut self, steps: &[Step], serving: &[&Unit]) -> Acted {
         let mut request = self.request([]);
         todo(&mut request, steps);
+        line(&mut request, &["patience", &self.patience.to_string()]);
+        for unit in serving {
+            let ready = unit.ready.iter().map(String::as_str);
+            line(&mut request, &["serves", &unit.name].into_iter().chain(ready).collect::<Vec<_>>());
+        }
         request.push_str("go act\n");
         let output = self.run(&request, STARTING);
         let results = output
@@ -308,9 +318,11 @@ mod tests {
             "pending restart etcd.service",
             "pending nonsense etcd.service",
             "unit Id=etcd.service",
+            "unit ActiveState=active",
             "unit UnitFileState=enabled",
             "unit ",
             "unit Id=new.service",
+            "unit ActiveState=activating",
             "unit UnitFileState=",
             "missing /a",
             "link /b",
@@ -325,6 +337,7 @@ mod tests {
         assert_eq!(seen.processor.as_deref(), Some("aarch64"));
         assert_eq!(seen.units["alias-of-etcd.service"], "enabled");
         assert_eq!(seen.units["new.service"], "");
+        assert_eq!(seen.running.iter().collect::<Vec<_>>(), ["alias-of-etcd.service"]);
         assert_eq!(seen.files["/a"], Found::Missing);
         assert_eq!(seen.files["/b"], Found::Link);
         let owner = Some("root:etcd".to_owned());

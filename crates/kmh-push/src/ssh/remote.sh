@@ -143,7 +143,7 @@ observe() {
         while read -r verb name; do say "pending $verb $name"; done <"$pending"
     fi
     if [ -n "$units" ] && command -v systemctl >/dev/null; then
-        systemctl show --property=Id --property=UnitFileState -- $units | while read -r line; do say "unit $line"; done
+        systemctl show --property=Id --property=ActiveState --property=UnitFileState -- $units | while read -r line; do say "unit $line"; done
     fi
     look
     finished=yes
@@ -260,8 +260,39 @@ act() {
         rest=${rest#*"
 "}
     done
+    wait_for_all
     remember ""
     finished=yes
+}
+
+# What was restarted must serve before the next machine has its turn. Where its own program cannot be asked, systemd has
+# been: it calls neither etcd nor an API server started before they said so themselves.
+wait_for_all() {
+    rest=$serves
+    while [ -n "$rest" ]; do
+        one=${rest%%"
+"*}
+        rest=${rest#*"
+"}
+        name=${one%% *}
+        set -- ${one#* }
+        command -v "$1" >/dev/null || continue
+        bound=
+        ! command -v timeout >/dev/null || bound="timeout 10"
+        end=$(($(date +%s) + patience))
+        until answer=$($bound "$@" </dev/null 2>&1); do
+            if [ "$(date +%s)" -ge "$end" ]; then
+                # The next push does not take it for done.
+                remember "restart $name
+"
+                printf '%s\n' "$answer"
+                journal "$name"
+                stop "$name was restarted, and does not serve after $patience s"
+            fi
+            say "waits $name"
+            sleep 1
+        done
+    done
 }
 
 root=
@@ -270,6 +301,8 @@ paths=
 folders=
 units=
 todo=
+serves=
+patience=0
 pending=
 moves=
 limit=0
@@ -283,6 +316,9 @@ while read -r key value; do
         unit) units="$units $value" ;;
         pending) pending=$value ;;
         limit) limit=$value ;;
+        patience) patience=$value ;;
+        serves) serves="$serves$value
+" ;;
         todo) todo="$todo$value
 " ;;
         go)

@@ -9,6 +9,7 @@ mod programs;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;
+mod turns;
 mod units;
 
 use std::collections::BTreeMap;

@@ -183,6 +183,9 @@ struct Apply {
 /// The first start needs somebody: of the built-in roles only `system:masters` may give rights, and a key of that group
 /// is never put on a machine. Whoever has the store has its break-glass key, and gets to the API as `kmh-push` gets to
 /// the machine.
+///
+/// While the CA of the cluster is rotated, too, the current one is named alone: it signed what the push puts there with this
+/// script, and whatever `kmh-pki` has made anew since waits for a push in any case.
 pub(crate) fn apply(t: &ClusterTarget<'_>) -> Result<View, Fault> {
     let pki = &t.shared.pki;
     let admin = pki.only(Class::BreakGlassAdmin)?;

@@ -76,6 +76,27 @@ pub(crate) fn etcd(t: &NodeTarget<'_>) -> Result<View, Fault> {
     Ok(Lines::of(&merge(base, t.node, Component::Etcd)))
 }
 
+/// Whether the member takes part in a majority: it reads through it.
+pub(crate) fn etcd_ready(t: &NodeTarget<'_>) -> Result<Vec<String>, Fault> {
+    let name = t.node.name.as_str();
+    let pair = t.shared.pki.pair(Class::EtcdHealthcheckClient, name)?;
+    let ca = t.shared.pki.authority(Class::EtcdCa, name)?;
+    let words =
+        ["etcdctl", "--endpoints", "https://127.0.0.1:2379", "--cacert", ca, "--cert", pair.certificate];
+    Ok([&words[..], &["--key", pair.key, "endpoint", "health"]]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Whether this API server itself is ready, not any that haproxy knows.
+pub(crate) fn apiserver_ready(t: &NodeTarget<'_>) -> Result<Vec<String>, Fault> {
+    let server = format!("https://127.0.0.1:{}", t.shared.api.port);
+    let words = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "--server", server.as_str()];
+    Ok([&words[..], &["get", "--raw", "/readyz"]].concat().into_iter().map(str::to_owned).collect())
+}
+
 /// `kube-apiserver.service`.
 pub(crate) fn apiserver(t: &NodeTarget<'_>) -> Result<View, Fault> {
     let s = t.shared;
