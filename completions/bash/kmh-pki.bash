@@ -567,7 +567,7 @@ _kmh__pki() {
             return 0
             ;;
         kmh__pki__subcmd__rotate)
-            opts="-i -o -q -v -h --deployed --abort --requests --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help cluster encryption etcd front-proxy ipsec service-account"
+            opts="-i -o -q -v -h --deployed --abort --requests --force --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help cluster encryption etcd front-proxy ipsec service-account"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

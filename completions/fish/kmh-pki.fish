@@ -146,6 +146,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l limit -d 'Onl
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l deployed -d 'What the last stage asks for is done: deployed, and what no report shows, too'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l abort -d 'Take back a rotation whose next generation is only trusted yet'
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l force -d 'Replace FILE whatever it is; an earlier request set of the same store is replaced without it'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand rotate" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'

@@ -16,6 +16,7 @@ use crate::memo::{self, Memo};
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::requests::RequestSet;
+use crate::rotate::commands::word;
 use crate::store::{Change, Sealing, Store};
 use crate::want::Wants;
 use crate::{ask, clock, document, look, make, plan, requests, want};
@@ -86,6 +87,7 @@ pub(crate) fn run(
         ask::ask_again(&mut plan);
     }
     let folders = store.as_ref().map_or(Ok(Vec::new()), Store::open_folders)?;
+    let is_private = folders.is_empty();
     if !at.access.repair {
         warn_of_readable(context, path, &observed.readable);
         warn_of_open(context, path, &folders);
@@ -110,7 +112,7 @@ pub(crate) fn run(
         Some(store) => (store.id(), &plan.steps[..]),
         None => ("", &plan.steps[..]),
     };
-    let until = memo::until(&wants, &observed, now).filter(|_| is_settled(&plan, &observed));
+    let until = memo::until(&wants, &observed, now).filter(|_| is_private && is_settled(&plan, &observed));
     let spec = document::spec(id, &wants, &mut observed, planned);
     let keys = document::Keys { sealing: sealing.as_ref(), mended: &mended.0, folders: &mended.1, dry_run };
     let message = keys.message()
@@ -255,31 +257,33 @@ pub(crate) fn report(
 /// Git keeps no modes, so after a clone it is every key: one warning then, not one for each.
 fn warn_of_readable(context: &mut Context<'_>, path: &Path, keys: &[String]) {
     if keys.len() > FEW {
-        let (count, store) = (keys.len(), path.display());
+        let (count, store, word) = (keys.len(), path.display(), word(path));
         context.warn(&format!(
-            "{count} keys in store `{store}` can be read by others: `find {store} -name '*.key' -exec chmod 600 {{}} +`"
+            "{count} keys in store `{store}` can be read by others: `find {word} -name '*.key' -exec chmod 600 {{}} +`"
         ));
         return;
     }
     for key in keys {
         let key = path.join(key);
-        context.warn(&format!("key `{0}` can be read by others: `chmod 600 {0}`", key.display()));
+        let (shown, word) = (key.display(), word(&key));
+        context.warn(&format!("key `{shown}` can be read by others: `chmod 600 {word}`"));
     }
 }
 
 /// The same of folders: git and tar forget their modes too.
 fn warn_of_open(context: &mut Context<'_>, path: &Path, folders: &[String]) {
     if folders.len() > FEW {
-        let (count, store) = (folders.len(), path.display());
+        let (count, store, word) = (folders.len(), path.display(), word(path));
         context.warn(&format!(
-            "{count} folders of store `{store}` can be read by others: `find {store} -type d -exec chmod 700 {{}} +`"
+            "{count} folders of store `{store}` can be read by others: `find {word} -type d -exec chmod 700 {{}} +`"
         ));
         return;
     }
     for folder in folders {
         // `join` of an empty path would end in a slash.
         let folder = if folder.is_empty() { path.to_owned() } else { path.join(folder) };
-        context.warn(&format!("folder `{0}` can be read by others: `chmod 700 {0}`", folder.display()));
+        let (shown, word) = (folder.display(), word(&folder));
+        context.warn(&format!("folder `{shown}` can be read by others: `chmod 700 {word}`"));
     }
 }
 

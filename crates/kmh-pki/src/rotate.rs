@@ -23,7 +23,7 @@ use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::store::{Change, Store};
 use crate::want::Wants;
-use crate::{clock, document, ensure, look, make};
+use crate::{clock, document, ensure, look, make, requests};
 use commands::Commands;
 use guide::{Guide, Todo};
 use plan::{Act, Decision, Objection, Proof, Situation};
@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// The first stage where the root's key is elsewhere: write what it has to sign to FILE, for `kmh-pki sign --requests`
     #[arg(long, value_name = "FILE", requires = "name", conflicts_with_all = ["deployed", "abort"])]
     pub(crate) requests: Option<PathBuf>,
+    /// Replace FILE whatever it is; an earlier request set of the same store is replaced without it
+    #[arg(long, requires = "requests")]
+    force: bool,
 }
 
 pub(crate) const EXAMPLES: &str = "\
@@ -146,6 +149,9 @@ pub(crate) fn run(
     let name = name.and_then(|name| Rotating::ALL.into_iter().find(|one| one.as_str() == name));
     refuse_idle(args, at, context)?;
     let path = at.named()?;
+    if let Some(file) = &args.requests {
+        requests::refuse_target(file, args.force, path)?;
+    }
     let mut opened = open(at, stream, context)?;
     let now = context.env.now;
     let mut found = crate::plan::plan(&opened.wants, &opened.observed, now, &|_| true);

@@ -104,14 +104,16 @@ pub(super) fn carry_out(
     } else {
         change.retired = vec![ask::waiting(&name)];
     }
+    // The key must wait before its request is out, and must not where that cannot be written.
+    let staged = match to {
+        Some(to) => Some(file::stage_named(to, set.to_json()?.as_bytes())?),
+        None => None,
+    };
     store.tidy()?;
     if !change.made.is_empty() || !change.retired.is_empty() {
         store.commit(&change)?;
     }
-    if let Some(to) = to {
-        file::write_named(to, set.to_json()?.as_bytes())?;
-    }
-    Ok(())
+    staged.map_or(Ok(()), |staged| staged.put().map(|_| ()))
 }
 
 /// What the store makes and retires.

@@ -86,7 +86,7 @@ impl Commands {
 }
 
 /// A path as one word of a shell, which no program takes for an option.
-fn word(path: &Path) -> String {
+pub(crate) fn word(path: &Path) -> String {
     let text = path.display().to_string();
     let text = if text.starts_with('-') { format!("./{text}") } else { text };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+:@%,=".contains(c);

@@ -46,11 +46,13 @@ impl Store {
         let identity = inode(&self.dir, IDENTITY.as_bytes()).ok()?;
         put(&mut hash, IDENTITY.as_bytes(), &identity);
         youngest = youngest.max(changed(&identity));
+        // The time of the store's own folder is that of the last journal, and decides nothing.
+        hash.update(inode(&self.dir, b"").ok()?.stx_mode.to_be_bytes());
         for name in FOLDERS {
             match open(&self.dir, name.as_bytes()) {
                 Ok(folder) => {
                     let inner = look(&folder)?;
-                    hash.update(name);
+                    put(&mut hash, name.as_bytes(), &inode(&folder, b"").ok()?);
                     hash.update(inner.digest);
                     youngest = youngest.max(inner.youngest);
                 }
