@@ -72,6 +72,8 @@ pub struct Facts {
     pub algorithm: String,
     /// Extensions that are marked critical and that no checker of names and uses understands.
     pub unknown_critical: Vec<String>,
+    /// Whether it limits the names of what it signs (RFC 5280, 4.2.1.10).
+    pub name_constraints: bool,
 }
 
 /// The bits of a key usage (RFC 5280, 4.2.1.3) as `x509_parser` numbers them.
@@ -197,6 +199,7 @@ impl Facts {
             public_key: certificate.public_key().raw.to_vec(),
             algorithm: algorithm(certificate.public_key()),
             unknown_critical: Vec::new(),
+            name_constraints: false,
         };
         let mut seen = BTreeSet::new();
         for extension in certificate.extensions() {
@@ -253,7 +256,7 @@ impl Facts {
                 return Err(Unreadable::Extension(extension.oid.to_id_string(), error.to_string()));
             }
             // RFC 5280, 4.2.1.10: always critical, and every checker of chains knows them.
-            ParsedExtension::NameConstraints(_) => {}
+            ParsedExtension::NameConstraints(_) => self.name_constraints = true,
             _ if extension.critical => self.unknown_critical.push(extension.oid.to_id_string()),
             _ => {}
         }

@@ -164,7 +164,9 @@ pub(crate) fn run(
     if let Some(doubt) = clock::doubt(&opened.wants, &opened.observed, now).filter(|_| !at.access.expired) {
         return Err(doubt);
     }
-    if args.deployed && opened.wants.has(&name.subject()) && plan::stage(name, &opened.wants).is_none() {
+    let is_idle =
+        plan::stage(name, &opened.wants).is_none() && asked::waits(name, &opened.observed).is_none();
+    if args.deployed && opened.wants.has(&name.subject()) && is_idle {
         let name = name.as_str();
         return Err(Failure::wrong(format!(
             "no rotation of `{name}` is under way, so nothing of it is deployed"

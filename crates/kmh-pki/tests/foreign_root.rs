@@ -90,6 +90,13 @@ fn offline() -> Place {
     place
 }
 
+/// What `verify` finds, but for notices: of them a root that is somebody else's has some.
+fn findings(place: &Place, inventory: &str) -> Vec<String> {
+    let said = verify(place, inventory);
+    let all = said["findings"].as_array().unwrap();
+    all.iter().filter(|one| one["state"] != "notice").map(ToString::to_string).collect()
+}
+
 #[test]
 fn a_companys_root_signs_the_cas_and_the_rest_is_made_here() {
     let inventory = rooted();
@@ -158,7 +165,7 @@ fn a_companys_root_signs_the_cas_and_the_rest_is_made_here() {
     assert_eq!(place.snapshot(), before);
     assert_eq!(certificate(&document, "ca/cluster")["issuer"], "ca/root");
     // Nothing is said of a root that is called otherwise and has another key: it is somebody else's.
-    assert_eq!(verify(&place, &inventory)["findings"], json!([]));
+    assert_eq!(findings(&place, &inventory), [""; 0]);
     for (ca, leaf) in [
         ("ca/cluster", "nodes/cp-1/apiserver"),
         ("ca/etcd", "nodes/cp-1/etcd-peer"),
@@ -199,7 +206,7 @@ fn a_root_of_ours_signs_in_the_copy_that_has_its_key() {
     assert!(text.contains("CA:TRUE, pathlen:0") && text.contains("Issuer: CN = kmh-root-ca"), "{text}");
     assert!(!text.contains("Digital Signature"), "{text}");
     strictly(&place, "ca/front-proxy", "nodes/cp-1/front-proxy-client").exits(0);
-    assert_eq!(verify(&place, &inventory)["findings"], json!([]));
+    assert_eq!(findings(&place, &inventory), [""; 0]);
 }
 
 /// The stage that the document says.
@@ -234,8 +241,8 @@ fn a_rotation_goes_through_all_stages_while_the_key_of_the_root_is_away() {
         ran.stdout
     );
     for command in [
-        "$ kmh-pki sign --requests ask.json --to signed.json --store STORE-WITH-THE-KEY -i cluster.yaml",
-        "$ kmh-pki import --signed signed.json --store store -i cluster.yaml",
+        "$ kmh-pki sign --requests ask.json --to signed.json --store STORE-WITH-THE-KEY -i INVENTORY",
+        "$ kmh-pki import --signed signed.json --store store -i INVENTORY",
         "kmh-push -i stream.json --store store",
     ] {
         assert!(ran.stdout.contains(command), "{command}: {}", ran.stdout);
@@ -291,7 +298,7 @@ fn a_rotation_goes_through_all_stages_while_the_key_of_the_root_is_away() {
         "{}",
         ran.stdout
     );
-    assert_eq!(verify(&place, &inventory)["findings"], json!([]));
+    assert_eq!(findings(&place, &inventory), [""; 0]);
     strictly(&place, "ca/cluster", "nodes/cp-1/apiserver").exits(0);
 
     // From here on nothing is asked of the root.
@@ -308,7 +315,7 @@ fn a_rotation_goes_through_all_stages_while_the_key_of_the_root_is_away() {
     let archive: Vec<_> =
         place.everything().into_iter().filter(|(path, _)| path.starts_with("archive/")).collect();
     assert!([old, old_key].iter().all(|bytes| archive.iter().any(|(_, held)| held == bytes)));
-    assert_eq!(verify(&place, &inventory)["findings"], json!([]));
+    assert_eq!(findings(&place, &inventory), [""; 0]);
     let before = place.snapshot();
     place.pki(STORE, &inventory).exits(0);
     assert_eq!(place.snapshot(), before);
@@ -364,7 +371,7 @@ fn a_companys_root_signs_the_next_generation_too_and_a_request_can_be_taken_back
             place.pki(STORE, &other).exits(0);
         }
     }
-    assert_eq!(verify(&place, &other)["findings"], json!([]));
+    assert_eq!(findings(&place, &other), [""; 0]);
     strictly(&place, "ca/etcd", "nodes/cp-1/etcd-peer").exits(0);
     strictly(&place, "ca/front-proxy", "nodes/cp-1/front-proxy-client").exits(0);
 }
@@ -431,7 +438,7 @@ fn a_wrong_answer_is_refused_and_says_why() {
     );
     refused(
         &of(&format!("{GOOD}nameConstraints=critical,permitted;DNS:example.net\n")),
-        &["programs refuse its critical extension 2.5.29.30"],
+        &["it has name constraints, which bind whatever it signs"],
     );
     refused(
         &of(&good("authorityKeyIdentifier=keyid", "authorityKeyIdentifier=none")),
@@ -693,7 +700,7 @@ fn keys_of_cas_that_wait_are_encrypted_where_all_are() {
     rotate(&place, "cluster", &["--deployed"]).exits(0);
     place.pki(&["--store", "store", "--identity", "id"], &inventory).exits(0);
     strictly(&place, "ca/cluster", "nodes/cp-1/apiserver").exits(0);
-    assert_eq!(verify(&place, &inventory)["findings"], json!([]));
+    assert_eq!(findings(&place, &inventory), [""; 0]);
 }
 
 /// Starts kmh-pki under strace with these options.

@@ -73,7 +73,9 @@ fn requests() {
 #[test]
 fn sets() {
     each_damaged("sets", |file| {
-        let _ = import_signed::pem(file);
+        if import_signed::pem(file).is_ok_and(|found| !found.is_empty()) {
+            return true;
+        }
         if let Ok(set) = RequestSet::from_json(file) {
             for asked in &set.requests {
                 let _ = Request::from_file(asked.csr.as_bytes());

@@ -463,11 +463,12 @@ fn who_encrypts_nothing_takes_no_recipient() {
         &["kubeconfig", "--user", "anna", "--to", "anna.conf"],
         &["status"],
         &["verify"],
-        &["rotate"],
     ] {
         let ran =
             place.pki(&[args, &["--store", "store", "--identity", "id", "--recipient", &to]].concat(), TINY);
         assert_eq!(ran.exits(2).says("this verb encrypts nothing").stdout, "", "{args:?}");
     }
+    let ran = place.pki(&["rotate", "--store", "store", "--identity", "id", "--recipient", &to], TINY);
+    assert_eq!(ran.exits(2).says("takes neither `--recipient` nor `--recipients`").stdout, "");
     assert!(!place.path().join("out.tar").exists() && !place.path().join("anna.conf").exists());
 }

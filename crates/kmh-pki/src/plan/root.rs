@@ -122,6 +122,9 @@ pub fn unfit(wanted: &Wanted, is: &Certificate, root: &Certificate, now: OffsetD
     if !limits.is_empty() || facts.other_usages {
         found.push("it has extended key usages, which bind whatever it signs".to_owned());
     }
+    if facts.name_constraints {
+        found.push("it has name constraints, which bind whatever it signs".to_owned());
+    }
     let broken = rules::broken(&facts, Role::Authority).filter(|one| !TOLD.contains(&one.rule.id));
     found.extend(broken.map(|one| one.message));
     match facts.constraints {
