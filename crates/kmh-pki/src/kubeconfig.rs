@@ -20,6 +20,7 @@ use crate::cert::{Certificate, date, rfc3339};
 use crate::issue::Authority;
 use crate::look::{self, Ground};
 use crate::observed::{Half, Observed};
+use crate::outside;
 use crate::secret::{Key, Secret};
 use crate::store::{Change, Made, Public, Store, USERS};
 use crate::table::{CommonName, row};
@@ -162,8 +163,8 @@ pub fn run(
         key: &Secret::pem_of(key.pair()),
     });
     if to_stdout {
-        let text = String::from_utf8_lossy(secret.octets()).into_owned();
-        return Ok(Answer { text, exit: Exit::Done });
+        outside::send(context, secret.octets())?;
+        return Ok(Answer { text: String::new(), exit: Exit::Done });
     }
     if args.force {
         kmh_cli::file::write(&args.to, secret.octets(), 0o600)?;

@@ -4,10 +4,10 @@
 //! same verb for the same store, or with `--force`. It is asked before anything is changed.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
-use kmh_cli::{Common, Env, Failure, file};
+use kmh_cli::{Common, Context, Env, Failure, file};
 
 /// The name that means stdin or stdout.
 const STREAM: &str = "-";
@@ -79,4 +79,16 @@ pub(crate) fn read(path: &Path, limit: usize, env: &mut Env) -> Result<Vec<u8>, 
 /// What it is called in messages.
 pub(crate) fn shown(path: &Path) -> String {
     if is_stream(path) { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+/// Sends what holds keys to stdout, from where it is cleared: a text for people would be copied. A reader that left is no
+/// error. Says that something was written.
+pub(crate) fn send(context: &mut Context<'_>, bytes: &[u8]) -> Result<bool, Failure> {
+    let out = &mut context.env.stdout;
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::world("cannot write to stdout").because(file::plain(&error)))
+        }
+        _ => Ok(true),
+    }
 }

@@ -7,7 +7,6 @@ mod entries;
 mod folder;
 mod tar;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -123,7 +122,7 @@ fn export(
         (_, true) => true,
         (Form::Tar, false) => {
             let bytes = tar::write(&entries)?;
-            if pipe { send(context, &bytes)? } else { file::write(&args.to, &bytes, 0o600)? }
+            if pipe { outside::send(context, &bytes)? } else { file::write(&args.to, &bytes, 0o600)? }
         }
         (_, false) => folder::write(&args.to, store.id(), &entries)?,
     };
@@ -236,16 +235,6 @@ fn refuse_unfinished(
         ));
     }
     Ok(())
-}
-
-fn send(context: &mut Context<'_>, bytes: &[u8]) -> Result<bool, Failure> {
-    let out = &mut context.env.stdout;
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::world("cannot write to stdout").because(file::plain(&error)))
-        }
-        _ => Ok(true),
-    }
 }
 
 fn told(

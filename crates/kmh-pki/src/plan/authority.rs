@@ -107,15 +107,18 @@ pub(super) fn judge<'a>(
             }
             // Other generations: what goes may be another, and what comes is not.
             let current = Generation::of(name) == Generation::Current;
+            // Of somebody else's a rotation would be the end, and its algorithm was theirs to choose.
+            let foreign = is_foreign(wanted, certificate);
             if current && !certificate.deviations.is_empty() {
                 plan.warnings.push(format!(
-                    "CA `{name}` is not as strict programs want it: {}; a rotation replaces it",
-                    certificate.deviations.join("; ")
+                    "CA `{name}` is not as strict programs want it: {}{}",
+                    certificate.deviations.join("; "),
+                    if foreign { "" } else { "; a rotation replaces it" }
                 ));
             }
-            // No rotation makes a root, and what others made is as they wanted it.
-            let others = wanted.class == Class::RootCa && *key == Half::Absent;
-            if current && !others && certificate.algorithm != wanted.algorithm.as_str() {
+            // No rotation makes a root.
+            let root = wanted.class == Class::RootCa && *key == Half::Absent;
+            if current && !root && !foreign && certificate.algorithm != wanted.algorithm.as_str() {
                 plan.warnings.push(other_algorithm(
                     "CA",
                     name,
@@ -129,6 +132,13 @@ pub(super) fn judge<'a>(
             judge_time(name, certificate, key, (now, wants.leaf), plan)
         }
     }
+}
+
+/// Whether it is called otherwise than ours.
+fn is_foreign(wanted: &Wanted, is: &Certificate) -> bool {
+    is.common_name != wanted.common_name
+        || is.organizations != wanted.organizations
+        || is.attributes != 1 + wanted.organizations.len()
 }
 
 fn judge_time<'a>(
