@@ -50,6 +50,7 @@ pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step
             Some(entry)
         })
         .collect();
+    observed.pairs.retain(|name, _| is_ca(name));
     let certificates = entries.into_iter().flatten().collect();
     let keys = wants
         .keys

@@ -76,16 +76,19 @@ pub fn make(
 
 /// Puts what was made into what was observed.
 pub fn remember(observed: &mut Observed, made: BTreeMap<String, Made>) {
+    let mut pairs = Vec::new();
     for (name, one) in made {
         if let (Some(name), Public::Certificate(pair)) = (name.strip_prefix("requests/"), &one.public) {
             observed.waiting.insert(name.to_owned(), Pair::clone(pair));
             continue;
         }
         match one.public {
-            Public::Certificate(pair) => drop(observed.pairs.insert(name, *pair)),
+            Public::Certificate(pair) => pairs.push((name, *pair)),
             Public::Bare(bare) => drop(observed.keys.insert(name, crate::observed::Half::There(bare))),
         }
     }
+    // Nodes of a tree that grows by one stay half empty; those of one that is built at once are full.
+    observed.pairs.append(&mut pairs.into_iter().collect());
 }
 
 /// A CA that the store holds.

@@ -180,7 +180,7 @@ pub fn name(row: &Row, machine: Option<&str>) -> String {
 
 /// Everything that must exist. That each common name fits (64 characters: RFC 5280, appendix A.1) is the model's word.
 pub fn wants(model: &Model) -> Wants {
-    let mut certificates = BTreeMap::new();
+    let mut certificates = Vec::new();
     for row in TABLE {
         // Without routers there is nothing that the CA of the tunnels would sign.
         if row.class == Class::IpsecCa && model.routers.is_empty() {
@@ -191,12 +191,12 @@ pub fn wants(model: &Model) -> Wants {
         }
         for machine in machines(model, row.per) {
             let wanted = wanted(model, row, machine);
-            certificates.insert(wanted.name.clone(), wanted);
+            certificates.push((wanted.name.clone(), wanted));
         }
     }
     let keys = KEYS.iter().flat_map(|row| wanted_keys(model, row));
     Wants {
-        certificates,
+        certificates: certificates.into_iter().collect(),
         keys: keys.map(|wanted| (wanted.name.clone(), wanted)).collect(),
         leaf: Life::Leaf.duration(&model.pki),
     }

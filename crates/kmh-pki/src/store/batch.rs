@@ -55,11 +55,10 @@ impl<'a> Batch<'a> {
             self.make_folder_of(relative)?;
         }
         // Before they are there: what is not, is taken back without harm.
-        let unfinished: Vec<PathBuf> =
-            files.iter().map(|(relative, ..)| root.join(unfinished(relative))).collect();
-        self.files.extend(unfinished.iter().cloned());
+        let start = self.files.len();
+        self.files.extend(files.iter().map(|(relative, ..)| root.join(unfinished(relative))));
         let this = &*self;
-        let all: Vec<_> = unfinished.iter().zip(files).collect();
+        let all: Vec<_> = this.files[start..].iter().zip(files).collect();
         each(&all, |(at, (relative, bytes, mode))| this.write(at, bytes, *mode, &root.join(relative)))
     }
 

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod requests;
+pub mod roots;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
