@@ -89,8 +89,8 @@ pub(crate) fn run(
     let folders = store.as_ref().map_or(Ok(Vec::new()), Store::open_folders)?;
     let is_private = folders.is_empty();
     if !at.access.repair {
-        warn_of_readable(context, path, &observed.readable);
-        warn_of_open(context, path, &folders);
+        warn_of_open(context, path, "key", "-name '*.key'", "600", &observed.readable);
+        warn_of_open(context, path, "folder", "-type d", "700", &folders);
     }
     report(context, path, &plan, &observed)?;
     let sealing = match &store {
@@ -174,7 +174,8 @@ fn is_plain(context: &Context<'_>, at: &At, args: &Args) -> bool {
 /// Whether nothing is left to say or to do.
 fn is_settled(plan: &Plan, observed: &Observed) -> bool {
     let is_silent = plan.warnings.is_empty() && observed.readable.is_empty();
-    is_silent && plan.asked.is_empty() && plan.held.is_empty() && observed.waiting.is_empty()
+    let waits = [&plan.asked, &plan.behind, &plan.held].into_iter().any(|steps| !steps.is_empty());
+    is_silent && !waits && observed.waiting.is_empty()
 }
 
 /// Who has to be told of what was renewed, because its program reads it only once.
@@ -254,36 +255,28 @@ pub(crate) fn report(
     context.refuse_if_strict()
 }
 
-/// Git keeps no modes, so after a clone it is every key: one warning then, not one for each.
-fn warn_of_readable(context: &mut Context<'_>, path: &Path, keys: &[String]) {
-    if keys.len() > FEW {
-        let (count, store, word) = (keys.len(), path.display(), word(path));
+/// What others may look into. Git and tar keep no modes, so after a clone it is everything: one warning then, not one for
+/// each. `which` chooses it for find(1).
+fn warn_of_open(
+    context: &mut Context<'_>,
+    store: &Path,
+    what: &str,
+    which: &str,
+    mode: &str,
+    names: &[String],
+) {
+    if names.len() > FEW {
+        let (count, shown, word) = (names.len(), store.display(), word(store));
         context.warn(&format!(
-            "{count} keys in store `{store}` can be read by others: `find {word} -name '*.key' -exec chmod 600 {{}} +`"
+            "{count} {what}s in store `{shown}` can be read by others: `find {word} {which} -exec chmod {mode} {{}} +`"
         ));
         return;
     }
-    for key in keys {
-        let key = path.join(key);
-        let (shown, word) = (key.display(), word(&key));
-        context.warn(&format!("key `{shown}` can be read by others: `chmod 600 {word}`"));
-    }
-}
-
-/// The same of folders: git and tar forget their modes too.
-fn warn_of_open(context: &mut Context<'_>, path: &Path, folders: &[String]) {
-    if folders.len() > FEW {
-        let (count, store, word) = (folders.len(), path.display(), word(path));
-        context.warn(&format!(
-            "{count} folders of store `{store}` can be read by others: `find {word} -type d -exec chmod 700 {{}} +`"
-        ));
-        return;
-    }
-    for folder in folders {
+    for name in names {
         // `join` of an empty path would end in a slash.
-        let folder = if folder.is_empty() { path.to_owned() } else { path.join(folder) };
-        let (shown, word) = (folder.display(), word(&folder));
-        context.warn(&format!("folder `{shown}` can be read by others: `chmod 700 {word}`"));
+        let path = if name.is_empty() { store.to_owned() } else { store.join(name) };
+        let (shown, word) = (path.display(), word(&path));
+        context.warn(&format!("{what} `{shown}` can be read by others: `chmod {mode} {word}`"));
     }
 }
 

@@ -214,7 +214,7 @@ fn folders_that_others_may_look_into_are_told_of_and_mended_on_demand() {
     assert_eq!(
         ran.stderr,
         format!(
-            "kmh-pki: warning: {count} folders of store `store` can be read by others: \
+            "kmh-pki: warning: {count} folders in store `store` can be read by others: \
              `find store -type d -exec chmod 700 {{}} +`\n"
         )
     );

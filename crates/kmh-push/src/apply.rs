@@ -281,6 +281,7 @@ fn run_wave(
                     let one = || {
                         with_target(machine, place, |target| {
                             deploy(machine, from, target, mode, has_turn, &tell)
+                                .unwrap_or_else(|trouble| Deployed::Done(Done::failed(machine, trouble)))
                         })
                     };
                     catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {

@@ -85,20 +85,6 @@ pub(crate) fn deploy(
     mode: Mode,
     has_turn: bool,
     tell: &dyn Fn(u64, u64),
-) -> Deployed {
-    match work(machine, from, target, mode, has_turn, tell) {
-        Ok(deployed) => deployed,
-        Err(trouble) => Deployed::Done(Done::failed(machine, trouble)),
-    }
-}
-
-fn work(
-    machine: &Wanted,
-    from: Sources<'_>,
-    target: &mut dyn Target,
-    mode: Mode,
-    has_turn: bool,
-    tell: &dyn Fn(u64, u64),
 ) -> Result<Deployed, Trouble> {
     let bodies = Body::all(machine, from);
     let sums: Vec<Option<Sum>> = bodies.iter().map(|body| body.as_ref().map(Body::sum)).collect();

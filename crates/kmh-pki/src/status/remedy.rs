@@ -111,7 +111,7 @@ pub(super) fn words(remedies: &[&Remedy]) -> String {
     if let Some(first) = remedies.iter().filter_map(later).min() {
         let number = count(&|one| matches!(one, Remedy::Later(_)));
         let from = date(first);
-        parts.push(format!("`kmh-pki ensure` makes {} again, from {from} on and not yet", many(number)));
+        parts.push(format!("`kmh-pki ensure` makes {} again, from {from} on", many(number)));
     }
     if count(&|one| *one == Remedy::Backup) > 0 {
         parts.push("a CA is missing that signed the others: restore it from a backup".to_owned());
