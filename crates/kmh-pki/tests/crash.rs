@@ -400,6 +400,8 @@ fn a_hundred_kills_at_random_moments_leave_a_rotation_in_a_stage() {
     let run = |args: &[&str]| Ran::of(command(args), "");
     run(&["--init"]).exits(0);
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    // How long it takes is not known of this machine at this hour: later after what was killed too early, sooner after what
+    // was done, so that about half of all take their step.
     let mut took = Duration::from_millis(100);
     let (mut killed, mut writing, mut steps) = (0, 0, 0);
     for turn in 0..KILLS {
@@ -420,15 +422,15 @@ fn a_hundred_kills_at_random_moments_leave_a_rotation_in_a_stage() {
         // Those who only look see a whole store. The next run finishes, and the one after that has nothing to do.
         run(&["--dry-run"]).exits(0);
         run(&["rotate"]).exits(0);
-        let start = Instant::now();
         run(&["--only"]).exits(0);
-        took = start.elapsed();
         no_remains(&place);
         let done = run(&["-o", "text"]).exits(0);
         assert!(done.stdout.contains("\nnothing to do"), "{when}: {}", done.stdout);
         run(&["verify", "-o", "text"]).exits(0);
         // It is where it was, or one stage on, and every key is the one that it was, in its old place or in its new one.
         let after = all();
+        let longest = Duration::from_secs(5);
+        took = if before == after { (took * 5 / 4).min(longest) } else { took * 4 / 5 };
         for (number, (was, is)) in before.iter().zip(&after).enumerate() {
             if number != turn % ROTATIONS.len() || stage(was) == stage(is) {
                 assert_eq!(was, is, "{when}");
