@@ -11,6 +11,7 @@ use kmh_doc::pki::Usage;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
+use crate::sorted::Sorted;
 use crate::want::Wanted;
 
 /// Rules of which kubeadm's certificates break some and that no program minds: no reason to make anything anew.
@@ -31,11 +32,11 @@ pub struct Certificate {
     /// Organizations, in their order.
     pub organizations: Vec<String>,
     /// DNS names.
-    pub dns_names: BTreeSet<String>,
+    pub dns_names: Sorted<String>,
     /// IP addresses.
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: Sorted<IpAddr>,
     /// Client and server usage.
-    pub usages: BTreeSet<Usage>,
+    pub usages: Sorted<Usage>,
     /// Key algorithm.
     pub algorithm: String,
     /// Start.
@@ -129,19 +130,22 @@ impl Certificate {
 
     /// Its names: DNS names, then addresses.
     pub fn names(&self) -> BTreeSet<String> {
-        names(&self.dns_names, &self.addresses)
+        names(self.dns_names.iter(), self.addresses.iter())
     }
 }
 
 /// DNS names and addresses as one set of texts.
-pub fn names(dns: &BTreeSet<String>, addresses: &BTreeSet<IpAddr>) -> BTreeSet<String> {
-    dns.iter().cloned().chain(addresses.iter().map(ToString::to_string)).collect()
+pub fn names<'a>(
+    dns: impl IntoIterator<Item = &'a String>,
+    addresses: impl IntoIterator<Item = &'a IpAddr>,
+) -> BTreeSet<String> {
+    dns.into_iter().cloned().chain(addresses.into_iter().map(ToString::to_string)).collect()
 }
 
 impl Wanted {
     /// Its names: DNS names, then addresses.
     pub fn names(&self) -> BTreeSet<String> {
-        names(&self.dns_names, &self.addresses)
+        names(self.dns_names.iter(), self.addresses.iter())
     }
 }
 

@@ -6,10 +6,10 @@ use kmh_cli::Diff;
 use kmh_cli::table::Table;
 use kmh_doc::pki::{Certificate, Generation, Key, PkiSpec};
 use kmh_doc::step::{self, Action, Why};
-use rayon::prelude::*;
 use time::OffsetDateTime;
 
 use crate::cert::{self, date, rfc3339};
+use crate::many;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::plan::{Make, Plan, Step};
 use crate::reason::{Reason, usages};
@@ -26,32 +26,29 @@ pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step
     let authorities = observed.only(wants.certificates.keys().map(String::as_str).filter(|name| is_ca(name)));
     let mut pairs: BTreeMap<&str, &mut Pair> =
         observed.pairs.iter_mut().map(|(name, pair)| (name.as_str(), pair)).collect();
-    let rows: Vec<_> = wants
+    let rows = wants
         .certificates
         .values()
-        .map(|wanted| (wanted, steps.get(wanted.name.as_str()), pairs.remove(wanted.name.as_str())))
-        .collect();
+        .map(|wanted| (wanted, steps.get(wanted.name.as_str()), pairs.remove(wanted.name.as_str())));
     // On the threads that read or made the certificates: what these let go is then used again.
-    let entries: Vec<_> = rows
-        .into_par_iter()
-        .map(|(wanted, make, pair)| {
-            if let Some(make) = make {
-                let mut entry = planned_entry(wanted);
-                entry.key = entry.key.filter(|_| *make != Make::Again);
-                return Some(entry);
-            }
-            let pair = pair?;
-            let pair = if is_ca(&wanted.name) { pair.clone() } else { std::mem::take(pair) };
-            let Half::There(found) = pair.certificate else { return None };
-            let issuer = issuer(wanted, &found, &authorities);
-            let mut entry = entry(wanted, found, pair.key.there().is_some());
-            // What signed itself has none.
-            entry.issuer = entry.issuer.and(issuer);
-            Some(entry)
-        })
-        .collect();
+    let entries = many::map(rows, |(wanted, make, pair)| {
+        if let Some(make) = make {
+            let mut entry = planned_entry(wanted);
+            entry.key = entry.key.filter(|_| *make != Make::Again);
+            return Some(entry);
+        }
+        let pair = pair?;
+        let pair = if is_ca(&wanted.name) { pair.clone() } else { std::mem::take(pair) };
+        let Half::There(found) = pair.certificate else { return None };
+        let issuer = issuer(wanted, &found, &authorities);
+        let mut entry = entry(wanted, found, pair.key.there().is_some());
+        // What signed itself has none.
+        entry.issuer = entry.issuer.and(issuer);
+        Some(entry)
+    });
+    let mut certificates = Vec::with_capacity(wants.certificates.len());
+    certificates.extend(entries.flatten());
     observed.pairs.retain(|name, _| is_ca(name));
-    let certificates = entries.into_iter().flatten().collect();
     let keys = wants
         .keys
         .values()
@@ -107,9 +104,9 @@ fn entry(wanted: &Wanted, found: cert::Certificate, has_key: bool) -> Certificat
         fingerprint: found.fingerprint(),
         common_name: found.common_name,
         organizations: found.organizations,
-        dns_names: found.dns_names.into_iter().collect(),
-        addresses: found.addresses.into_iter().collect(),
-        usages: found.usages.into_iter().collect(),
+        dns_names: found.dns_names.into(),
+        addresses: found.addresses.into(),
+        usages: found.usages.into(),
         algorithm: found.algorithm,
         serial: found.serial,
         pem: found.pem,
@@ -126,8 +123,8 @@ fn planned_entry(wanted: &Wanted) -> Certificate {
         issuer: wanted.issuer.clone(),
         common_name: wanted.common_name.clone(),
         organizations: wanted.organizations.clone(),
-        dns_names: wanted.dns_names.iter().cloned().collect(),
-        addresses: wanted.addresses.iter().copied().collect(),
+        dns_names: wanted.dns_names.to_vec(),
+        addresses: wanted.addresses.to_vec(),
         usages: wanted.usages.to_vec(),
         algorithm: wanted.algorithm.as_str().to_owned(),
         not_before: String::new(),

@@ -139,8 +139,10 @@ pub(crate) fn run(
     let body = match (memo, until, &store) {
         (Some(memo), Some(until), Some(store)) => {
             let settled = document::message(&spec, &Plan::default(), &observed, false);
-            let written = Written::of(spec)?;
-            if let Some(state) = store.state() {
+            // The one keeps a processor busy, the other the kernel.
+            let (written, state) = rayon::join(|| Written::of(spec), || store.state());
+            let written = written?;
+            if let Some(state) = state {
                 memo.keep(&state, [now, until], settled, &written);
             }
             Body::Written(written)

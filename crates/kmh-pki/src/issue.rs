@@ -167,7 +167,7 @@ fn params(
     }
     subject.push(DnType::CommonName, wanted.common_name.as_str());
     params.distinguished_name = subject;
-    for name in &wanted.dns_names {
+    for name in wanted.dns_names.iter() {
         let name = name.as_str().try_into().map_err(|_| format!("`{name}` is no DNS name"))?;
         params.subject_alt_names.push(SanType::DnsName(name));
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use kmh_cli::Failure;
 use kmh_doc::inventory::Algorithm;
-use rayon::prelude::*;
 use time::OffsetDateTime;
 
 use crate::cert::Certificate;
 use crate::csr::Request;
 use crate::issue::{self, Authority};
+use crate::many;
 use crate::observed::{Bare, Observed, Pair};
 use crate::plan::{Make, Plan, Step};
 use crate::secret::{Key, Secret};
@@ -55,13 +55,10 @@ pub fn make(
             authorities.insert(name, authority);
         }
     }
-    let leaves: Vec<_> = rest
-        .par_iter()
-        .map(|(step, wanted)| match step.make {
-            Make::Again => make_again(wanted, observed, &authorities, now),
-            _ => make_leaf(wanted, &authorities, now),
-        })
-        .collect();
+    let leaves = many::map(rest, |(step, wanted)| match step.make {
+        Make::Again => make_again(wanted, observed, &authorities, now),
+        _ => make_leaf(wanted, &authorities, now),
+    });
     for leaf in leaves {
         let (name, one) = leaf?;
         made.insert(name, one);

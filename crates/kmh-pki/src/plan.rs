@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kmh_doc::pki::Generation;
-use rayon::prelude::*;
+use kmh_doc::pki::{Generation, Usage};
 use time::{Duration, OffsetDateTime};
 
 use crate::cert::{Certificate, date};
 use crate::issue;
+use crate::many;
 use crate::observed::{Half, Observed};
 use crate::reason::Reason;
 use crate::table::Life;
@@ -103,15 +103,12 @@ pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dy
         .collect();
     root::judge(&authorities, &mut states, observed, &mut plan);
     // To verify a thousand signatures is most of what a run without anything to do costs.
-    let judged: Vec<_> = leaves
-        .into_par_iter()
-        .map(|wanted| {
-            let mut own = Plan::default();
-            let authority =
-                wanted.issuer.as_deref().and_then(|name| states.get(name)).unwrap_or(&Authority::Refused);
-            (wanted, authority, judge_leaf(wanted, authority, observed, now, &mut own), own)
-        })
-        .collect();
+    let judged = many::map(leaves, |wanted| {
+        let mut own = Plan::default();
+        let authority =
+            wanted.issuer.as_deref().and_then(|name| states.get(name)).unwrap_or(&Authority::Refused);
+        (wanted, authority, judge_leaf(wanted, authority, observed, now, &mut own), own)
+    });
     for (wanted, authority, step, own) in judged {
         plan.refusals.extend(own.refusals);
         plan.warnings.extend(own.warnings);
@@ -295,16 +292,16 @@ pub fn differences(wanted: &Wanted, is: &Certificate) -> Vec<Reason> {
     if is.algorithm != wanted.algorithm.as_str() {
         reasons.push(Reason::Algorithm { is: is.algorithm.clone(), wanted: wanted.algorithm });
     }
-    let (have, want) = (is.names(), wanted.names());
-    if have != want {
+    if is.dns_names != wanted.dns_names || is.addresses != wanted.addresses {
+        let (have, want) = (is.names(), wanted.names());
         reasons.push(Reason::Names {
             added: want.difference(&have).cloned().collect(),
             removed: have.difference(&want).cloned().collect(),
         });
     }
-    let usages: BTreeSet<_> = wanted.usages.iter().copied().collect();
-    if is.usages != usages {
-        reasons.push(Reason::Usages { is: is.usages.clone(), wanted: usages });
+    if is.usages[..] != *wanted.usages {
+        let set = |usages: &[Usage]| BTreeSet::from_iter(usages.iter().copied());
+        reasons.push(Reason::Usages { is: set(&is.usages), wanted: set(wanted.usages) });
     }
     reasons
 }

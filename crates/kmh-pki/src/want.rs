@@ -9,6 +9,7 @@ use kmh_model::{Model, Node, Router, ike_identity};
 use time::Duration;
 
 use crate::observed::Observed;
+use crate::sorted::Sorted;
 use crate::table::{self, CommonName, Each, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
 
 /// A certificate that must exist.
@@ -27,9 +28,9 @@ pub struct Wanted {
     /// Organizations.
     pub organizations: Vec<String>,
     /// DNS names, sorted.
-    pub dns_names: BTreeSet<String>,
+    pub dns_names: Sorted<String>,
     /// IP addresses, sorted.
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: Sorted<IpAddr>,
     /// Usages, sorted.
     pub usages: &'static [Usage],
     /// The algorithm of its key.
@@ -263,17 +264,16 @@ fn wanted_keys(model: &Model, row: &KeyRow) -> Vec<WantedKey> {
         .collect()
 }
 
-fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>, BTreeSet<IpAddr>) {
+fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (Sorted<String>, Sorted<IpAddr>) {
     const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let mut dns = BTreeSet::new();
-    let mut addresses = BTreeSet::new();
+    let mut dns: Vec<String> = Vec::new();
+    let mut addresses: Vec<IpAddr> = Vec::new();
     match rule {
-        Names::None => return (dns, addresses),
+        Names::None => {}
         Names::Router => {
             if let Machine::Router(router) = machine {
                 dns.extend(router.ike_identities(model.name.as_str()));
             }
-            return (dns, addresses);
         }
         Names::Machine | Names::MachineAndLoopback | Names::Apiserver => {
             dns.extend(machine.dns_names());
@@ -281,21 +281,21 @@ fn names(model: &Model, rule: Names, machine: Machine<'_>) -> (BTreeSet<String>,
         }
     }
     if matches!(rule, Names::MachineAndLoopback | Names::Apiserver) {
-        dns.insert("localhost".to_owned());
+        dns.push("localhost".to_owned());
         addresses.extend(LOOPBACK);
     }
     if rule == Names::Apiserver {
         dns.extend(["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(ToOwned::to_owned));
-        dns.insert(format!("kubernetes.default.svc.{}", model.domain));
+        dns.push(format!("kubernetes.default.svc.{}", model.domain));
         addresses.extend(model.api_service_addresses());
         if let Some(api) = &model.api {
             match api.host.ip() {
-                Some(address) => drop(addresses.insert(address)),
-                None => drop(dns.insert(api.host.to_string())),
+                Some(address) => addresses.push(address),
+                None => dns.push(api.host.to_string()),
             }
         }
     }
-    (dns, addresses)
+    (dns.into_iter().collect(), addresses.into_iter().collect())
 }
 
 fn deploy(model: &Model, places: &[Place], own: Machine<'_>) -> Vec<Deploy> {

@@ -130,9 +130,8 @@ impl Gather<'_> {
             return;
         }
         // Where there are several, such as before and after a renewal: the one that is meant, has a key and ends last.
-        let usages: BTreeSet<_> = wanted.usages.iter().copied().collect();
         let fits = |one: &Candidate| {
-            one.certificate.common_name == wanted.common_name && one.certificate.usages == usages
+            one.certificate.common_name == wanted.common_name && one.certificate.usages[..] == *wanted.usages
         };
         let best =
             found.into_iter().rev().max_by_key(|one| (fits(one), one.key.is_ok(), one.certificate.not_after));

@@ -156,7 +156,9 @@ fn owner(view: &View<'_>, model: &Model) -> Result<String, Failure> {
             continue;
         };
         named.extend(
-            leaders.iter().filter(|name| read.common_name == **name || read.dns_names.contains(**name)),
+            leaders
+                .iter()
+                .filter(|name| read.common_name == **name || read.dns_names.iter().any(|own| own == **name)),
         );
     }
     let named: Vec<&&str> = named.into_iter().collect();

@@ -1,8 +1,9 @@
 //! Files that are written together: under unfinished names first, synced once, then renamed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use kmh_cli::Failure;
 use rayon::prelude::*;
@@ -51,9 +52,7 @@ impl<'a> Batch<'a> {
     /// The same of many files, on all cores.
     pub(super) fn stage_all(&mut self, files: &[New<'_>]) -> Result<(), Failure> {
         let root = &self.store.root;
-        for (relative, ..) in files {
-            self.make_folder_of(relative)?;
-        }
+        self.make_folders_of(files.iter().map(|(relative, ..)| *relative))?;
         // Before they are there: what is not, is taken back without harm.
         let start = self.files.len();
         self.files.extend(files.iter().map(|(relative, ..)| root.join(unfinished(relative))));
@@ -77,7 +76,7 @@ impl<'a> Batch<'a> {
     /// Gives a file of the store an unfinished name beside its own: that of the place where it goes. A symbolic link
     /// (to a key on a stick) goes as such.
     pub(super) fn stage_link(&mut self, from: &str, to: &str) -> Result<(), Failure> {
-        self.make_folder_of(to)?;
+        self.make_folders_of([to])?;
         let unfinished = self.store.root.join(unfinished(to));
         match rustix::fs::unlink(&unfinished) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -96,7 +95,7 @@ impl<'a> Batch<'a> {
                 }
                 continue;
             }
-            self.make_folder_of(name)?;
+            self.make_folders_of([name.as_str()])?;
             let path = self.store.root.join(name);
             self.link(from, &path, AtFlags::SYMLINK_FOLLOW)?;
             return Ok(name.clone());
@@ -149,30 +148,45 @@ impl<'a> Batch<'a> {
             .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
     }
 
-    /// The folder of a file below the store, made when it is missing.
-    fn make_folder_of(&mut self, relative: &str) -> Result<(), Failure> {
-        let Some((folder, _)) = relative.rsplit_once('/') else { return Ok(()) };
-        if self.known.contains(folder) {
-            return Ok(());
-        }
-        let mut path = self.store.root.clone();
-        for part in folder.split('/') {
-            path.push(part);
-            match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
-                Ok(()) => {
-                    self.folders.push(path.clone());
-                    let fail = |error| failed("cannot protect", &path, error);
-                    self.give(&super::open_dir(&path).map_err(fail)?, &path)?;
-                    rustix::fs::chmod(&path, Mode::from_raw_mode(0o700)).map_err(fail)?;
-                }
-                Err(Errno::EXIST) => {}
-                // Without leave to write, the kernel may say so before it says that the folder is there.
-                Err(Errno::ROFS | Errno::ACCESS) if is_dir(&path) => {}
-                Err(error) => return Err(failed("cannot make directory", &path, error)),
+    /// The folders of files below the store, made where they are missing: level by level, for each needs the one above it.
+    fn make_folders_of<'f>(&mut self, files: impl IntoIterator<Item = &'f str>) -> Result<(), Failure> {
+        let mut levels: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+        for (folder, _) in files.into_iter().filter_map(|file| file.rsplit_once('/')) {
+            let ends = folder.match_indices('/').map(|(end, _)| end).chain([folder.len()]);
+            let parts = ends.enumerate().map(|(depth, end)| (depth, &folder[..end]));
+            for (depth, part) in parts.filter(|(_, part)| !self.known.contains(*part)) {
+                levels.entry(depth).or_default().insert(part);
             }
         }
-        self.known.insert(folder.to_owned());
+        for level in levels.into_values() {
+            let level: Vec<_> = level.into_iter().collect();
+            let made = Mutex::new(Vec::new());
+            let done = each(&level, |folder| self.make_folder(folder, &made));
+            // What one made is taken back although another could not be made.
+            self.folders.extend(made.into_inner().unwrap_or_else(PoisonError::into_inner));
+            done?;
+            self.known.extend(level.into_iter().map(ToOwned::to_owned));
+        }
         Ok(())
+    }
+
+    /// Makes a folder whose parent is there.
+    fn make_folder(&self, relative: &str, made: &Mutex<Vec<PathBuf>>) -> Result<(), Failure> {
+        let path = self.store.root.join(relative);
+        match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
+            Ok(()) => {
+                made.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+                let fail = |error| failed("cannot protect", &path, error);
+                if self.heir.is_some() {
+                    self.give(&super::open_dir(&path).map_err(fail)?, &path)?;
+                }
+                rustix::fs::chmod(&path, Mode::from_raw_mode(0o700)).map_err(fail)
+            }
+            Err(Errno::EXIST) => Ok(()),
+            // Without leave to write, the kernel may say so before it says that the folder is there.
+            Err(Errno::ROFS | Errno::ACCESS) if is_dir(&path) => Ok(()),
+            Err(error) => Err(failed("cannot make directory", &path, error)),
+        }
     }
 
     fn give(&self, made: &impl AsFd, path: &Path) -> Result<(), Failure> {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use kmh_cli::{Failure, file};
 use kmh_doc::pki::KeyClass;
-use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::cert::Certificate;
 use crate::csr::Request;
+use crate::many;
 use crate::observed::{Bare, Half, Observed, Pair};
 use crate::secret::{Key, Secret};
 use crate::table::{Life, RANDOM, TEXT, TEXT_LENGTHS};
@@ -38,14 +38,13 @@ impl Store {
         let names = self.names()?;
         let wanted: BTreeMap<String, &str> = wanted_keys(wants).collect();
         let pairs: BTreeSet<String> = wanted_pairs(wants).collect();
-        let seen: Vec<Result<Seen, Failure>> =
-            pairs.par_iter().filter(|name| names.contains(*name)).map(|name| self.see(name)).collect();
+        let there = pairs.iter().filter(|name| names.contains(*name));
         let mut failures: Option<Failure> = None;
         let mut fail = |failure: Failure| match &mut failures {
             Some(all) => all.notes.extend(failure.notes),
             None => failures = Some(failure),
         };
-        for seen in seen {
+        for seen in many::map(there, |name| self.see(name)) {
             match seen {
                 Ok(seen) => {
                     observed.readable.extend(seen.readable.then(|| format!("{}.key", seen.name)));
