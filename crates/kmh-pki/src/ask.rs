@@ -37,7 +37,7 @@ fn wanted<'a>(name: &str, wants: &'a Wants) -> Option<Cow<'a, Wanted>> {
     }
     let (base, generation) = other_generation(name)?;
     let base = wants.certificates.get(base).filter(|_| generation == Generation::Next)?;
-    Some(Cow::Owned(Wanted { name: name.to_owned(), ..base.clone() }))
+    Some(Cow::Owned(Wanted { name: name.to_owned(), ..Wanted::clone(base) }))
 }
 
 /// Fills a set with what the plan asks for; returns the keys that have to be made for it.

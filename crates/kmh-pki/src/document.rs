@@ -25,7 +25,7 @@ pub fn spec(store: &str, wants: &Wants, observed: &mut Observed, planned: &[Step
     let steps: BTreeMap<&str, Make> = planned.iter().map(|step| (step.name.as_str(), step.make)).collect();
     let authorities = observed.only(wants.certificates.keys().map(String::as_str).filter(|name| is_ca(name)));
     let mut pairs: BTreeMap<&str, &mut Pair> =
-        observed.pairs.iter_mut().map(|(name, pair)| (name.as_str(), pair)).collect();
+        observed.pairs.iter_mut().map(|(name, pair)| (name.as_str(), &mut **pair)).collect();
     let rows = wants
         .certificates
         .values()

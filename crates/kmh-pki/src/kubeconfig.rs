@@ -322,7 +322,7 @@ fn issue(
         organizations: report.groups.clone(),
         lasts: Duration::days(args.days.into()),
         deploy: Vec::new(),
-        ..like.clone()
+        ..Wanted::clone(like)
     };
     let key = Key::generate(wanted.algorithm).map_err(fail)?;
     let certificate = authority.issue(&wanted, key.pair(), context.env.now).map_err(fail)?;

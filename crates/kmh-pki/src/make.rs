@@ -80,7 +80,7 @@ pub fn remember(observed: &mut Observed, made: BTreeMap<String, Made>) {
             continue;
         }
         match one.public {
-            Public::Certificate(pair) => pairs.push((name, *pair)),
+            Public::Certificate(pair) => pairs.push((name, pair)),
             Public::Bare(bare) => drop(observed.keys.insert(name, crate::observed::Half::There(bare))),
         }
     }

@@ -92,7 +92,7 @@ impl Bare {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Wanted certificates that have at least one file, by name.
-    pub pairs: BTreeMap<String, Pair>,
+    pub pairs: BTreeMap<String, Box<Pair>>,
     /// Wanted keys without certificate, by name.
     pub keys: BTreeMap<String, Half<Bare>>,
     /// Names that an interrupted run was writing.

@@ -94,7 +94,7 @@ const RESTORE: &str = "restore it from a backup";
 pub fn plan(wants: &Wants, observed: &Observed, now: OffsetDateTime, chosen: &dyn Fn(&str) -> bool) -> Plan {
     let mut plan = Plan::default();
     let (mut authorities, leaves): (Vec<_>, Vec<_>) =
-        wants.certificates.values().partition(|wanted| wanted.life == Life::Authority);
+        wants.certificates.values().map(Box::as_ref).partition(|wanted| wanted.life == Life::Authority);
     // The root first: what it signs is made after it.
     authorities.sort_by_key(|wanted| wanted.issuer.is_some());
     let mut states: BTreeMap<&str, Authority<'_>> = authorities
@@ -300,7 +300,7 @@ pub fn differences(wanted: &Wanted, is: &Certificate) -> Vec<Reason> {
         });
     }
     if is.usages[..] != *wanted.usages {
-        let set = |usages: &[Usage]| BTreeSet::from_iter(usages.iter().copied());
+        let set = |usages: &[Usage]| usages.iter().copied().collect::<BTreeSet<_>>();
         reasons.push(Reason::Usages { is: set(&is.usages), wanted: set(wanted.usages) });
     }
     reasons

@@ -290,9 +290,9 @@ fn find<'a>(
         if wanted.life == Life::Authority {
             return Err(Failure::wrong(format!("`{name}` is a CA: no request of a machine becomes one")));
         }
-        return refused(wanted, request.against(wanted)).map(|()| wanted);
+        return refused(wanted, request.against(wanted)).map(|()| &**wanted);
     }
-    let leaves = wants.certificates.values().filter(|wanted| wanted.life != Life::Authority);
+    let leaves = wants.certificates.values().map(Box::as_ref).filter(|wanted| wanted.life != Life::Authority);
     let mut judged: Vec<(Vec<String>, &Wanted)> = leaves
         .filter(|wanted| request.is_of(wanted))
         .map(|wanted| (request.against(wanted), wanted))

@@ -232,7 +232,8 @@ pub fn report(
         }
     }
     let absent = |wanted: &&Wanted| !found.contains_key(&wanted.name) && asked(Some(wanted), question.limit);
-    let missing: Vec<String> = wants.certificates.values().filter(absent).map(|w| w.name.clone()).collect();
+    let missing: Vec<String> =
+        wants.certificates.values().map(Box::as_ref).filter(absent).map(|w| w.name.clone()).collect();
     let ground = Ground { wants, found, question };
     for row in certificates.iter_mut().filter(|row| row.due) {
         row.remedy = ground.again(&row.name);

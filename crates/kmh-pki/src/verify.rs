@@ -181,7 +181,7 @@ fn report(ground: &Ground, context: &Context<'_>) -> Result<Report, Failure> {
         findings.retain(|note| {
             let name = [".crt", ".key"].iter().find_map(|end| note.subject.strip_suffix(end));
             let wanted = wants.certificates.get(name.unwrap_or(&note.subject));
-            look::asked(wanted, Some(&ground.chosen))
+            look::asked(wanted.map(Box::as_ref), Some(&ground.chosen))
         });
     }
     findings.sort_by(|a, b| {

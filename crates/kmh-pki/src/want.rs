@@ -62,7 +62,7 @@ pub struct WantedKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
     /// Certificates by name.
-    pub certificates: BTreeMap<String, Wanted>,
+    pub certificates: BTreeMap<String, Box<Wanted>>,
     /// Keys without certificate, by name.
     pub keys: BTreeMap<String, WantedKey>,
     /// How long a leaf lives.
@@ -88,8 +88,8 @@ impl Wants {
         let name = format!("{subject}{}", generation.ending());
         if let Some(current) = self.certificates.get(&subject) {
             let deploy = current.deploy.iter().cloned().map(table::beside).collect();
-            let other = Wanted { name: name.clone(), deploy, ..current.clone() };
-            self.certificates.insert(name.clone(), other);
+            let other = Wanted { name: name.clone(), deploy, ..Wanted::clone(current) };
+            self.certificates.insert(name.clone(), Box::new(other));
             return Some(name);
         }
         let current = self.keys.get(&subject)?;
@@ -192,7 +192,7 @@ pub fn wants(model: &Model) -> Wants {
         }
         for machine in machines(model, row.per) {
             let wanted = wanted(model, row, machine);
-            certificates.push((wanted.name.clone(), wanted));
+            certificates.push((wanted.name.clone(), Box::new(wanted)));
         }
     }
     let keys = KEYS.iter().flat_map(|row| wanted_keys(model, row));

@@ -169,7 +169,7 @@ fn observe(gathered: &Gathered) -> Observed {
         ..Pair::default()
     };
     let mut observed = Observed {
-        pairs: gathered.pairs.iter().map(|(name, one)| (name.clone(), pair(one))).collect(),
+        pairs: gathered.pairs.iter().map(|(name, one)| (name.clone(), Box::new(pair(one)))).collect(),
         ..Observed::default()
     };
     if let Some(bare) = &gathered.service_account {

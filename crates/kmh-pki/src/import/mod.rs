@@ -146,7 +146,7 @@ pub fn of_files(
     files: BTreeMap<String, Vec<u8>>,
     model: &Model,
     now: OffsetDateTime,
-) -> Result<(BTreeMap<String, Pair>, usize), Failure> {
+) -> Result<(BTreeMap<String, Box<Pair>>, usize), Failure> {
     let files = files.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
     let source = Source { machine: None, path: PathBuf::new(), files, skipped: Vec::new() };
     let (_, _, judged) = examine(&[source], None, model, &crate::want::wants(model), now)?;
@@ -225,7 +225,7 @@ fn made(
         match there.pairs.get(&name) {
             None => {
                 let public =
-                    Public::Certificate(Box::new(Pair { certificate: Half::There(certificate), ..pair }));
+                    Public::Certificate(Box::new(Pair { certificate: Half::There(certificate), ..*pair }));
                 let key = one.key.ok().map(|key| key.secret);
                 imports.insert(name, Import { made: Made { key, public }, file });
             }

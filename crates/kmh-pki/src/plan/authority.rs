@@ -46,7 +46,7 @@ pub(super) fn judge<'a>(
 ) -> Authority<'a> {
     static NONE: Pair = Pair { certificate: Half::Absent, key: Half::Absent, request: Half::Absent };
     let name = &wanted.name;
-    let pair = observed.pairs.get(name).unwrap_or(&NONE);
+    let pair = observed.pairs.get(name).map_or(&NONE, Box::as_ref);
     let pending = observed.pending.contains(name);
     let mut refuse = |file: String, what: String, hint: &str| {
         plan.refusals.push(Refusal { name: file, what, hint: hint.to_owned() });
@@ -185,7 +185,7 @@ fn signed(authority: &str, wants: &Wants, observed: &Observed) -> usize {
             // What signed itself does so until it is rotated.
             Some(wanted) => {
                 wanted.issuer.as_deref() == Some(authority)
-                    && !observed.pairs.get(*name).is_some_and(root::is_self_signed)
+                    && !observed.pairs.get(*name).is_some_and(|pair| root::is_self_signed(pair))
             }
             None => TABLE.iter().any(|row| {
                 let issuer = row.issuer.map(|class| crate::want::name(crate::table::row(class), None));

@@ -85,7 +85,7 @@ impl Ground<'_> {
     fn has_signed(&self, ca: &str) -> bool {
         let below = |wanted: &&Wanted| wanted.issuer.as_deref() == Some(ca);
         let there = |wanted: &Wanted| self.there(&wanted.name).is_some_and(|one| one.issuer != one.subject);
-        self.wants.certificates.values().filter(below).any(there)
+        self.wants.certificates.values().map(Box::as_ref).filter(below).any(there)
     }
 }
 

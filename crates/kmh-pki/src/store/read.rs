@@ -48,7 +48,7 @@ impl Store {
             match seen {
                 Ok(seen) => {
                     observed.readable.extend(seen.readable.then(|| format!("{}.key", seen.name)));
-                    observed.pairs.insert(seen.name, seen.pair);
+                    observed.pairs.insert(seen.name, Box::new(seen.pair));
                 }
                 Err(failure) => fail(failure),
             }

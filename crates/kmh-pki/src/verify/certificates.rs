@@ -63,10 +63,11 @@ pub(super) fn judge(all: &Subject<'_>) -> Vec<Note> {
 
 /// What a name is wanted as; another generation of a CA as that CA.
 fn wanted<'a>(name: &str, wants: &'a Wants) -> Option<&'a Wanted> {
-    wants.certificates.get(name).or_else(|| {
+    let wanted = wants.certificates.get(name).or_else(|| {
         let base = wants.certificates.get(other_generation(name)?.0)?;
         (base.life == Life::Authority).then_some(base)
-    })
+    });
+    wanted.map(Box::as_ref)
 }
 
 impl One<'_> {

@@ -48,7 +48,7 @@ fn call(
         let full = generation(name, *one);
         if name.authority().is_some() {
             let pair = Pair { key: Half::There(vec![]), ..Pair::default() };
-            observed.pairs.insert(full, pair);
+            observed.pairs.insert(full, Box::new(pair));
         } else {
             observed.keys.insert(full, Half::There(Bare::default()));
         }
