@@ -35,6 +35,14 @@ pub(crate) struct Args {
     force: bool,
 }
 
+impl Args {
+    /// The first option that was given.
+    pub(crate) fn first(&self) -> Option<&'static str> {
+        let given = [("--requests", self.requests.is_some()), ("--force", self.force)];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+}
+
 /// Brings the store to what the inventory asks.
 pub(crate) fn run(
     stream: &Stream,
