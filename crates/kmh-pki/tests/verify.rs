@@ -428,6 +428,41 @@ fn a_plain_key_in_a_store_of_encrypted_ones_is_found() {
 }
 
 #[test]
+fn a_name_that_is_no_utf_8_is_told_of_and_harms_nobody() {
+    let good = Place::with_store(SMALL);
+    let line = r"mkdir -m 700 $'nodes/w\xff'; touch $'ca/\xe4 b.crt' $'ca/.x\xff.kmh-new' $'\xff.kmh-new' $'nodes/w\xff/ü\xff.key'";
+    let place = broken(&good, line);
+    let before = place.snapshot();
+    let all = report(&verify(&place, 0, &[]).exits(0));
+    let paths = [
+        r"\xff.kmh-new",
+        r"ca/.x\xff.kmh-new",
+        r"ca/\xe4 b.crt",
+        r"nodes/w\xff",
+        r"nodes/w\xff/\xc3\xbc\xff.key",
+    ];
+    assert_eq!(found(&all), paths.map(|path| ("file.foreign".to_owned(), path.to_owned())).into());
+    for one in all["findings"].as_array().unwrap() {
+        assert_eq!(one["message"], "it is none of a store's files: its name is no UTF-8, and shown escaped");
+        assert_eq!(one["hint"], "take it out of the store");
+    }
+    // Nobody else takes it for a certificate, or for what a killed run left.
+    for (args, says) in [
+        (&["ensure"][..], "nothing to do: 27 certificates and 3 keys\n"),
+        (&["status"], "nothing is due"),
+        (&["export", "--layout", "tar", "--to", "../store.tar", "--with-ca-keys"], "wrote 58 files"),
+        (&["rotate"], "a next CA is made"),
+    ] {
+        let ran = place.pki(&[args, &["--store", "store", "-o", "text"]].concat(), SMALL).exits(0);
+        assert!(ran.stdout.contains(says), "{args:?}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.stderr, "", "{args:?}");
+    }
+    assert_eq!(place.snapshot(), before);
+    let made = place.pki(&["--store", "store", "-o", "text"], &SMALL.replace("10.10.0.22", "10.10.0.33"));
+    assert!(made.exits(0).stdout.contains("made 1 certificate"), "a change is written, too");
+}
+
+#[test]
 fn it_writes_nothing_and_shows_no_key() {
     let good = Place::with_store(SMALL);
     let place = broken(
