@@ -127,6 +127,10 @@ subjectAltName=email:a@example.net""#, Takes),
     ("chain.signature", LEAF, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ../x.key; CASUBJ=/CN=kubernetes; ca ../x \"$GOODCA\"; CA=../x; leaf \"$GOOD\"", Refuses),
     ("chain.path-too-long", LEAF, "leaf \"$(with 's/CA:FALSE/CA:TRUE/; s/digitalSignature/keyCertSign/')\"", Refuses),
     ("chain.anchor", "ca/cluster", "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ../x.key; CASUBJ=/CN=above; ca ../x \"$GOODCA\"; CA=../x L=ca/cluster SUBJ=/CN=kubernetes; leaf \"$GOODCA\"", NotAsked),
+    ("chain.name-constraints", "routers/gw/ipsec", r#"ca ca/ipsec "$GOODCA
+nameConstraints=critical,permitted;DNS:example.net""#, Refuses),
+    ("chain.limits", "ca/ipsec", r#"ca ca/ipsec "$GOODCA
+nameConstraints=critical,excluded;email:example.net""#, Takes),
     ("chain.outlives-ca", LEAF, "leaf \"$GOOD\" -days 9999", Takes),
     ("chain.no-ca", "routers/gw/ipsec", "rm ca/ipsec.crt", NotAsked),
     ("chain.retired", "nodes/cp-1/etcd-peer", "for e in crt key; do cp ca/etcd.$e ca/etcd.old.$e; done; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca/etcd.key; CASUBJ=/CN=etcd-ca; ca ca/etcd \"$GOODCA\"", NotAsked),
@@ -282,6 +286,76 @@ fn every_finding_is_provoked_and_openssl_is_asked_of_every_certificate() {
         rules.chain(chain).chain(kmh_pki::verify::IDS.map(ToOwned::to_owned)).collect();
     provoked.extend(ELSEWHERE.map(ToOwned::to_owned));
     assert_eq!(provoked, all);
+}
+
+#[test]
+fn name_constraints_bind_what_is_below_and_ensure_warns_of_them() {
+    let rooted = format!("{SMALL}  pki: {{root: true}}\n");
+    let [plain, below] = [SMALL, rooted.as_str()].map(Place::with_store);
+    let rotate = |ca: &str| format!("`kmh-pki rotate {ca}` makes a new CA; `ensure` never replaces one");
+    // A CA as it is, but for its limits.
+    let limited = |ca: &str, subject: &str, length: u8, limits: &str| {
+        format!(
+            "id=$(openssl x509 -in ca/{ca}.crt -noout -ext subjectKeyIdentifier | tail -1 | tr -d ' :')
+             CASUBJ=/CN={subject}; ca ca/{ca} \"$(withca \"s/=hash/=$id/; s/pathlen:0/pathlen:{length}/\")
+nameConstraints=critical,{limits}\" -days 7200"
+        )
+    };
+    let ipsec = |limits: &str| limited("ipsec", "kmh-ipsec-ca", 0, limits);
+    let root = limited("root", "kmh-root-ca", 1, "excluded;IP:10.10.0.11/255.255.255.255");
+    let named = "the name constraints of `ca/ipsec` do not permit gw.small.ipsec.internal";
+    let excluded = "the name constraints of `ca/root` do not permit 10.10.0.11";
+    let stays =
+        "nothing replaces a root: with `pki: {root: false}`, `kmh-pki rotate` makes CAs that sign themselves";
+    for (good, inventory, line, subject, message, hint, warned) in [
+        (
+            &plain,
+            SMALL,
+            ipsec("permitted;DNS:example.net"),
+            "routers/gw/ipsec",
+            named,
+            rotate("ipsec"),
+            "the name constraints of CA `ca/ipsec` do not permit gw.small.ipsec.internal of `routers/gw/ipsec`: programs \
+             refuse what it signs for them; `kmh-pki rotate ipsec` makes one without\n",
+        ),
+        (
+            &below,
+            &rooted,
+            root,
+            "nodes/cp-1/etcd-peer",
+            excluded,
+            stays.to_owned(),
+            "the name constraints of CA `ca/root` do not permit 10.10.0.11 of `nodes/cp-1/apiserver`, nor names of 5 more: \
+             programs refuse what it signs for them\n",
+        ),
+    ] {
+        let place = broken(good, &line);
+        let ran = place.pki(&["verify", "--store", "store"], inventory).exits(1);
+        let report = report(&ran);
+        let all = report["findings"].as_array().unwrap();
+        let of: Vec<_> = all.iter().filter(|one| one["subject"] == subject).collect();
+        let is = ["id", "state", "message", "hint"].map(|field| of[0][field].as_str().unwrap());
+        assert_eq!((of.len(), is), (1, ["chain.name-constraints", "critical", message, &hint]));
+        // Each program that asks for a chain refuses it; so nothing is made of it without a word.
+        let (ca, root) = if good.path() == below.path() { ("etcd", "root") } else { ("ipsec", "ipsec") };
+        let asked = format!(
+            "openssl verify -x509_strict -CAfile store/ca/{root}.crt -untrusted store/ca/{ca}.crt store/{subject}.crt"
+        );
+        let asked = place.sh(&asked, "").exits(2);
+        assert!(asked.stderr.contains("subtree violation"), "{}", asked.stderr);
+        place.pki(&["--store", "store"], inventory).exits(0).says(&format!("warning: {warned}"));
+    }
+    // What it permits is nobody's concern.
+    for limits in ["permitted;DNS:small.ipsec.internal", "permitted;IP:10.0.0.0/255.0.0.0"] {
+        let place = broken(&plain, &ipsec(limits));
+        assert_eq!(report(&verify(&place, 0, &["--strict"]).exits(0))["findings"], serde_json::json!([]));
+        assert_eq!(place.pki(&["--store", "store"], SMALL).exits(0).stderr, "");
+    }
+    let place = broken(&plain, &ipsec("permitted;email:example.net"));
+    let all = report(&verify(&place, 0, &[]).exits(0));
+    assert_eq!(found(&all), [("chain.limits".to_owned(), "ca/ipsec".to_owned())].into());
+    let warned = "CA `ca/ipsec` has name constraints of a kind that is not judged: ask `openssl verify` of what it signed";
+    place.pki(&["--store", "store"], SMALL).exits(0).says(warned);
 }
 
 #[test]
