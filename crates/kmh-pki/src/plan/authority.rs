@@ -109,7 +109,7 @@ pub(super) fn judge<'a>(
             // Other generations: what goes may be another, and what comes is not.
             let current = Generation::of(name) == Generation::Current;
             // Of somebody else's a rotation would be the end, and its algorithm was theirs to choose.
-            let foreign = is_foreign(wanted, certificate);
+            let foreign = !wanted.is_subject_of(certificate);
             if current && !certificate.deviations.is_empty() {
                 plan.warnings.push(format!(
                     "CA `{name}` is not as strict programs want it: {}{}",
@@ -137,13 +137,6 @@ pub(super) fn judge<'a>(
             judge_time(name, certificate, key, (now, wants.leaf), plan)
         }
     }
-}
-
-/// Whether it is called otherwise than ours.
-fn is_foreign(wanted: &Wanted, is: &Certificate) -> bool {
-    is.common_name != wanted.common_name
-        || is.organizations != wanted.organizations
-        || is.attributes != 1 + wanted.organizations.len()
 }
 
 /// What the name constraints of a CA (RFC 5280, 4.2.1.10) do not permit of what it, or a CA below it, is to sign:

@@ -78,11 +78,8 @@ impl One<'_> {
     /// kubeadm's have.
     fn is_foreign(&self) -> bool {
         self.wanted.filter(|wanted| wanted.life == Life::Authority).is_some_and(|wanted| {
-            let (names, organizations) = (&self.facts.common_names, &self.facts.organizations);
-            *names != [wanted.common_name.as_str()]
-                || *organizations != wanted.organizations
-                || self.facts.subject_fields != names.len() + organizations.len()
-                || self.facts.alternative_names.is_some()
+            let is = Certificate::of(self.facts.clone());
+            !wanted.is_subject_of(&is) || self.facts.alternative_names.is_some()
         })
     }
 
