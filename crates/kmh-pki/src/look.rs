@@ -61,6 +61,10 @@ pub fn other_generation(name: &str) -> Option<(&str, Generation)> {
     Some((subject, generation)).filter(|_| generation != Generation::Current)
 }
 
+/// How to go on without a root.
+pub const ROOT_STAYS: &str =
+    "nothing replaces a root: with `pki: {root: false}`, `kmh-pki rotate` makes CAs that sign themselves";
+
 /// How to have something signed whose CA the store holds without its key.
 pub fn away(ca: &str) -> String {
     format!(
