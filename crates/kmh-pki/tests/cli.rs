@@ -142,7 +142,10 @@ fn what_ensure_can_be_asked_needs_no_verb() {
     // As any other option: before the verb, too.
     std::fs::write(place.path().join("ask.json"), "notes").unwrap();
     let before: &[&str] = &["--requests", "ask.json", "ensure", "--store", "store"];
-    place.pki(before, &moved).exits(2).says("`ask.json` is there already, and is no request set of this store");
+    place
+        .pki(before, &moved)
+        .exits(2)
+        .says("`ask.json` is there already, and is no request set of this store");
     place.pki(&[&["--force"], before].concat(), &moved).exits(0);
     assert_eq!(asked(), "nodes/w-2/kubelet-serving");
     for verb in [&["rotate", "etcd"][..], &["status"], &["ensure", "--requests", "b.json"]] {

@@ -77,6 +77,20 @@ fn what_a_ca_elsewhere_must_sign_first_is_told_with_the_way() {
 }
 
 #[test]
+fn a_backup_has_no_file_that_was_cut() {
+    let place = Place::with_store(SMALL);
+    let tar: &[&str] = &["--layout", "tar", "--to", "a.tar"];
+    place.sh("mkdir -m 700 store/archive && head -c 1048576 /dev/zero >store/archive/a.00.csr", "").exits(0);
+    export(&place, tar).exits(0);
+    assert_eq!(place.sh("tar -xOf a.tar archive/a.00.csr | wc -c", "").exits(0).stdout, "1048576\n");
+    place.sh("echo >>store/archive/a.00.csr", "").exits(0);
+    export(&place, tar)
+        .exits(3)
+        .says("cannot read `store/archive/a.00.csr`\n  caused by: it has 1048577 octets, and no more than 1048576 are read\n")
+        .says("hint: no file of a store is so large: take it out");
+}
+
+#[test]
 fn kubeadm_gets_its_own_names_and_no_key_of_a_ca() {
     let place = Place::with_store(SMALL);
     export(&place, KUBEADM).exits(0);
