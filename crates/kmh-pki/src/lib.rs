@@ -148,6 +148,11 @@ EXAMPLES
 
   What ends within a month:
     kmh-pki status --within 30d --store pki -i cluster.yaml -o text
+
+FILES
+  ~/.cache/kmh/pki-ID, or the same below $XDG_CACHE_HOME:
+    what the last run answered for a large store, given again where nothing
+    changed since; it holds no secret, and may be removed at any time
 ";
 
 /// An answer for programs.
