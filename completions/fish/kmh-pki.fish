@@ -25,7 +25,7 @@ function __fish_kmh_pki_using_subcommand
 end
 
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
-complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l requests -d 'Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l requests -d 'Write what a CA has to sign whose key is elsewhere to FILE, for `sign --requests`' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l recipients -d 'The same, from a file: one recipient a line' -r -F
@@ -59,7 +59,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "sign" -d 'Sign the 
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "import" -d 'Make a store of a PKI that kubeadm or a guide made, or take in what a CA elsewhere signed'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "export" -d 'Write the PKI as kubeadm or the guides lay it out, or the store as a tar; keys are among it'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l requests -d 'Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l requests -d 'Write what a CA has to sign whose key is elsewhere to FILE, for `sign --requests`' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r

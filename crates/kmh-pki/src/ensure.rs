@@ -27,7 +27,7 @@ const FEW: usize = 3;
 /// Options of `kmh-pki ensure`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Args {
-    /// Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`
+    /// Write what a CA has to sign whose key is elsewhere to FILE, for `sign --requests`
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: Option<PathBuf>,
     /// Replace FILE whatever it is; an earlier request set of the same store is replaced without it

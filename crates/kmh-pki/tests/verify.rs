@@ -506,7 +506,11 @@ fn a_name_that_is_no_utf_8_is_told_of_and_harms_nobody() {
     let good = Place::with_store(SMALL);
     let line = r"mkdir -m 700 $'nodes/w\xff'; touch $'ca/\xe4 b.crt' $'ca/.x\xff.kmh-new' $'\xff.kmh-new' $'nodes/w\xff/ü\xff.key'";
     let place = broken(&good, line);
-    let before = place.snapshot();
+    let snapshot = || {
+        let all = place.snapshot().into_iter();
+        all.filter(|(path, _)| path.starts_with(place.store())).collect::<Vec<_>>()
+    };
+    let before = snapshot();
     let all = report(&verify(&place, 0, &[]).exits(0));
     let paths = [
         r"\xff.kmh-new",
@@ -524,14 +528,14 @@ fn a_name_that_is_no_utf_8_is_told_of_and_harms_nobody() {
     for (args, says) in [
         (&["ensure"][..], "nothing to do: 27 certificates and 3 keys\n"),
         (&["status"], "nothing is due"),
-        (&["export", "--layout", "tar", "--to", "../store.tar", "--with-ca-keys"], "wrote 58 files"),
+        (&["export", "--layout", "tar", "--to", "a.tar", "--with-ca-keys"], "wrote 58 files"),
         (&["rotate"], "a next CA is made"),
     ] {
         let ran = place.pki(&[args, &["--store", "store", "-o", "text"]].concat(), SMALL).exits(0);
         assert!(ran.stdout.contains(says), "{args:?}: {}{}", ran.stdout, ran.stderr);
         assert_eq!(ran.stderr, "", "{args:?}");
     }
-    assert_eq!(place.snapshot(), before);
+    assert_eq!(snapshot(), before);
     let made = place.pki(&["--store", "store", "-o", "text"], &SMALL.replace("10.10.0.22", "10.10.0.33"));
     assert!(made.exits(0).stdout.contains("made 1 certificate"), "a change is written, too");
 }
