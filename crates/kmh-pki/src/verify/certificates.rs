@@ -189,8 +189,11 @@ impl One<'_> {
         let mut notes: Vec<Note> = complaints.map(|one| complain(one, name)).collect();
         // What a root limits it limits for all below.
         let above = all.wants.certificates.get(ca).and_then(|ca| there(ca.issuer.clone()?));
-        if let Some((root, facts)) = above.filter(|(_, root)| issuer.is_signed_by(root).is_ok()) {
-            notes.extend(chain::forbidden(self.facts, facts, &root).map(|one| complain(one, &root)));
+        if let Some((root, facts)) = above
+            && let Some(one) = chain::forbidden(self.facts, facts, &root)
+            && issuer.is_signed_by(facts).is_ok()
+        {
+            notes.push(complain(one, &root));
         }
         if alone && Generation::of(self.name) == Generation::Current {
             let message = format!("it signed itself, and the settings want `{ca}` above it");
