@@ -77,13 +77,17 @@ _kmh__pki() {
 
     case "${cmd}" in
         kmh__pki)
-            opts="-i -o -q -v -h -V --store --init --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version ensure status verify rotate kubeconfig sign import export help"
+            opts="-i -o -q -v -h -V --store --init --requests --force --identity --recipient --recipients --repair --expired --input --output --only --write --dry-run --strict --quiet --verbose --color --limit --schema --help --version ensure status verify rotate kubeconfig sign import export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requests)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

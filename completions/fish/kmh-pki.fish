@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_kmh_pki_global_optspecs
-    string join \n store= init identity= recipient= recipients= repair expired i/input= o/output= only write= dry-run strict q/quiet v/verbose color= limit= schema= h/help V/version
+    string join \n store= init requests= force identity= recipient= recipients= repair expired i/input= o/output= only write= dry-run strict q/quiet v/verbose color= limit= schema= h/help V/version
 end
 
 function __fish_kmh_pki_needs_command
@@ -25,6 +25,7 @@ function __fish_kmh_pki_using_subcommand
 end
 
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l requests -d 'Write what a CA has to sign whose key is elsewhere to FILE, for `sign --requests`' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l recipients -d 'The same, from a file: one recipient a line' -r -F
@@ -39,6 +40,7 @@ never\t'Never'"
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l limit -d 'Only these machines: names, `site=NAME`, `role=NAME`, separated by commas' -r
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l schema -d 'Print the JSON Schema of a kind, such as `kmh.bundle/v1`, and exit' -r
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l init -d 'Make the store when it is missing or empty; harmless when it is there'
+complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l force -d 'Replace FILE whatever it is; an earlier request set of the same store is replaced without it'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l repair -d 'Mend the modes of keys that others may read, and of folders that others may look into'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l expired -d 'Make certificates again although every one of them has ended: the clock is right'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -l only -d 'Print the own document only, not those that were read'
@@ -57,7 +59,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "sign" -d 'Sign the 
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "import" -d 'Make a store of a PKI that kubeadm or a guide made, or take in what a CA elsewhere signed'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "export" -d 'Write the PKI as kubeadm or the guides lay it out, or the store as a tar; keys are among it'
 complete -c kmh-pki -n "__fish_kmh_pki_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l requests -d 'Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`' -r -F
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l requests -d 'Write what a CA has to sign whose key is elsewhere to FILE, for `sign --requests`' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r
@@ -82,7 +84,7 @@ complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -l strict -d 'Tr
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -s q -l quiet -d 'Say nothing but errors'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -s v -l verbose -d 'Say more; twice for more still'
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand ensure" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l within -d 'Due is what ends within this time, such as `12h`, `30d`, `2w`; without it, what `ensure` would make again, and a CA that ends before what it signs would' -r
+complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l within -d 'Due is what ends within this time, such as `12h`, `30d`, `2w`; without it, what `ensure` would make again, and a CA or root that ends before a certificate made now would' -r
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l store -d 'The store: a directory, never assumed [env: KMH_STORE]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l identity -d 'Opens an encrypted store: an age identity [env: KMH_IDENTITY]' -r -F
 complete -c kmh-pki -n "__fish_kmh_pki_using_subcommand status" -l recipient -d 'Encrypt the keys of the store to this age recipient; may be repeated; names all there are to be' -r

@@ -260,6 +260,26 @@ fn manual_pages_are_well_formed() {
 }
 
 #[test]
+fn every_variable_and_every_file_of_the_user_is_in_the_manual() {
+    let manual = std::fs::read_to_string(root().join("man/kmh.7")).unwrap();
+    let mut read = BTreeSet::new();
+    walk(&root().join("crates"), &mut |path| {
+        if path.components().any(|part| part.as_os_str() == "src") && !path.ends_with("tests.rs") {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let names = ["var(\"", "var_os(\""].into_iter().flat_map(|call| text.split(call).skip(1));
+            read.extend(names.filter_map(|rest| Some(rest.split_once("\")")?.0.to_owned())));
+        }
+    });
+    assert!(read.contains("KMH_STORE") && read.contains("XDG_CACHE_HOME"), "{read:?}");
+    let is_there = |name: &&String| manual.lines().any(|line| line == format!(".It Ev {name}"));
+    let missing: Vec<_> = read.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "kmh(7) says nothing about {missing:?}");
+    assert!(manual.contains("\n.It Pa ~/.cache/kmh/pki- Ns Ar ID\n"), "the answer of kmh-pki's last run");
+    let help = kmh_pki::command().render_long_help().to_string();
+    assert!(help.contains("\nFILES\n  ~/.cache/kmh/pki-ID"), "{help}");
+}
+
+#[test]
 fn every_field_of_the_inventory_is_in_its_manual() {
     let manual = std::fs::read_to_string(root().join("man/kmh-inventory.5")).unwrap();
     let words: BTreeSet<&str> =

@@ -1,6 +1,7 @@
 //! Whether one certificate signed another, by name, by identifier and by the signature itself.
 
 use crate::facts::{Facts, rfc3339};
+use crate::limits::Limits;
 
 /// Something between a certificate and the one that should have signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +13,18 @@ pub struct Complaint {
 }
 
 /// The names of all complaints.
-pub const COMPLAINTS: [&str; 6] =
-    ["issuer-name", "authority-key-id", "issuer-key-id", "signature", "path-too-long", "outlives-ca"];
+pub const COMPLAINTS: [&str; 7] = [
+    "issuer-name",
+    "authority-key-id",
+    "issuer-key-id",
+    "signature",
+    "path-too-long",
+    NAME_CONSTRAINTS,
+    "outlives-ca",
+];
+
+/// The name of [`forbidden`].
+pub const NAME_CONSTRAINTS: &str = "name-constraints";
 
 fn complaint(id: &'static str, message: impl Into<String>) -> Complaint {
     Complaint { id, message: message.into() }
@@ -54,8 +65,18 @@ pub fn complaints(facts: &Facts, issuer: &Facts, name: &str) -> Vec<Complaint> {
     if let (Some((_, true, Some(0))), false, true) = (issuer.constraints, itself, facts.is_ca()) {
         found.push(complaint("path-too-long", format!("it is a CA, and `{name}` permits none below it")));
     }
+    if !itself {
+        found.extend(forbidden(facts, issuer, name));
+    }
     found.extend(outlives(facts, issuer, name));
     found
+}
+
+/// Whether a CA above it, which is called `name`, does not permit its names (RFC 5280, 4.2.1.10).
+pub fn forbidden(facts: &Facts, ca: &Facts, name: &str) -> Option<Complaint> {
+    let names = Limits::of(ca)?.forbidden(&facts.dns_names, &facts.addresses);
+    let told = || format!("the name constraints of `{name}` do not permit {}", names.join(", "));
+    (!names.is_empty()).then(|| complaint(NAME_CONSTRAINTS, told()))
 }
 
 /// Whether it ends after the one that signed it: then programs refuse it before its end.

@@ -27,12 +27,20 @@ const FEW: usize = 3;
 /// Options of `kmh-pki ensure`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Args {
-    /// Write what a CA has to sign whose key is elsewhere to FILE, for `kmh-pki sign --requests`
+    /// Write what a CA has to sign whose key is elsewhere to FILE, for `sign --requests`
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: Option<PathBuf>,
     /// Replace FILE whatever it is; an earlier request set of the same store is replaced without it
     #[arg(long, requires = "requests")]
     force: bool,
+}
+
+impl Args {
+    /// The first option that was given.
+    pub(crate) fn first(&self) -> Option<&'static str> {
+        let given = [("--requests", self.requests.is_some()), ("--force", self.force)];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
 }
 
 /// Brings the store to what the inventory asks.

@@ -72,6 +72,9 @@ struct Cli {
     /// Make the store when it is missing or empty; harmless when it is there
     #[arg(long, global = true)]
     init: bool,
+    // Those of the verb that need not be named.
+    #[command(flatten)]
+    ensure: ensure::Args,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -147,6 +150,11 @@ EXAMPLES
 
   What ends within a month:
     kmh-pki status --within 30d --store pki -i cluster.yaml -o text
+
+FILES
+  ~/.cache/kmh/pki-ID, or the same below $XDG_CACHE_HOME:
+    what the last run answered for a large store, given again where nothing
+    changed since; it holds no secret, and may be removed at any time
 ";
 
 /// An answer for programs.
@@ -165,7 +173,17 @@ pub fn run(env: &mut Env) -> Exit {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    let verb = cli.verb.unwrap_or_else(|| Verb::Ensure(ensure::Args::default()));
+    let verb = match (cli.verb, cli.ensure.first()) {
+        (None, _) => Verb::Ensure(cli.ensure),
+        (Some(verb), None) => verb,
+        (Some(Verb::Ensure(args)), Some(_)) if args.first().is_none() => Verb::Ensure(cli.ensure),
+        // Several verbs have such an option, each its own.
+        (Some(_), Some(option)) => {
+            let failure = Failure::wrong(format!("`{option}` stands before the verb"))
+                .hint("write it after the verb: before it, or without one, it is `ensure`'s");
+            return kmh_cli::answer_alone(env, TOOL, &cli.common, TEXT_OR_JSON, |_, _| Err(failure));
+        }
+    };
     let at = At::new(env.store(cli.store), cli.init, cli.access)
         .writing(verb.output().into_iter().chain(cli.common.write.as_deref()));
     let at = &at;

@@ -2,6 +2,7 @@
 //! it. No key is opened here, and nothing is written.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use kmh_cli::{Context, Failure, Stream, file};
@@ -60,6 +61,10 @@ pub fn other_generation(name: &str) -> Option<(&str, Generation)> {
     Some((subject, generation)).filter(|_| generation != Generation::Current)
 }
 
+/// How to go on without a root.
+pub const ROOT_STAYS: &str =
+    "nothing replaces a root: with `pki: {root: false}`, `kmh-pki rotate` makes CAs that sign themselves";
+
 /// How to have something signed whose CA the store holds without its key.
 pub fn away(ca: &str) -> String {
     format!(
@@ -87,8 +92,8 @@ pub fn asked(wanted: Option<&Wanted>, limit: Option<&BTreeSet<String>>) -> bool 
     })
 }
 
-/// The names in a folder, sorted; none when it is no folder.
-pub fn names(path: &Path) -> Result<Vec<String>, Failure> {
+/// The names in a folder, sorted, UTF-8 or not; none when it is no folder.
+pub fn names(path: &Path) -> Result<Vec<OsString>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::world(format!("cannot list `{}`", path.display())).because(file::plain(&error))
     };
@@ -97,7 +102,7 @@ pub fn names(path: &Path) -> Result<Vec<String>, Failure> {
     }
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
-        names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
+        names.push(entry.map_err(failed)?.file_name());
     }
     names.sort();
     Ok(names)

@@ -32,7 +32,7 @@ const PEOPLE: &str = "ca/cluster";
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// Due is what ends within this time, such as `12h`, `30d`, `2w`; without it, what `ensure` would make again, and a
-    /// CA that ends before what it signs would
+    /// CA or root that ends before a certificate made now would
     #[arg(long, value_name = "TIME", value_parser = span)]
     within: Option<Duration>,
 }
@@ -347,8 +347,9 @@ fn row(
     }
 }
 
-/// How long before its end a certificate is due. A leaf is when `ensure` would make it again. A CA is when what it signs
-/// now would not live its whole life: a third of ten years would cry for three of them.
+/// How long before its end a certificate is due. A leaf is when `ensure` would make it again. A CA is when a leaf made now
+/// would not live its whole life for it: a third of ten years would cry for three of them. So is a root, though what it
+/// signs is to live longer: a CA that ends with it is told of by itself.
 fn threshold(wanted: &Wanted, certificate: &Certificate, leaf: Duration) -> Duration {
     let third: Duration = (certificate.not_after - certificate.not_before) / 3;
     match wanted.life {

@@ -34,7 +34,7 @@ EXAMPLES
 ";
 
 /// The names of all findings besides `rule.…` (`kmh_cert::rules::RULES`) and `chain.…` (`kmh_cert::chain::COMPLAINTS`).
-pub const IDS: [&str; 29] = [
+pub const IDS: [&str; 30] = [
     "among.key",
     "among.serial",
     "among.subject",
@@ -42,6 +42,7 @@ pub const IDS: [&str; 29] = [
     "chain.anchor",
     "chain.early",
     "chain.gone",
+    "chain.limits",
     "chain.no-ca",
     "chain.no-root",
     "chain.retired",

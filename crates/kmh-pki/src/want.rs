@@ -8,6 +8,7 @@ use kmh_doc::pki::{Class, Deploy, Generation, KeyClass, Rotating, Rotation, Usag
 use kmh_model::{Model, Node, Router, ike_identity};
 use time::Duration;
 
+use crate::cert::Certificate;
 use crate::observed::Observed;
 use crate::sorted::Sorted;
 use crate::table::{self, CommonName, Each, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
@@ -43,6 +44,15 @@ pub struct Wanted {
     pub renew: Option<Duration>,
     /// Where it goes, sorted.
     pub deploy: Vec<Deploy>,
+}
+
+impl Wanted {
+    /// Whether a certificate has its subject, and no field more. A CA that is called otherwise is not kmh-pki's.
+    pub fn is_subject_of(&self, is: &Certificate) -> bool {
+        is.common_name == self.common_name
+            && is.organizations == self.organizations
+            && is.attributes == 1 + self.organizations.len()
+    }
 }
 
 /// A key without certificate that must exist.

@@ -129,6 +129,37 @@ fn a_dry_run_touches_nothing_and_its_document_has_no_dates() {
 }
 
 #[test]
+fn what_ensure_can_be_asked_needs_no_verb() {
+    let place = Place::with_store(SMALL);
+    std::fs::remove_file(place.store().join("ca/cluster.key")).unwrap();
+    let moved = SMALL.replace("10.10.0.22", "10.10.0.33");
+    let asked = || {
+        let text = std::fs::read_to_string(place.path().join("ask.json")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["requests"][0]["name"].clone()
+    };
+    place.pki(&["--store", "store", "--requests", "ask.json"], &moved).exits(0);
+    assert_eq!(asked(), "nodes/w-2/kubelet-serving");
+    // As any other option: before the verb, too.
+    std::fs::write(place.path().join("ask.json"), "notes").unwrap();
+    let before: &[&str] = &["--requests", "ask.json", "ensure", "--store", "store"];
+    place
+        .pki(before, &moved)
+        .exits(2)
+        .says("`ask.json` is there already, and is no request set of this store");
+    place.pki(&[&["--force"], before].concat(), &moved).exits(0);
+    assert_eq!(asked(), "nodes/w-2/kubelet-serving");
+    for verb in [&["rotate", "etcd"][..], &["status"], &["ensure", "--requests", "b.json"]] {
+        let args = [&["--requests", "ask.json"], verb, &["--store", "store"]].concat();
+        place
+            .pki(&args, &moved)
+            .exits(2)
+            .says("kmh-pki: error: `--requests` stands before the verb\n")
+            .says("hint: write it after the verb: before it, or without one, it is `ensure`'s");
+    }
+    place.pki(&["--force", "--store", "store"], &moved).exits(2).says("--requests <FILE>");
+}
+
+#[test]
 fn ansible_is_told_what_changed_and_why() {
     let place = Place::with_store(SMALL);
     let moved = SMALL.replace("10.10.0.22", "10.10.0.33");

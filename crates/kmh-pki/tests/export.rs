@@ -58,6 +58,39 @@ fn help_shows_examples_that_work() {
 }
 
 #[test]
+fn what_a_ca_elsewhere_must_sign_first_is_told_with_the_way() {
+    let place = Place::with_store(SMALL);
+    let remove = |name: &str| std::fs::remove_file(place.store().join(name)).unwrap();
+    let ensure = "\n  hint: have it made first: `kmh-pki ensure`\n";
+    let away =
+        "\n  hint: the key of `ca/cluster` is elsewhere: `kmh-pki ensure --requests FILE` asks for it, ";
+    remove("ca/cluster.key");
+    for end in ["crt", "key"] {
+        remove(&format!("nodes/w-1/kube-proxy.{end}"));
+    }
+    let ran = export(&place, KUBEADM).exits(2).says("does not hold `nodes/w-1/kube-proxy`").says(away);
+    assert!(!ran.stderr.contains(ensure), "{}", ran.stderr);
+    for end in ["crt", "key"] {
+        remove(&format!("nodes/cp-1/etcd-peer.{end}"));
+    }
+    export(&place, KUBEADM).exits(2).says("`nodes/cp-1/etcd-peer` and 1 more").says(away).says(ensure);
+}
+
+#[test]
+fn a_backup_has_no_file_that_was_cut() {
+    let place = Place::with_store(SMALL);
+    let tar: &[&str] = &["--layout", "tar", "--to", "a.tar"];
+    place.sh("mkdir -m 700 store/archive && head -c 1048576 /dev/zero >store/archive/a.00.csr", "").exits(0);
+    export(&place, tar).exits(0);
+    assert_eq!(place.sh("tar -xOf a.tar archive/a.00.csr | wc -c", "").exits(0).stdout, "1048576\n");
+    place.sh("echo >>store/archive/a.00.csr", "").exits(0);
+    export(&place, tar)
+        .exits(3)
+        .says("cannot read `store/archive/a.00.csr`\n  caused by: it has 1048577 octets, and no more than 1048576 are read\n")
+        .says("hint: no file of a store is so large: take it out");
+}
+
+#[test]
 fn kubeadm_gets_its_own_names_and_no_key_of_a_ca() {
     let place = Place::with_store(SMALL);
     export(&place, KUBEADM).exits(0);

@@ -327,3 +327,69 @@ fn an_export_in_the_middle_of_a_rotation_says_loudly_what_it_leaves() {
         );
     }
 }
+
+/// Gives the CA of a folder of kubeadm a new key, as Kubernetes' manual has it: a file that holds both, and the new key.
+const ROTATED: &str = r"set -e
+cd cp-1/etc/kubernetes/pki
+printf '[req]\ndistinguished_name=d\n[d]\n[x]\nbasicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n' >../ca.cnf
+cp ca.crt ../old.crt
+openssl ecparam -name prime256v1 -genkey -noout -out ca.key
+openssl req -new -x509 -config ../ca.cnf -extensions x -key ca.key -subj /CN=kubernetes -days 3650 -out ../new.crt
+cat ../$ORDER.crt >ca.crt
+[ $ORDER = new ] && cat ../old.crt >>ca.crt || cat ../new.crt >>ca.crt
+openssl req -new -key apiserver-kubelet-client.key -subj /CN=kube-apiserver-kubelet-client |
+  openssl x509 -req -CA ../new.crt -CAkey ca.key -set_serial 0x4$(openssl rand -hex 18) -days 365 -out apiserver-kubelet-client.crt -extfile \
+    <(printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\nauthorityKeyIdentifier=keyid\n') 2>&-
+";
+
+#[test]
+fn a_rotation_of_kubeadm_goes_on_with_the_ca_before_the_current_one() {
+    for order in ["new", "old"] {
+        let place = made(KUBEADM, "cp-1", &format!("KIND=ec USE=digitalSignature {CP1}"));
+        place.sh(&format!("ORDER={order}; {ROTATED}"), "").exits(0);
+        // A worker has no key, and they may stand there in another order.
+        let worker = "mkdir -p w-1/etc/kubernetes/pki && cat cp-1/etc/kubernetes/{old,new}.crt >w-1/etc/kubernetes/pki/ca.crt";
+        place.sh(worker, "").exits(0);
+        let ran = import(&place, &["--from", "cp-1=cp-1", "--from", "w-1=w-1"], SMALL).exits(0);
+        assert_eq!(ran.stderr, "");
+        let told = told(&ran);
+        let names = imported(&told);
+        let mut taken = names.iter().filter(|name| name.starts_with("ca/"));
+        assert!(
+            taken.by_ref().eq(["ca/cluster", "ca/cluster.old", "ca/etcd", "ca/front-proxy"]),
+            "{names:?}"
+        );
+        assert!(names.contains(&"nodes/cp-1/apiserver-kubelet-client".to_owned()), "{names:?}");
+        let ca = findings(&told, "cp-1/etc/kubernetes/pki/ca.crt").concat();
+        for says in [
+            "note: it holds 2 CAs of one name: a rotation goes on. That of its key is taken (serial ",
+            "and as `ca/cluster.old`, which is still trusted, one that signed what is here (serial ",
+        ] {
+            assert!(ca.contains(says), "{ca}");
+        }
+        let retired = findings(&told, "cp-1/etc/kubernetes/admin.conf");
+        assert_eq!(retired, ["warning: issued by a retired CA"]);
+        // As if the rotation had been kmh-pki's: both are trusted, the new one signs, and the next step is the last.
+        let files = place.files();
+        let pem = |file: &str| std::fs::read(place.path().join("cp-1/etc/kubernetes").join(file)).unwrap();
+        assert_eq!(
+            (&files["ca/cluster.crt"], &files["ca/cluster.old.crt"]),
+            (&pem("new.crt"), &pem("old.crt"))
+        );
+        ensure_keeps(&place, SMALL, &told);
+        let document = place.document(SMALL);
+        assert_eq!(document["spec"]["rotations"], serde_json::json!([{"name": "cluster", "stage": "issue"}]));
+        place.pki(&["verify", "--store", "store"], SMALL).exits(0);
+        let line = "for leaf in store/nodes/*/*client.crt; do openssl verify -CAfile store/ca/cluster.crt $leaf; done 2>&1 | grep -c ': OK'";
+        assert_eq!(place.sh(line, "").stdout, "4\n");
+        place.pki(&["rotate", "cluster", "--deployed", "--store", "store"], SMALL).exits(0);
+        assert_eq!(place.document(SMALL)["spec"].get("rotations"), None);
+        place.pki(&["verify", "--store", "store"], SMALL).exits(0);
+        let _ = std::fs::remove_dir_all(place.store());
+        // Without its key nobody knows which of the two signs.
+        place.sh("rm cp-1/etc/kubernetes/pki/ca.key", "").exits(0);
+        let ran = import(&place, &["--from", "cp-1"], SMALL).exits(0);
+        ran.says("pki/ca.crt: it holds 2 CAs of one name: a rotation goes on. Only one is taken (serial ");
+        assert!(!place.store().join("ca/cluster.old.crt").exists());
+    }
+}

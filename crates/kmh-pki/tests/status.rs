@@ -105,6 +105,30 @@ fn due_is_what_ensure_would_make_again_and_a_ca_that_is_too_short() {
 }
 
 #[test]
+fn a_root_is_due_when_certificates_end_with_it_and_no_rotation_is_named() {
+    let rooted = format!("{SMALL}  pki: {{root: true}}\n");
+    let place = Place::with_store(&rooted);
+    let root = |days: i64| {
+        let report = json(&later(&place, days, &[], &rooted));
+        let row = row(&report, "ca/root");
+        (row["state"].clone(), row["due"].clone())
+    };
+    // By the lives of what it signs it would be due from its eleventh year on.
+    for years in [0, 10, 11, 18] {
+        assert_eq!(root(years * 365 + 30), ("ok".into(), false.into()), "{years}");
+    }
+    assert_eq!(root(19 * 365 + 1), ("due".into(), true.into()));
+    let ran = later(&place, 19 * 365 + 1, &["-o", "text"], &rooted).exits(1);
+    let stays =
+        "nothing replaces a root: with `pki: {root: false}`, `kmh-pki rotate` makes CAs that sign themselves";
+    assert!(
+        told(&ran).contains(&format!("; {stays}; a CA is renewed by `kmh-pki rotate cluster`, ")),
+        "{}",
+        told(&ran)
+    );
+}
+
+#[test]
 fn within_asks_for_another_time() {
     let place = Place::with_store(SMALL);
     later(&place, 245, &["--within", "30d"], SMALL).exits(0);

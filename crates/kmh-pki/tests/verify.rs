@@ -127,6 +127,10 @@ subjectAltName=email:a@example.net""#, Takes),
     ("chain.signature", LEAF, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ../x.key; CASUBJ=/CN=kubernetes; ca ../x \"$GOODCA\"; CA=../x; leaf \"$GOOD\"", Refuses),
     ("chain.path-too-long", LEAF, "leaf \"$(with 's/CA:FALSE/CA:TRUE/; s/digitalSignature/keyCertSign/')\"", Refuses),
     ("chain.anchor", "ca/cluster", "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ../x.key; CASUBJ=/CN=above; ca ../x \"$GOODCA\"; CA=../x L=ca/cluster SUBJ=/CN=kubernetes; leaf \"$GOODCA\"", NotAsked),
+    ("chain.name-constraints", "routers/gw/ipsec", r#"ca ca/ipsec "$GOODCA
+nameConstraints=critical,permitted;DNS:example.net""#, Refuses),
+    ("chain.limits", "ca/ipsec", r#"ca ca/ipsec "$GOODCA
+nameConstraints=critical,excluded;email:example.net""#, Takes),
     ("chain.outlives-ca", LEAF, "leaf \"$GOOD\" -days 9999", Takes),
     ("chain.no-ca", "routers/gw/ipsec", "rm ca/ipsec.crt", NotAsked),
     ("chain.retired", "nodes/cp-1/etcd-peer", "for e in crt key; do cp ca/etcd.$e ca/etcd.old.$e; done; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca/etcd.key; CASUBJ=/CN=etcd-ca; ca ca/etcd \"$GOODCA\"", NotAsked),
@@ -285,6 +289,76 @@ fn every_finding_is_provoked_and_openssl_is_asked_of_every_certificate() {
 }
 
 #[test]
+fn name_constraints_bind_what_is_below_and_ensure_warns_of_them() {
+    let rooted = format!("{SMALL}  pki: {{root: true}}\n");
+    let [plain, below] = [SMALL, rooted.as_str()].map(Place::with_store);
+    let rotate = |ca: &str| format!("`kmh-pki rotate {ca}` makes a new CA; `ensure` never replaces one");
+    // A CA as it is, but for its limits.
+    let limited = |ca: &str, subject: &str, length: u8, limits: &str| {
+        format!(
+            "id=$(openssl x509 -in ca/{ca}.crt -noout -ext subjectKeyIdentifier | tail -1 | tr -d ' :')
+             CASUBJ=/CN={subject}; ca ca/{ca} \"$(withca \"s/=hash/=$id/; s/pathlen:0/pathlen:{length}/\")
+nameConstraints=critical,{limits}\" -days 7200"
+        )
+    };
+    let ipsec = |limits: &str| limited("ipsec", "kmh-ipsec-ca", 0, limits);
+    let root = limited("root", "kmh-root-ca", 1, "excluded;IP:10.10.0.11/255.255.255.255");
+    let named = "the name constraints of `ca/ipsec` do not permit gw.small.ipsec.internal";
+    let excluded = "the name constraints of `ca/root` do not permit 10.10.0.11";
+    let stays =
+        "nothing replaces a root: with `pki: {root: false}`, `kmh-pki rotate` makes CAs that sign themselves";
+    for (good, inventory, line, subject, message, hint, warned) in [
+        (
+            &plain,
+            SMALL,
+            ipsec("permitted;DNS:example.net"),
+            "routers/gw/ipsec",
+            named,
+            rotate("ipsec"),
+            "the name constraints of CA `ca/ipsec` do not permit gw.small.ipsec.internal of `routers/gw/ipsec`: programs \
+             refuse what it signs for them; `kmh-pki rotate ipsec` makes one without\n",
+        ),
+        (
+            &below,
+            &rooted,
+            root,
+            "nodes/cp-1/etcd-peer",
+            excluded,
+            stays.to_owned(),
+            "the name constraints of CA `ca/root` do not permit 10.10.0.11 of `nodes/cp-1/apiserver`, nor names of 5 more: \
+             programs refuse what it signs for them\n",
+        ),
+    ] {
+        let place = broken(good, &line);
+        let ran = place.pki(&["verify", "--store", "store"], inventory).exits(1);
+        let report = report(&ran);
+        let all = report["findings"].as_array().unwrap();
+        let of: Vec<_> = all.iter().filter(|one| one["subject"] == subject).collect();
+        let is = ["id", "state", "message", "hint"].map(|field| of[0][field].as_str().unwrap());
+        assert_eq!((of.len(), is), (1, ["chain.name-constraints", "critical", message, &hint]));
+        // Each program that asks for a chain refuses it; so nothing is made of it without a word.
+        let (ca, root) = if good.path() == below.path() { ("etcd", "root") } else { ("ipsec", "ipsec") };
+        let asked = format!(
+            "openssl verify -x509_strict -CAfile store/ca/{root}.crt -untrusted store/ca/{ca}.crt store/{subject}.crt"
+        );
+        let asked = place.sh(&asked, "").exits(2);
+        assert!(asked.stderr.contains("subtree violation"), "{}", asked.stderr);
+        place.pki(&["--store", "store"], inventory).exits(0).says(&format!("warning: {warned}"));
+    }
+    // What it permits is nobody's concern.
+    for limits in ["permitted;DNS:small.ipsec.internal", "permitted;IP:10.0.0.0/255.0.0.0"] {
+        let place = broken(&plain, &ipsec(limits));
+        assert_eq!(report(&verify(&place, 0, &["--strict"]).exits(0))["findings"], serde_json::json!([]));
+        assert_eq!(place.pki(&["--store", "store"], SMALL).exits(0).stderr, "");
+    }
+    let place = broken(&plain, &ipsec("permitted;email:example.net"));
+    let all = report(&verify(&place, 0, &[]).exits(0));
+    assert_eq!(found(&all), [("chain.limits".to_owned(), "ca/ipsec".to_owned())].into());
+    let warned = "CA `ca/ipsec` has name constraints of a kind that is not judged: ask `openssl verify` of what it signed";
+    place.pki(&["--store", "store"], SMALL).exits(0).says(warned);
+}
+
+#[test]
 fn the_guides_recipes_are_refused_as_openssl_refuses_them() {
     let good = Place::with_store(SMALL);
     // No extensions at all: X.509 v1, from `openssl x509 -req` without a file of them.
@@ -425,6 +499,45 @@ fn a_plain_key_in_a_store_of_encrypted_ones_is_found() {
     // The hint is right.
     place.pki(&["--store", "store", "--identity", "id"], SMALL).exits(0);
     verify(&place, 0, &["--strict"]).exits(0);
+}
+
+#[test]
+fn a_name_that_is_no_utf_8_is_told_of_and_harms_nobody() {
+    let good = Place::with_store(SMALL);
+    let line = r"mkdir -m 700 $'nodes/w\xff'; touch $'ca/\xe4 b.crt' $'ca/.x\xff.kmh-new' $'\xff.kmh-new' $'nodes/w\xff/ü\xff.key'";
+    let place = broken(&good, line);
+    let snapshot = || {
+        let all = place.snapshot().into_iter();
+        all.filter(|(path, _)| path.starts_with(place.store())).collect::<Vec<_>>()
+    };
+    let before = snapshot();
+    let all = report(&verify(&place, 0, &[]).exits(0));
+    let paths = [
+        r"\xff.kmh-new",
+        r"ca/.x\xff.kmh-new",
+        r"ca/\xe4 b.crt",
+        r"nodes/w\xff",
+        r"nodes/w\xff/\xc3\xbc\xff.key",
+    ];
+    assert_eq!(found(&all), paths.map(|path| ("file.foreign".to_owned(), path.to_owned())).into());
+    for one in all["findings"].as_array().unwrap() {
+        assert_eq!(one["message"], "it is none of a store's files: its name is no UTF-8, and shown escaped");
+        assert_eq!(one["hint"], "take it out of the store");
+    }
+    // Nobody else takes it for a certificate, or for what a killed run left.
+    for (args, says) in [
+        (&["ensure"][..], "nothing to do: 27 certificates and 3 keys\n"),
+        (&["status"], "nothing is due"),
+        (&["export", "--layout", "tar", "--to", "a.tar", "--with-ca-keys"], "wrote 58 files"),
+        (&["rotate"], "a next CA is made"),
+    ] {
+        let ran = place.pki(&[args, &["--store", "store", "-o", "text"]].concat(), SMALL).exits(0);
+        assert!(ran.stdout.contains(says), "{args:?}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.stderr, "", "{args:?}");
+    }
+    assert_eq!(snapshot(), before);
+    let made = place.pki(&["--store", "store", "-o", "text"], &SMALL.replace("10.10.0.22", "10.10.0.33"));
+    assert!(made.exits(0).stdout.contains("made 1 certificate"), "a change is written, too");
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod programs;
 mod report;
 mod ssh;
 mod target;
+#[cfg(test)]
+mod testing;
 mod turns;
 
 use clap::CommandFactory as _;

@@ -1,36 +1,15 @@
-use kmh_doc::bundle::{MachineKind, OnChange, Unit};
-
 use super::*;
+use crate::testing;
 use kmh_store::wanted::WantedFile;
 
 const SUM: Sum = [7; 32];
 
 fn file(path: &str, changes: &[(&str, UnitAction)]) -> WantedFile {
-    WantedFile {
-        path: path.into(),
-        owner: "root:root".into(),
-        mode: 0o644,
-        content: vec![],
-        on_change: changes
-            .iter()
-            .map(|(unit, action)| OnChange { unit: (*unit).into(), action: *action })
-            .collect(),
-    }
+    testing::file(path, "", changes)
 }
 
 fn machine(files: Vec<WantedFile>, units: &[&str]) -> Wanted {
-    Wanted {
-        name: "n".into(),
-        kind: MachineKind::Node,
-        site: None,
-        roles: vec![],
-        arch: None,
-        address: None,
-        ssh: kmh_doc::inventory::Ssh::default(),
-        files,
-        units: units.iter().map(|name| Unit { name: (*name).into(), enable: true, ready: vec![] }).collect(),
-        artifacts: vec![],
-    }
+    testing::machine("n", files, units)
 }
 
 fn found(sum: Sum, mode: u32, owner: &str) -> Found {

@@ -173,27 +173,14 @@ fn may_stop(all: usize, down: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use kmh_doc::bundle::{MachineKind, Unit};
-
     use super::*;
+    use crate::testing;
 
+    /// A machine whose units can be asked whether they serve.
     fn machine(name: &str, units: &[&str]) -> Wanted {
-        let ready = || vec!["true".to_owned()];
-        Wanted {
-            name: name.into(),
-            kind: MachineKind::Node,
-            site: None,
-            roles: vec![],
-            arch: None,
-            address: None,
-            ssh: kmh_doc::inventory::Ssh::default(),
-            files: vec![],
-            units: units
-                .iter()
-                .map(|unit| Unit { name: (*unit).into(), enable: true, ready: ready() })
-                .collect(),
-            artifacts: vec![],
-        }
+        let mut machine = testing::machine(name, vec![], units);
+        machine.units.iter_mut().for_each(|unit| unit.ready = vec!["true".to_owned()]);
+        machine
     }
 
     fn turn(pending: bool) -> Turn {

@@ -3,6 +3,7 @@
 //! The store and `dir:` targets are read and written with this. Paths alone would not do: between a check and a use a
 //! link could lead elsewhere, and `kmh_cli::file` follows links, as it must for files that a person names.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -11,6 +12,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
+
+use crate::store::explain;
 
 /// An open folder.
 pub struct Folder(OwnedFd);
@@ -27,6 +30,35 @@ pub enum Entry {
     Link,
     /// Something else: a pipe, a device.
     Other,
+}
+
+/// Why a file was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The system said so.
+    System(Errno),
+    /// It has so many octets, and whoever asks takes no more than that.
+    Large(u64, usize),
+    /// Somebody writes it at this moment.
+    Grows,
+}
+
+impl From<Errno> for Unread {
+    fn from(error: Errno) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => f.write_str(&explain(*error)),
+            Self::Large(size, limit) => {
+                write!(f, "it has {size} octets, and no more than {limit} are read")
+            }
+            Self::Grows => f.write_str("it grew while it was read"),
+        }
+    }
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -149,12 +181,14 @@ impl Folder {
         }
     }
 
-    /// A file's content, up to `limit` octets, in memory that is cleared when it is dropped.
-    pub fn read(&self, name: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Errno> {
+    /// A file's content, in memory that is cleared when it is dropped. One of more than `limit` octets is refused: cut, it
+    /// could be taken for whole.
+    pub fn read(&self, name: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
         let file = self.file(name)?;
-        let size = usize::try_from(file.metadata().map_err(|error| errno(&error))?.len()).unwrap_or(limit);
+        let size = file.metadata().map_err(|error| errno(&error))?.len();
+        let least = usize::try_from(size).ok().filter(|size| *size <= limit);
         // The buffer never grows: a grown one leaves its content behind.
-        let mut bytes = Zeroizing::new(vec![0; size.min(limit) + 1]);
+        let mut bytes = Zeroizing::new(vec![0; least.ok_or(Unread::Large(size, limit))? + 1]);
         let mut filled = 0;
         while filled < bytes.len() {
             match (&file).read(&mut bytes[filled..]).map_err(|error| errno(&error))? {
@@ -162,7 +196,10 @@ impl Folder {
                 n => filled += n,
             }
         }
-        bytes.truncate(filled.min(limit));
+        if filled == bytes.len() {
+            return Err(Unread::Grows);
+        }
+        bytes.truncate(filled);
         Ok(bytes)
     }
 

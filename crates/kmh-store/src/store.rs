@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, Unread};
 use crate::wanted::note;
 
 /// No key is this long.
@@ -106,7 +106,7 @@ pub fn read(
     }
     let journal = match folder.read("pending.json", JOURNAL) {
         Ok(bytes) => serde_json::from_slice::<Journal>(&bytes).map_err(|error| error.to_string()),
-        Err(Errno::NOENT) => Ok(Journal::default()),
+        Err(Unread::System(Errno::NOENT)) => Ok(Journal::default()),
         Err(error) => Err(error.to_string()),
     };
     let journal = match journal {
@@ -132,7 +132,7 @@ pub fn read(
             Ok(bytes) => {
                 found.secrets.insert((*reference).to_owned(), bytes);
                 let beside = reference.strip_suffix(".key").map(|stem| store.file(&format!("{stem}.crt")));
-                if let Some(Ok(certificate)) = beside {
+                if let Some(Ok(Some(certificate))) = beside {
                     found.certificates.insert((*reference).to_owned(), certificate);
                 }
             }
@@ -183,23 +183,29 @@ enum Missing {
 impl Opened {
     fn secret(&self, reference: &str) -> Result<Zeroizing<Vec<u8>>, Missing> {
         // The encrypted one is written first, and then the plain one goes.
-        match self.file(&format!("{reference}.age")) {
-            Ok(sealed) => self.keyring.open(&sealed).map_err(Missing::Unopened),
-            Err(_) => self.file(reference).map_err(Missing::File),
+        if let Some(sealed) = self.file(&format!("{reference}.age")).map_err(Missing::File)? {
+            return self.keyring.open(&sealed).map_err(Missing::Unopened);
         }
+        let gone = || Missing::File(explain(Errno::NOENT));
+        self.file(reference).map_err(Missing::File)?.ok_or_else(gone)
     }
 
-    fn file(&self, reference: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    /// What is in a file; none: there is none.
+    fn file(&self, reference: &str) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
         let (folder, name) = reference.rsplit_once('/').unwrap_or(("", reference));
         let folder =
             self.folder.below(folder).map_err(|(part, error)| format!("{part}: {}", explain(error)))?;
-        let folder = folder.ok_or("there is no such folder")?;
+        let Some(folder) = folder else { return Ok(None) };
+        let read = |name: &str| match folder.read(name, LIMIT) {
+            Err(Unread::System(Errno::NOENT)) => Ok(None),
+            other => other.map(Some).map_err(|why| why.to_string()),
+        };
         if self.journal.files.iter().any(|files| files.contains(reference))
-            && let Ok(bytes) = folder.read(&format!(".{name}.kmh-new"), LIMIT)
+            && let Some(bytes) = read(&format!(".{name}.kmh-new"))?
         {
-            return Ok(bytes);
+            return Ok(Some(bytes));
         }
-        folder.read(name, LIMIT).map_err(explain)
+        read(name)
     }
 }
 

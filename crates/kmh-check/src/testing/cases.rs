@@ -80,6 +80,10 @@ pub(crate) const CASES: &[Case] = &[
         assert_ne!(f.entry("ca/cluster").pem, old.pem);
     }),
     no("pki.chain", "cp/admin", "no authority key identifier", |f| f.reissue("cp/admin", |p| p.use_authority_key_identifier_extension = false)),
+    no("pki.chain", "cp/apiserver", "the name constraints of `ca/cluster` do not permit ", |f| {
+        let permitted_subtrees = vec![rcgen::GeneralSubtree::DnsName("example.net".into())];
+        f.reissue_by("ca/cluster", None, |p| p.name_constraints = Some(rcgen::NameConstraints { permitted_subtrees, excluded_subtrees: vec![] }));
+    }),
     no("pki.chain", "cp/admin", "signed itself", |f| f.entry("cp/admin").issuer = None),
     no("pki.chain", "cp/admin", "not in the document", |f| f.entry("cp/admin").issuer = Some("ca/none".into())),
     no("pki.dates", "cp/admin", "expired at 2026-05-01T00:00:00Z", |f| f.reissue("cp/admin", |p| p.not_after = datetime!(2026-05-01 00:00 UTC))),

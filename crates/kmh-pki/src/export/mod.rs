@@ -7,6 +7,7 @@ mod entries;
 mod folder;
 mod tar;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -217,12 +218,18 @@ fn refuse_unfinished(
             0 => String::new(),
             count => format!(" and {count} more"),
         };
-        return Err(Failure::wrong(format!(
+        let failure = Failure::wrong(format!(
             "store `{}` does not hold `{}`{more} that the inventory asks for",
             path.display(),
             first.name
-        ))
-        .hint("have it made first: `kmh-pki ensure`"));
+        ));
+        let asked = missing.iter().filter(|step| plan.asked.contains(step));
+        let cas: BTreeSet<&str> =
+            asked.filter_map(|step| wants.certificates.get(&step.name)?.issuer.as_deref()).collect();
+        let here = missing.iter().any(|step| plan.steps.contains(step));
+        let ensure = here.then(|| "have it made first: `kmh-pki ensure`".to_owned());
+        let hints = ensure.into_iter().chain(cas.into_iter().map(look::away));
+        return Err(hints.fold(failure, Failure::hint));
     }
     if let Some(first) = old.first() {
         let what = match old.len() {

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use kmh_cli::{Failure, file};
-use kmh_store::folder::{Entry as Found, Folder};
+use kmh_store::folder::{Entry as Found, Folder, Unread};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -36,11 +36,15 @@ pub(super) fn entries(root: &Path, with_ca_keys: bool) -> Result<Vec<Entry>, Fai
             .hint("let it be finished first: `kmh-pki ensure`"));
     }
     let wanted = |path: &str| with_ca_keys || !is_ca_key(path);
-    let fail = |(path, error): (String, Errno)| {
-        Failure::world(format!("cannot read `{}`", root.join(path).display()))
-            .because(file::plain(&error.into()))
+    let fail = |(path, error): (String, Unread)| {
+        let failure = Failure::world(format!("cannot read `{}`", root.join(path).display()));
+        match error {
+            Unread::System(error) => failure.because(file::plain(&error.into())),
+            Unread::Large(..) => failure.because(error).hint("no file of a store is so large: take it out"),
+            Unread::Grows => failure.because(error),
+        }
     };
-    let folder = Folder::open(root).map_err(|error| fail((String::new(), error)))?;
+    let folder = Folder::open(root).map_err(|error| fail((String::new(), error.into())))?;
     let mut found = Vec::new();
     walk(&folder, "", 0, &wanted, &mut found).map_err(fail)?;
     Ok(found)
@@ -57,11 +61,11 @@ fn walk(
     depth: usize,
     wanted: &dyn Fn(&str) -> bool,
     found: &mut Vec<Entry>,
-) -> Result<(), (String, Errno)> {
-    let names = folder.names("").map_err(|error| (above.to_owned(), error))?;
+) -> Result<(), (String, Unread)> {
+    let names = folder.names("").map_err(|error| (above.to_owned(), error.into()))?;
     for name in names.iter().filter(|name| !name.starts_with('.') && !OTHERS.contains(&name.as_str())) {
         let path = if above.is_empty() { name.clone() } else { format!("{above}/{name}") };
-        let fail = |error| (path.clone(), error);
+        let fail = |error: Errno| (path.clone(), Unread::from(error));
         match folder.entry(name).map_err(fail)? {
             Found::Folder if depth < DEPTH => {
                 if let Some(inner) = folder.enter(name).map_err(fail)? {
@@ -69,7 +73,7 @@ fn walk(
                 }
             }
             Found::File(_) if wanted(&path) => {
-                let content = Secret::new(folder.read(name, LIMIT).map_err(fail)?);
+                let content = Secret::new(folder.read(name, LIMIT).map_err(|why| (path.clone(), why))?);
                 let mode = if path.contains(".key") { 0o600 } else { 0o644 };
                 let time = time(folder, name, &content);
                 found.push(Entry { path, mode, content, time });

@@ -6,6 +6,7 @@ use kmh_cli::Failure;
 
 use super::config;
 use super::finding::{Finding, Level};
+use super::rotation::{self, Rotating, rotates};
 use super::view::{View, certificates};
 use crate::cert::Certificate;
 use crate::layout::{Layout, Spot};
@@ -29,6 +30,8 @@ pub(super) struct Candidate {
     pub(super) file: String,
     pub(super) certificate: Certificate,
     pub(super) key: Result<FoundKey, &'static str>,
+    /// Other generations of a CA, which stand in the same file.
+    pub(super) others: Vec<Certificate>,
 }
 
 /// A key without certificate that was found.
@@ -49,7 +52,20 @@ pub(super) struct Gathered {
     pub(super) pairs: BTreeMap<String, Candidate>,
     pub(super) service_account: Option<Bare>,
     pub(super) encryption: Option<Encryption>,
+    /// Files that hold several generations of a CA, by its name.
+    pub(super) rotating: BTreeMap<String, Rotating>,
     pub(super) findings: Vec<Finding>,
+}
+
+impl Gathered {
+    /// Says it on stderr too; the same of several files once.
+    pub(super) fn loud(&mut self, file: &str, finding: String, hint: &str) {
+        let loud = !self.findings.iter().any(|one| one.loud && one.text == finding);
+        let one = Finding { loud, ..Finding::new(Level::Warning, file, finding, hint) };
+        if !self.findings.contains(&one) {
+            self.findings.push(one);
+        }
+    }
 }
 
 /// Why a pair has no key.
@@ -74,6 +90,7 @@ pub(super) fn gather(views: &[View<'_>], layout: Layout, wants: &Wants) -> Resul
     for wanted in wants.certificates.values() {
         gather.certificate(wanted);
     }
+    rotation::settle(&mut gather.done, wants);
     gather.service_account();
     gather.encryption();
     gather.rest();
@@ -114,20 +131,29 @@ impl Gather<'_> {
             );
             self.loud(&file, text, "put its files right, and import again");
         }
-        if authority
-            && let Some(other) =
-                found.iter().find(|one| one.certificate.digest != found[0].certificate.digest)
-        {
-            self.failures.push(
-                Failure::wrong(format!(
-                    "two different CAs are among the files, and each would be `{}`",
-                    wanted.name
-                ))
-                .at(found[0].file.clone())
-                .at(other.file.clone())
-                .hint("name the folders of one cluster"),
-            );
-            return;
+        if authority && let Some(first) = found.iter().find(|one| one.key.is_ok()).or(found.first()) {
+            let digest = first.certificate.digest;
+            // In the middle of a rotation a file without a key may have another one first.
+            let knows = |one: &Candidate| {
+                one.certificate.digest == digest
+                    || first.key.is_ok()
+                        && one.key.is_err()
+                        && one.others.iter().any(|one| one.digest == digest)
+            };
+            if let Some(other) = found.iter().find(|one| !knows(one)) {
+                self.failures.push(
+                    Failure::wrong(format!(
+                        "two different CAs are among the files, and each would be `{}`",
+                        wanted.name
+                    ))
+                    .at(first.file.clone())
+                    .at(other.file.clone())
+                    .hint("name the folders of one cluster"),
+                );
+                return;
+            }
+            let rotating = Rotating::of(&found, digest);
+            self.done.rotating.extend(rotating.map(|one| (wanted.name.clone(), one)));
         }
         // Where there are several, such as before and after a renewal: the one that is meant, has a key and ends last.
         let fits = |one: &Candidate| {
@@ -219,38 +245,14 @@ impl Gather<'_> {
             (Some(Ok(_)), None) => Err(FOREIGN_KEY),
             (Some(key), _) => key,
         };
-        self.generations(&file, &all, own.unwrap_or(0));
-        Some(Candidate { file, certificate: all.swap_remove(own.unwrap_or(0)), key })
+        let others = if rotates(&all) { all.clone() } else { Vec::new() };
+        let certificate = all.swap_remove(own.unwrap_or(0));
+        let others = others.into_iter().filter(|one| one.digest != certificate.digest).collect();
+        Some(Candidate { file, certificate, key, others })
     }
 
-    /// What is left of a rotation that goes on: the other CAs are still, or already, trusted, and after the next push
-    /// they are not.
-    fn generations(&mut self, file: &str, all: &[Certificate], own: usize) {
-        if !rotates(all) {
-            return;
-        }
-        let named = |one: &Certificate| format!("serial {}…", one.serial.get(..8).unwrap_or(&one.serial));
-        let others = all.iter().enumerate().filter(|(at, _)| *at != own);
-        let others: Vec<String> = others.map(|(_, one)| named(one)).collect();
-        self.loud(
-            file,
-            format!(
-                "it holds {} CAs of one name: a rotation goes on. Only one is taken ({}); after the next push no machine trusts the other ({})",
-                all.len(),
-                named(&all[own]),
-                others.join(", ")
-            ),
-            "finish the rotation where it was begun, then import; a tar of that store, unpacked, goes on with it",
-        );
-    }
-
-    /// Says it on stderr too; the same of several files once.
     fn loud(&mut self, file: &str, finding: String, hint: &str) {
-        let loud = !self.done.findings.iter().any(|one| one.loud && one.text == finding);
-        let one = Finding { loud, ..Finding::new(Level::Warning, file, finding, hint) };
-        if !self.done.findings.contains(&one) {
-            self.done.findings.push(one);
-        }
+        self.done.loud(file, finding, hint);
     }
 
     fn service_account(&mut self) {
@@ -367,11 +369,6 @@ impl Gather<'_> {
 
 fn is_yaml(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "yaml" | "yml"))
-}
-
-/// Whether these are several generations of one CA, and not a chain.
-fn rotates(all: &[Certificate]) -> bool {
-    all.len() > 1 && all.iter().all(|one| one.is_ca && one.subject == all[0].subject)
 }
 
 /// The first private key of a PEM file.

@@ -6,6 +6,7 @@ mod finding;
 mod gather;
 mod judge;
 mod report;
+mod rotation;
 mod source;
 mod view;
 

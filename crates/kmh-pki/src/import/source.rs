@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kmh_cli::{Failure, file};
-use kmh_store::folder::{Entry, Folder};
+use kmh_store::folder::{Entry, Folder, Unread};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -99,14 +99,7 @@ impl Walk<'_> {
                         self.folder(&inner, &path, depth + 1)?;
                     }
                 }
-                Entry::File(stat) if interesting(name) => {
-                    if usize::try_from(stat.st_size).map_or(true, |size| size > LARGEST) {
-                        self.found.skipped.push((path, "it is larger than a mebibyte, and was not read"));
-                        continue;
-                    }
-                    let bytes = folder.read(name, LARGEST).map_err(fail)?;
-                    self.keep(path, bytes)?;
-                }
+                Entry::File(_) if interesting(name) => self.keep(path, folder.read(name, LARGEST))?,
                 Entry::Link if interesting(name) => self.link(folder, name, path)?,
                 _ => {}
             }
@@ -123,15 +116,28 @@ impl Walk<'_> {
             let stays = above.is_none_or(|above| of(above) == here);
             target.file_name().and_then(|name| name.to_str()).filter(|_| stays).map(ToOwned::to_owned)
         });
-        let read = beside.filter(|beside| beside != name).map(|beside| folder.read(&beside, LARGEST));
-        if let Some(Ok(bytes)) = read {
-            return self.keep(path, bytes);
+        match beside.filter(|beside| beside != name).map(|beside| folder.read(&beside, LARGEST)) {
+            None | Some(Err(Unread::System(_))) => {
+                self.found.skipped.push((path, "it is a symbolic link that leads out of its folder"));
+                Ok(())
+            }
+            Some(read) => self.keep(path, read),
         }
-        self.found.skipped.push((path, "it is a symbolic link that leads out of its folder"));
-        Ok(())
     }
 
-    fn keep(&mut self, path: String, bytes: Zeroizing<Vec<u8>>) -> Result<(), Stop> {
+    fn keep(&mut self, path: String, read: Result<Zeroizing<Vec<u8>>, Unread>) -> Result<(), Stop> {
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(Unread::System(error)) => return Err(Stop::Failed(path, error)),
+            Err(Unread::Large(..)) => {
+                self.found.skipped.push((path, "it is larger than a mebibyte, and was not read"));
+                return Ok(());
+            }
+            Err(Unread::Grows) => {
+                self.found.skipped.push((path, "it grew while it was read"));
+                return Ok(());
+            }
+        };
         self.octets += bytes.len();
         if self.octets > MOST {
             return Err(Stop::TooMuch);

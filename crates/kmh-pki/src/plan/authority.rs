@@ -1,5 +1,6 @@
 //! Whether a CA can sign, and what has to be done for it.
 
+use kmh_cert::Limits;
 use kmh_doc::pki::{Class, Generation};
 use time::{Duration, OffsetDateTime};
 
@@ -8,7 +9,7 @@ use crate::cert::{Certificate, date};
 use crate::observed::{Half, Observed, Pair};
 use crate::reason::Reason;
 use crate::secret::conversion;
-use crate::table::TABLE;
+use crate::table::{Life, TABLE};
 use crate::want::{Wanted, Wants};
 
 /// Whether a CA can sign.
@@ -108,7 +109,7 @@ pub(super) fn judge<'a>(
             // Other generations: what goes may be another, and what comes is not.
             let current = Generation::of(name) == Generation::Current;
             // Of somebody else's a rotation would be the end, and its algorithm was theirs to choose.
-            let foreign = is_foreign(wanted, certificate);
+            let foreign = !wanted.is_subject_of(certificate);
             if current && !certificate.deviations.is_empty() {
                 plan.warnings.push(format!(
                     "CA `{name}` is not as strict programs want it: {}{}",
@@ -129,16 +130,50 @@ pub(super) fn judge<'a>(
             if let Some(what) = root::stranger(wanted, certificate, observed, &mut plan.warnings) {
                 return refuse(format!("{name}.crt"), what, RESTORE);
             }
+            if Generation::of(name) != Generation::Old {
+                let rotates = !foreign && wanted.class != Class::RootCa;
+                plan.warnings.extend(limits(wanted, certificate, wants, rotates));
+            }
             judge_time(name, certificate, key, (now, wants.leaf), plan)
         }
     }
 }
 
-/// Whether it is called otherwise than ours.
-fn is_foreign(wanted: &Wanted, is: &Certificate) -> bool {
-    is.common_name != wanted.common_name
-        || is.organizations != wanted.organizations
-        || is.attributes != 1 + wanted.organizations.len()
+/// What the name constraints of a CA (RFC 5280, 4.2.1.10) do not permit of what it, or a CA below it, is to sign:
+/// programs refuse that.
+fn limits(wanted: &Wanted, is: &Certificate, wants: &Wants, rotates: bool) -> Option<String> {
+    let limits = Limits::from_der(&is.der())?;
+    let (name, generation) = (&wanted.name, Generation::of(&wanted.name));
+    let base = name.strip_suffix(generation.ending()).unwrap_or(name);
+    let issuer = |one: &Wanted| one.issuer.as_ref().and_then(|ca| wants.certificates.get(ca));
+    let is_below = |one: &Wanted| {
+        let ca = issuer(one);
+        let above = ca.and_then(issuer);
+        ca.is_some_and(|ca| ca.name == base) || above.is_some_and(|root| root.name == base)
+    };
+    let leaves = wants.certificates.values().filter(|one| one.life == Life::Leaf && is_below(one));
+    let mut refused = leaves.filter_map(|one| {
+        let names = limits.forbidden(&one.dns_names, &one.addresses);
+        (!names.is_empty()).then(|| (&one.name, names.join(", ")))
+    });
+    match refused.next() {
+        Some((leaf, names)) => {
+            let more = match refused.count() {
+                0 => String::new(),
+                count => format!(", nor names of {count} more"),
+            };
+            let short = base.rsplit('/').next().unwrap_or(base);
+            let hint =
+                if rotates { format!("; `kmh-pki rotate {short}` makes one without") } else { String::new() };
+            Some(format!(
+                "the name constraints of CA `{name}` do not permit {names} of `{leaf}`{more}: programs refuse what it signs for them{hint}"
+            ))
+        }
+        None if limits.others => Some(format!(
+            "CA `{name}` has name constraints of a kind that is not judged: ask `openssl verify` of what it signed"
+        )),
+        None => None,
+    }
 }
 
 fn judge_time<'a>(

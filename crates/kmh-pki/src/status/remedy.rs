@@ -6,11 +6,13 @@ use time::OffsetDateTime;
 
 use super::{Question, threshold};
 use crate::cert::{Certificate, date};
-use crate::look::away;
+use crate::look::{ROOT_STAYS, away};
 use crate::observed::Half;
 use crate::plan::standing;
 use crate::table::Life;
 use crate::want::{Wanted, Wants};
+
+const ROOT: &str = "ca/root";
 
 /// What makes a certificate anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,9 +121,12 @@ pub(super) fn words(remedies: &[&Remedy]) -> String {
     let cas: BTreeSet<&str> = remedies
         .iter()
         .filter_map(|one| if let Remedy::Rotate(ca) = one { Some(ca.as_str()) } else { None })
-        .filter(|ca| *ca != "ca/root")
+        .filter(|ca| *ca != ROOT)
         .map(|ca| ca.rsplit('/').next().unwrap_or(ca))
         .collect();
+    if remedies.iter().any(|one| matches!(one, Remedy::Rotate(ca) if ca == ROOT)) {
+        parts.push(ROOT_STAYS.to_owned());
+    }
     if !cas.is_empty() {
         let names: Vec<String> = cas.iter().map(|name| format!("`kmh-pki rotate {name}`")).collect();
         parts.push(format!("a CA is renewed by {}", names.join(", ")));

@@ -195,7 +195,7 @@ impl Store {
         let mut visit = |path: &str| found.extend(path.ends_with(UNFINISHED).then(|| path.to_owned()));
         self.walk(&mut visit)?;
         self.walk_in(&[ARCHIVE, USERS], &mut visit)?;
-        let top = list(&self.root).map_err(|error| failed("cannot list", &self.root, error))?;
+        let top = list_own(&self.root).map_err(|error| failed("cannot list", &self.root, error))?;
         found.extend(top.into_iter().filter(|name| name.ends_with(UNFINISHED)));
         Ok(found)
     }
@@ -210,7 +210,7 @@ impl Store {
         let mut folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
         while let Some(folder) = folders.pop() {
             let path = self.root.join(&folder);
-            let names = match list(&path) {
+            let names = match list_own(&path) {
                 Err(Errno::NOENT) => continue,
                 other => other.map_err(|error| failed("cannot list", &path, error))?,
             };
@@ -289,4 +289,9 @@ pub(super) fn list(path: &Path) -> Result<Vec<String>, Errno> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Those of them that can be a store's: its names are UTF-8, and what others are called `verify` says.
+fn list_own(path: &Path) -> Result<Vec<String>, Errno> {
+    Ok(list(path)?.into_iter().filter(|name| !name.contains(char::REPLACEMENT_CHARACTER)).collect())
 }

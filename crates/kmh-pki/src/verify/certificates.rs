@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kmh_cert::facts::{public_key, rfc3339};
 use kmh_cert::rules::Weight;
-use kmh_cert::{Facts, Role, among, chain, rules};
+use kmh_cert::{Facts, Limits, Role, among, chain, rules};
 use kmh_doc::pki::{Class, Generation};
 use rayon::prelude::*;
 use time::OffsetDateTime;
@@ -79,11 +79,8 @@ impl One<'_> {
     /// kubeadm's have.
     fn is_foreign(&self) -> bool {
         self.wanted.filter(|wanted| wanted.life == Life::Authority).is_some_and(|wanted| {
-            let (names, organizations) = (&self.facts.common_names, &self.facts.organizations);
-            *names != [wanted.common_name.as_str()]
-                || *organizations != wanted.organizations
-                || self.facts.subject_fields != names.len() + organizations.len()
-                || self.facts.alternative_names.is_some()
+            let is = Certificate::of(self.facts.clone());
+            !wanted.is_subject_of(&is) || self.facts.alternative_names.is_some()
         })
     }
 
@@ -141,6 +138,11 @@ impl One<'_> {
                 notes.push(note(id, state, reason.to_string()));
             }
         }
+        if self.is_authority() && Limits::of(self.facts).is_some_and(|limits| limits.others) {
+            let message = "it has name constraints of a kind that is not judged here, and programs hold them against what it signs";
+            let hint = "ask `openssl verify` of what it signed";
+            notes.push(Note::new("chain.limits", self.name, State::Warning, message, hint));
+        }
         notes.extend(self.chain(all));
         notes
     }
@@ -179,10 +181,21 @@ impl One<'_> {
         let Some((name, issuer)) = signer.or(generations.first()) else {
             return vec![note("chain.no-ca", State::Critical, format!("its CA `{ca}` is not in the store"))];
         };
-        let mut notes: Vec<Note> = chain::complaints(self.facts, issuer, name)
-            .into_iter()
-            .map(|one| note(&format!("chain.{}", one.id), State::Critical, one.message))
-            .collect();
+        let complain = |one: chain::Complaint, of: &str| {
+            let note = note(&format!("chain.{}", one.id), State::Critical, one.message);
+            // The same CA would sign the same again.
+            if one.id == chain::NAME_CONSTRAINTS { Note { hint: hints::rotate(of), ..note } } else { note }
+        };
+        let complaints = chain::complaints(self.facts, issuer, name).into_iter();
+        let mut notes: Vec<Note> = complaints.map(|one| complain(one, name)).collect();
+        // What a root limits it limits for all below.
+        let above = all.wants.certificates.get(ca).and_then(|ca| there(ca.issuer.clone()?));
+        if let Some((root, facts)) = above
+            && let Some(one) = chain::forbidden(self.facts, facts, &root)
+            && issuer.is_signed_by(facts).is_ok()
+        {
+            notes.push(complain(one, &root));
+        }
         if alone && Generation::of(self.name) == Generation::Current {
             let message = format!("it signed itself, and the settings want `{ca}` above it");
             notes.push(note("chain.no-root", State::Warning, message));

@@ -1,7 +1,8 @@
 //! The files of a store as a file system has them: what is no store's, and who may read and write what is.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kmh_cli::{Failure, file};
 
@@ -34,8 +35,10 @@ const UNFINISHED: [&str; 2] = [store::UNFINISHED, ".tmp"];
 /// A file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Its path below the store.
+    /// Its path below the store; a name in it that is no UTF-8 is escaped.
     pub path: String,
+    /// Whether none had to be.
+    pub plain: bool,
     /// What it is.
     pub kind: Kind,
     /// Its permissions.
@@ -57,29 +60,30 @@ pub enum Kind {
 
 /// Everything in a store but what is not the store's, such as `.git`; the store itself first, its path empty.
 pub fn walk(root: &Path) -> Result<Vec<Seen>, Failure> {
-    let mut found = vec![see(root, String::new())?];
-    let mut at = 0;
-    while let Some(seen) = found.get(at) {
-        at += 1;
-        if seen.kind != Kind::Folder {
-            continue;
-        }
-        let folder = seen.path.clone();
+    let mut found = vec![see(root, Path::new(""))?];
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let top = folder.as_os_str().is_empty();
         for name in look::names(&root.join(&folder))? {
-            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            if !(folder.is_empty() && store::NOT_OURS.contains(&name.as_str())) {
-                found.push(see(root, path)?);
+            if top && store::NOT_OURS.iter().any(|one| name == *one) {
+                continue;
             }
+            let path = folder.join(name);
+            let seen = see(root, &path)?;
+            if seen.kind == Kind::Folder {
+                folders.push(path);
+            }
+            found.push(seen);
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-fn see(root: &Path, path: String) -> Result<Seen, Failure> {
-    let whole = root.join(&path);
+fn see(root: &Path, path: &Path) -> Result<Seen, Failure> {
+    let whole = root.join(path);
     // The store itself may be reached by a link; nothing in it should be one.
-    let meta = if path.is_empty() { whole.metadata() } else { whole.symlink_metadata() };
+    let meta = if path.as_os_str().is_empty() { root.metadata() } else { whole.symlink_metadata() };
     let meta = meta.map_err(|error| {
         Failure::world(format!("cannot look at `{}`", whole.display())).because(file::plain(&error))
     })?;
@@ -88,7 +92,22 @@ fn see(root: &Path, path: String) -> Result<Seen, Failure> {
         kind if kind.is_file() => Kind::File,
         _ => Kind::Other,
     };
-    Ok(Seen { path, kind, mode: meta.permissions().mode() & 0o7777, owner: meta.uid() })
+    let name = |name: &OsStr| {
+        name.to_str().map_or_else(|| name.as_encoded_bytes().escape_ascii().to_string(), ToOwned::to_owned)
+    };
+    Ok(Seen {
+        path: path.iter().map(name).collect::<Vec<_>>().join("/"),
+        plain: path.to_str().is_some(),
+        kind,
+        mode: meta.permissions().mode() & 0o7777,
+        owner: meta.uid(),
+    })
+}
+
+impl Seen {
+    fn place(&self) -> Place {
+        if self.plain { place(&self.path) } else { Place::Foreign }
+    }
 }
 
 /// What is wrong with them.
@@ -106,7 +125,7 @@ pub(super) fn judge(files: &[Seen]) -> Vec<Note> {
         }
         let (readable, writable) = (seen.mode & 0o077, seen.mode & 0o022);
         let shown = format!("its mode is {:04o}", seen.mode);
-        match (seen.kind, place(&seen.path)) {
+        match (seen.kind, seen.place()) {
             (Kind::Other, _) => {
                 let message = "it is neither a file nor a folder".to_owned();
                 note("file.kind", State::Critical, message, "put the file itself in its place");
@@ -132,7 +151,8 @@ pub(super) fn judge(files: &[Seen]) -> Vec<Note> {
                 note("file.unfinished", State::Warning, message, "the next `kmh-pki ensure` removes it");
             }
             (_, Place::Foreign) => {
-                let message = "it is none of a store's files".to_owned();
+                let why = if seen.plain { "" } else { ": its name is no UTF-8, and shown escaped" };
+                let message = format!("it is none of a store's files{why}");
                 note("file.foreign", State::Warning, message, "take it out of the store");
             }
             _ => {}
@@ -143,7 +163,7 @@ pub(super) fn judge(files: &[Seen]) -> Vec<Note> {
 
 /// Keys that are not encrypted, in a store whose keys are.
 pub(super) fn plain(files: &[Seen]) -> Vec<Note> {
-    let found = files.iter().filter(|seen| seen.kind == Kind::File && place(&seen.path) == Place::Secret);
+    let found = files.iter().filter(|seen| seen.kind == Kind::File && seen.place() == Place::Secret);
     let note = |seen: &Seen| {
         let message = "it is not encrypted, and the keys of this store are";
         let hint = "`kmh-pki ensure` encrypts it; whoever read it has it for good";
@@ -196,7 +216,13 @@ mod tests {
 
     #[test]
     fn what_belongs_to_another_user_is_found() {
-        let seen = |path: &str, owner| Seen { path: path.to_owned(), kind: Kind::File, mode: 0o600, owner };
+        let seen = |path: &str, owner| Seen {
+            path: path.to_owned(),
+            plain: true,
+            kind: Kind::File,
+            mode: 0o600,
+            owner,
+        };
         let store = Seen { kind: Kind::Folder, mode: 0o700, ..seen("", 1000) };
         let notes = judge(&[store, seen("ca/etcd.crt", 1000), seen("ca/etcd.key", 0)]);
         assert_eq!(notes.len(), 1);

@@ -17,16 +17,13 @@ pub(super) const RESTORE: &str = "restore it from a backup";
 pub(super) const FOREIGN: &str = "nothing need be done: it is as its maker wanted it, and programs take it";
 /// Of a CA that has not begun.
 pub(super) const CLOCK: &str = "is the clock of this machine right?";
-/// Of what only another root could sign anew.
-const ROOT: &str =
-    "nothing replaces a root: with `pki: {root: false}`, `kmh-pki rotate` makes CAs that sign themselves";
 
 /// How a CA is replaced.
 pub(super) fn rotate(name: &str) -> String {
     let generation = Generation::of(name);
     let name = name.strip_suffix(generation.ending()).unwrap_or(name);
     match name.rsplit('/').next().unwrap_or(name) {
-        "root" => ROOT.to_owned(),
+        "root" => look::ROOT_STAYS.to_owned(),
         short => format!("`kmh-pki rotate {short}` makes a new CA; `ensure` never replaces one"),
     }
 }

@@ -50,33 +50,14 @@ fn starts(segment: &Segment, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kmh_doc::bundle::{MachineKind, Unit};
-    use kmh_store::wanted::WantedFile;
+    use crate::testing;
 
     fn machine(files: &[(&str, &str, &[&str])], units: &[&str]) -> Wanted {
-        let change = |unit: &&str| OnChange { unit: (*unit).to_owned(), action: UnitAction::Restart };
-        let file = |(path, text, units): &(&str, &str, &[&str])| WantedFile {
-            path: (*path).to_owned(),
-            owner: "root:root".into(),
-            mode: 0o644,
-            content: vec![Segment::Text { text: (*text).to_owned() }],
-            on_change: units.iter().map(change).collect(),
+        let file = |(path, text, units): &(&str, &str, &[&str])| {
+            let changes: Vec<_> = units.iter().map(|unit| (*unit, UnitAction::Restart)).collect();
+            testing::file(path, text, &changes)
         };
-        Wanted {
-            name: "n1".into(),
-            kind: MachineKind::Node,
-            site: None,
-            roles: vec![],
-            arch: None,
-            address: None,
-            ssh: kmh_doc::inventory::Ssh::default(),
-            files: files.iter().map(file).collect(),
-            units: units
-                .iter()
-                .map(|unit| Unit { name: (*unit).to_owned(), enable: true, ready: vec![] })
-                .collect(),
-            artifacts: vec![],
-        }
+        testing::machine("n1", files.iter().map(file).collect(), units)
     }
 
     fn units(machine: &Wanted, path: &str, program: bool) -> Vec<String> {

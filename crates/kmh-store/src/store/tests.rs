@@ -106,3 +106,35 @@ fn a_journal_is_read_however_long_it_is_and_refused_when_it_is_none() {
         assert!(said.contains("let `kmh-pki ensure` finish it"), "{said}");
     }
 }
+
+#[test]
+fn what_is_too_large_is_refused_and_not_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write(dir, "store.json", b"{\"format\":1,\"id\":\"1\"}");
+    let (most, more) = ("k".repeat(LIMIT), "k".repeat(LIMIT + 1));
+    write(dir, "a/x.key", most.as_bytes());
+    write(dir, "keys/y.key", b"why");
+    assert_eq!(reads(dir, None), (some([&most, "why"]), "[]".to_owned()));
+    let large = "it has 1048577 octets, and no more than 1048576 are read";
+    write(dir, "a/x.key", more.as_bytes());
+    let (found, said) = reads(dir, None);
+    assert!(found == [None, Some("why".to_owned())] && said.contains(large), "{said}");
+    assert!(said.contains("secret `a/x.key` is not in store"), "{said}");
+    // Nothing older is taken in its place: no plain key, and none that a run was about to replace.
+    write(dir, "a/x.key", b"older");
+    write(dir, "a/x.key.age", more.as_bytes());
+    let (found, said) = reads(dir, None);
+    assert!(found == [None, Some("why".to_owned())] && said.contains(large), "{said}");
+    std::fs::remove_file(dir.join("a/x.key.age")).unwrap();
+    write(dir, "a/.x.key.kmh-new", more.as_bytes());
+    write(dir, "pending.json", b"{\"names\":[],\"files\":[[\"a/x.key\"],[]]}");
+    let (found, said) = reads(dir, None);
+    assert!(found == [None, Some("why".to_owned())] && said.contains(large), "{said}");
+    write(dir, "store.json", format!("{{\"format\":1,\"id\":\"1\"}}{}", " ".repeat(LIMIT)).as_bytes());
+    let (_, said) = reads(dir, None);
+    assert!(
+        said.contains("is no store") && said.contains("store.json: it has 1048597 octets, and"),
+        "{said}"
+    );
+}
