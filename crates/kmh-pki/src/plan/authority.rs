@@ -145,7 +145,7 @@ fn limits(wanted: &Wanted, is: &Certificate, wants: &Wants, rotates: bool) -> Op
     let limits = Limits::from_der(&is.der())?;
     let (name, generation) = (&wanted.name, Generation::of(&wanted.name));
     let base = name.strip_suffix(generation.ending()).unwrap_or(name);
-    let issuer = |one: &Wanted| one.issuer.as_ref().and_then(|ca| wants.certificates.get(ca));
+    let issuer = |one: &Wanted| Some(wants.certificates.get(one.issuer.as_deref()?)?.as_ref());
     let is_below = |one: &Wanted| {
         let ca = issuer(one);
         let above = ca.and_then(issuer);
@@ -153,7 +153,7 @@ fn limits(wanted: &Wanted, is: &Certificate, wants: &Wants, rotates: bool) -> Op
     };
     let leaves = wants.certificates.values().filter(|one| one.life == Life::Leaf && is_below(one));
     let mut refused = leaves.filter_map(|one| {
-        let names = limits.forbidden(&one.dns_names, &one.addresses);
+        let names = limits.forbidden(one.dns_names.iter(), one.addresses.iter());
         (!names.is_empty()).then(|| (&one.name, names.join(", ")))
     });
     match refused.next() {
