@@ -170,7 +170,8 @@ impl Store {
 
     pub(super) fn file(&self, name: &str, ending: &str) -> Result<Option<(Vec<u8>, u32)>, Failure> {
         let Some(path) = self.place(&format!("{name}.{ending}")) else { return Ok(None) };
-        bytes_and_mode(&path).map_err(|error| failed("cannot read", &path, error))
+        // What is larger is damaged, whatever it is, and its beginning is enough to say so.
+        beginning(&path, LIMIT).map_err(|error| failed("cannot read", &path, error))
     }
 
     /// The names of all certificates and keys, half ones included.
@@ -264,8 +265,17 @@ pub(super) fn bytes_and_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, Errn
     bytes_up_to(path, LIMIT)
 }
 
-/// Of a file that may be larger.
+/// Of a file that may be larger, up to that. One that is larger still is an error (EFBIG) and not cut off: what is copied
+/// or compared would not be the file.
 pub(super) fn bytes_up_to(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, Errno> {
+    match beginning(path, limit)? {
+        Some((bytes, _)) if bytes.len() as u64 > limit => Err(Errno::FBIG),
+        found => Ok(found),
+    }
+}
+
+/// One octet more than the limit, where there is so much.
+fn beginning(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, Errno> {
     let file =
         match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
@@ -276,7 +286,7 @@ pub(super) fn bytes_up_to(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u3
     // One octet more than the size: a vector that grows leaves copies of a key behind.
     let size = usize::try_from(meta.len().min(limit)).unwrap_or(0);
     let mut bytes = Vec::with_capacity(size + 1);
-    (&file).take(limit).read_to_end(&mut bytes).map_err(errno)?;
+    (&file).take(limit + 1).read_to_end(&mut bytes).map_err(errno)?;
     Ok(Some((bytes, meta.permissions().mode())))
 }
 
@@ -294,4 +304,20 @@ pub(super) fn list(path: &Path) -> Result<Vec<String>, Errno> {
 /// Those of them that can be a store's: its names are UTF-8, and what others are called `verify` says.
 fn list_own(path: &Path) -> Result<Vec<String>, Errno> {
     Ok(list(path)?.into_iter().filter(|name| !name.contains(char::REPLACEMENT_CHARACTER)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_not_cut_off() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        std::fs::write(&path, [7; 11]).unwrap();
+        assert_eq!(bytes_up_to(&path, 11).unwrap().unwrap().0, [7; 11]);
+        assert_eq!(bytes_up_to(&path, 10).unwrap_err(), Errno::FBIG);
+        assert_eq!(beginning(&path, 9).unwrap().unwrap().0, [7; 10]);
+        assert_eq!(bytes_up_to(&place.path().join("none"), 10).unwrap(), None);
+    }
 }
