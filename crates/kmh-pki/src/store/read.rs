@@ -308,6 +308,7 @@ fn list_own(path: &Path) -> Result<Vec<String>, Errno> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests")]
     use super::*;
 
     #[test]
