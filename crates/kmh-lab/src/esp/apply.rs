@@ -56,12 +56,12 @@ fn put(swanctl: &Path, files: &[File]) -> Result<(), Failure> {
     for folder in ["x509", "x509ca", "private"].map(|name| swanctl.join(name)) {
         let entries = match std::fs::read_dir(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            entries => entries.map_err(|error| cannot("read", &folder, error))?,
+            entries => entries.map_err(|error| unreadable(&folder, error))?,
         };
         for entry in entries {
-            let path = entry.map_err(|error| cannot("read", &folder, error))?.path();
+            let path = entry.map_err(|error| unreadable(&folder, error))?.path();
             if files.iter().all(|one| swanctl.join(&one.path) != path) {
-                std::fs::remove_file(&path).map_err(|error| cannot("remove", &path, error))?;
+                file::remove(&path)?;
             }
         }
     }
@@ -75,8 +75,8 @@ fn put(swanctl: &Path, files: &[File]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn cannot(what: &str, path: &Path, error: std::io::Error) -> Failure {
-    Failure::world(format!("cannot {what} `{}`", path.display())).because(error)
+fn unreadable(folder: &Path, error: std::io::Error) -> Failure {
+    Failure::world(format!("cannot read `{}`", folder.display())).because(error)
 }
 
 /// What is there stays and is set anew; tunnels that are no more go.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kmh_cert::Facts;
+use kmh_cert::facts::hex;
 use kmh_cli::Failure;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -24,7 +25,7 @@ pub(super) fn find<'a>(settings: &'a Settings, refid: &str) -> Result<&'a Author
 /// What swanctl knows it by: pfSense takes a hash of its subject (OpenSSL's; another one will do here).
 pub(super) fn file_name(authority: &Authority) -> Result<String, Failure> {
     let hash = Sha256::digest(&read(authority)?.1.subject);
-    Ok(hash[..4].iter().map(|octet| format!("{octet:02x}")).collect::<String>() + ".0")
+    Ok(hex(&hash[..4]) + ".0")
 }
 
 /// Adds the CA of that reference and those that `caref` leads to from there, one after the other. Of several with one
