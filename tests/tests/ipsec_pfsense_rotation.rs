@@ -184,7 +184,7 @@ impl Routers {
         }
     }
 
-    /// Who has what `from` held believes in vain: whoever it calls refuses it.
+    /// A router with what lies in that folder meets nobody; where it can call, whoever it calls refuses it.
     #[track_caller]
     fn is_refused(&self, place: usize, from: &str) {
         self.take(place, from);
