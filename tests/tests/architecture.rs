@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("kmh-store", &["kmh-doc", "kmh-cli", "kmh-age"]),
     ("kmh-push", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-store"]),
     ("kmh-check", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico", "kmh-cert"]),
-    ("kmh-lab", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico", "kmh-store"]),
+    ("kmh-lab", &["kmh-doc", "kmh-model", "kmh-cli", "kmh-route", "kmh-calico", "kmh-store", "kmh-cert"]),
     (
         "kmh-tests",
         &[

@@ -227,18 +227,39 @@ fn an_encryption_key_keeps_its_name_and_its_place_is_the_stages() {
 }
 
 #[test]
-fn pfsense_is_rotated_with_shared_keys_only() {
+fn a_pfsense_is_rotated_and_each_stage_says_what_no_push_does() {
     let sandbox = Sandbox::new();
     sandbox.sh("kmh-pki --init --store pki <cluster.yaml >/dev/null").exits(0);
-    let ran = sandbox.sh("kmh-pki rotate ipsec --store pki -i cluster.yaml -o text").exits(1);
-    assert!(ran.stdout.contains("takes its peers' certificates"), "{}", ran.stdout);
-    let text = sandbox.read("cluster.yaml").replace("shape: mesh}", "shape: mesh, auth: psk}");
-    sandbox.write("cluster.yaml", &text);
     deployed(&sandbox, "before");
-    for at in ["trust", "issue", "after"] {
-        on(&sandbox, "ipsec");
+    let routers = "fw-attic, fw-flat";
+    let stages = [
+        (
+            "trust",
+            "",
+            "a second CA, which `caref` of the first leads to, and phases 1 without `caref`, so that the peers of both",
+        ),
+        ("issue", "--deployed", "the CAs and the router's new certificate; phases 1 have no `caref` still"),
+        ("after", "--deployed", "one CA, and phases 1 with its `caref`"),
+    ];
+    for (at, given, what) in stages {
+        let call = format!("kmh-pki rotate ipsec {given} --store pki -i cluster.yaml -o text");
+        let text = sandbox.sh(&call).exits(0).stdout;
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let todo =
+            format!("no push does this: bring the settings document into pfSense's configuration ({what}");
+        assert!(line.contains(&todo) && line.matches(routers).count() == 2, "{at}: {text}");
+        // A report would not do.
+        let next = line.contains("$ kmh-pki rotate ipsec --deployed --store pki -i cluster.yaml");
+        assert_eq!(next, at != "after", "{at}: {text}");
         deployed(&sandbox, &format!("ipsec {at}, pfSense"));
     }
+    // With shared keys nobody looks at certificates.
+    let text = sandbox.read("cluster.yaml").replace("shape: mesh}", "shape: mesh, auth: psk}");
+    sandbox.write("cluster.yaml", &text);
+    deployed(&sandbox, "shared keys");
+    let text = sandbox.sh("kmh-pki rotate ipsec --store pki -i cluster.yaml -o text").exits(0).stdout;
+    assert!(!text.contains("no push does this") && text.contains("kmh-check"), "{text}");
+    deployed(&sandbox, "ipsec trust, shared keys");
 }
 
 /// The answer to `rotate etcd`, with that stream.

@@ -21,6 +21,7 @@ pub mod look;
 pub mod make;
 mod many;
 pub mod memo;
+pub mod numbered;
 pub mod observed;
 mod outside;
 pub mod pem;

@@ -283,7 +283,7 @@ pub fn differences(wanted: &Wanted, is: &Certificate) -> Vec<Reason> {
         let parts = organizations.iter().map(|o| format!("O={o}")).chain([format!("CN={name}")]);
         parts.collect::<Vec<_>>().join(", ")
     };
-    if is.common_name != wanted.common_name || is.organizations != wanted.organizations {
+    if !wanted.is_called(&is.common_name) || is.organizations != wanted.organizations {
         reasons.push(Reason::Subject {
             is: subject(&is.common_name, &is.organizations),
             wanted: subject(&wanted.common_name, &wanted.organizations),

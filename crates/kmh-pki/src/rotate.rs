@@ -278,6 +278,7 @@ fn carry_out(
     let Opened { store, wants, observed, .. } = opened;
     if decision.act == Act::Begin {
         wants.add_generation(decision.name, Generation::Next);
+        wants.name_next(decision.name, observed);
     }
     if !dry_run {
         store.tidy()?;

@@ -168,6 +168,14 @@ const fn server(class: Class, stem: &'static str, name: &'static str, places: &'
 /// The CAs that a root signs. That of the tunnels signs itself all the same: strongSwan takes only such ones for anchors.
 pub const BELOW_ROOT: &[Class] = &[Class::ClusterCa, Class::EtcdCa, Class::FrontProxyCa];
 
+/// The common name of the tunnels' CA.
+pub const IPSEC_CA: &str = "kmh-ipsec-ca";
+
+/// The name of a CA whose generations have a number in theirs: [`crate::numbered`].
+pub fn numbered(class: Class) -> Option<&'static str> {
+    (class == Class::IpsecCa).then_some(IPSEC_CA)
+}
+
 /// How many times as long as the CAs a root lives: they are rotated below it, and none outlives it.
 pub const ROOT_LIVES: i32 = 2;
 
@@ -205,7 +213,7 @@ pub const TABLE: &[Row] = &[
     authority(
         Class::IpsecCa,
         "ipsec",
-        "kmh-ipsec-ca",
+        IPSEC_CA,
         &[
             Place { on: On::LinuxRouters, certificate: "/etc/swanctl/x509ca/kmh-ipsec-ca.crt", key: None },
             Place { on: On::Pfsenses, certificate: "/usr/local/etc/kmh/ipsec/ca.crt", key: None },

@@ -9,6 +9,7 @@ use kmh_model::{Model, Node, Router, ike_identity};
 use time::Duration;
 
 use crate::cert::Certificate;
+use crate::numbered;
 use crate::observed::Observed;
 use crate::sorted::Sorted;
 use crate::table::{self, CommonName, Each, KEYS, KeyRow, Life, Names, On, Per, Place, Row, TABLE};
@@ -49,9 +50,15 @@ pub struct Wanted {
 impl Wanted {
     /// Whether a certificate has its subject, and no field more. A CA that is called otherwise is not kmh-pki's.
     pub fn is_subject_of(&self, is: &Certificate) -> bool {
-        is.common_name == self.common_name
+        self.is_called(&is.common_name)
             && is.organizations == self.organizations
             && is.attributes == 1 + self.organizations.len()
+    }
+
+    /// Whether that is its common name; the generations of a numbered CA have one each.
+    pub fn is_called(&self, name: &str) -> bool {
+        let is_numbered = |base| numbered::number(base, name).is_some();
+        name == self.common_name || table::numbered(self.class).is_some_and(is_numbered)
     }
 }
 
@@ -89,6 +96,19 @@ impl Wants {
                     self.add_generation(one, generation);
                 }
             }
+            self.name_next(one, observed);
+        }
+    }
+
+    /// Gives the next generation of a numbered CA its name: one more than that of the current one.
+    pub fn name_next(&mut self, one: Rotating, observed: &Observed) {
+        let pair = observed.pairs.get(&one.subject());
+        let current = pair.and_then(|pair| pair.certificate.there());
+        let next = self.certificates.get_mut(&(one.subject() + Generation::Next.ending()));
+        if let (Some(current), Some(next)) = (current, next)
+            && let Some(base) = table::numbered(next.class)
+        {
+            next.common_name = numbered::following(base, &current.common_name);
         }
     }
 

@@ -328,6 +328,33 @@ fn an_export_in_the_middle_of_a_rotation_says_loudly_what_it_leaves() {
     }
 }
 
+#[test]
+fn generations_of_the_tunnels_ca_are_no_chain() {
+    let place = Place::with_store(SMALL);
+    place.pki(&["rotate", "ipsec", "--store", "store"], SMALL).exits(0);
+    std::fs::rename(place.store(), place.path().join("first")).unwrap();
+    let export = ["export", "--store", "first", "--layout", "hard-way", "--with-ca-keys", "--to", "out"];
+    place.pki(&export, SMALL).exits(0);
+    let ran = import(&place, &["--from", "out"], SMALL).exits(0);
+    assert!(
+        ran.stderr.contains("it holds 2 CAs of one name: a rotation goes on. Only one is"),
+        "{}",
+        ran.stderr
+    );
+    // And what has a number is taken as kmh-pki's own.
+    std::fs::rename(place.store(), place.path().join("gone")).unwrap();
+    for deployed in [&[][..], &["--deployed"]] {
+        place.pki(&[&["rotate", "ipsec", "--store", "first"], deployed].concat(), SMALL);
+    }
+    place.pki(&["--store", "first"], SMALL).exits(0);
+    place.pki(&["rotate", "ipsec", "--deployed", "--store", "first"], SMALL).exits(0);
+    let export = ["export", "--store", "first", "--layout", "hard-way", "--with-ca-keys", "--to", "out"];
+    place.pki(&export, SMALL).exits(0);
+    let told = told(&import(&place, &["--from", "out"], SMALL).exits(0));
+    assert!(imported(&told).contains(&"ca/ipsec".to_owned()), "{told:#}");
+    ensure_keeps(&place, SMALL, &told);
+}
+
 /// Gives the CA of a folder of kubeadm a new key, as Kubernetes' manual has it: a file that holds both, and the new key.
 const ROTATED: &str = r"set -e
 cd cp-1/etc/kubernetes/pki

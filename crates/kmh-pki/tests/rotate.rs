@@ -90,10 +90,10 @@ fn a_ca_goes_through_its_stages_and_ensure_keeps_each() {
         assert_eq!(file(".crt"), old);
         let document = place.document(SMALL);
         assert_eq!(certificate(&document, &format!("{subject}.next"))["pem"], next);
-        assert_eq!(
-            certificate(&document, &format!("{subject}.next"))["common_name"],
-            certificate(&document, &subject)["common_name"]
-        );
+        let called = |name: &str| certificate(&document, name)["common_name"].as_str().unwrap().to_owned();
+        // pfSense tells the tunnels' CAs apart by their names.
+        let number = if name == "ipsec" { " 2" } else { "" };
+        assert_eq!(called(&format!("{subject}.next")), called(&subject) + number);
 
         on(&place, name);
         assert_eq!(
@@ -127,6 +127,41 @@ fn a_ca_goes_through_its_stages_and_ensure_keeps_each() {
         }
         assert_eq!(place.document(SMALL)["spec"].get("rotations"), None);
     }
+}
+
+#[test]
+fn the_generations_of_the_tunnels_ca_have_names_of_their_own() {
+    let place = Place::with_store(SMALL);
+    let called = |name: &str| {
+        let document = place.document(SMALL);
+        certificate(&document, name)["common_name"].as_str().unwrap().to_owned()
+    };
+    let mut current = "kmh-ipsec-ca".to_owned();
+    for number in 2..4 {
+        let next = format!("kmh-ipsec-ca {number}");
+        on(&place, "ipsec");
+        assert_eq!([called("ca/ipsec"), called("ca/ipsec.next")], [current.as_str(), &next]);
+        on(&place, "ipsec");
+        assert_eq!([called("ca/ipsec"), called("ca/ipsec.old")], [next.as_str(), &current]);
+        ensure(&place);
+        // A number is no other CA's name: nobody has anything to say of it.
+        let said = place.pki(&["verify", "--store", "store", "-o", "json"], SMALL).exits(0).stdout;
+        for id in ["wanted.subject", "chain.anchor", "among."] {
+            assert!(!said.contains(id), "{said}");
+        }
+        on(&place, "ipsec");
+        let ran = place.pki(&["verify", "--strict", "--store", "store", "-o", "json"], SMALL).exits(0);
+        assert!(!ran.stdout.contains("wanted.subject"), "{}", ran.stdout);
+        place.pki(&["--strict", "--store", "store"], SMALL).exits(0);
+        place.pki(&["status", "--store", "store"], SMALL).exits(0);
+        current = next;
+    }
+    // What was taken back leaves its number.
+    on(&place, "ipsec");
+    assert_eq!(called("ca/ipsec.next"), "kmh-ipsec-ca 4");
+    rotate(&place, &["ipsec", "--abort"]).exits(0);
+    on(&place, "ipsec");
+    assert_eq!(called("ca/ipsec.next"), "kmh-ipsec-ca 4");
 }
 
 #[test]
@@ -459,16 +494,19 @@ fn the_list_says_what_would_be_refused_and_why() {
     let place = Place::new();
     let cluster = common::article();
     place.pki(&["--store", "store", "--init"], &cluster).exits(0);
+    place.pki(&["rotate", "etcd", "--store", "store"], &cluster).exits(0);
+    place.pki(&["rotate", "etcd", "--deployed", "--store", "store"], &cluster).exits(0);
     let list = |form: &str| place.pki(&["rotate", "--store", "store", "-o", form], &cluster).exits(0);
     let text = list("text").stdout;
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    let why = "pfSense router `fw-attic` takes its peers' certificates from one CA only";
-    assert!(line("ipsec").ends_with(&format!("refused: {why}")), "{text}");
-    assert!(line("etcd").ends_with("a next CA is made, and trusted beside this one"), "{text}");
+    let why =
+        "`nodes/attic-1/apiserver-etcd-client` to `nodes/vps-1/etcd-server` are to be made first, 12 in all";
+    assert!(line("etcd").ends_with(&format!("refused: {why}")), "{text}");
+    assert!(line("ipsec").ends_with("a next CA is made, and trusted beside this one"), "{text}");
     let rows = said(&list("json"))["rotations"].as_array().unwrap().clone();
     let refused: Vec<_> =
         rows.iter().filter_map(|row| Some((row["rotation"].as_str()?, row["refused"].as_str()?))).collect();
-    assert_eq!(refused, [("ipsec", why)]);
+    assert_eq!(refused, [("etcd", why)]);
 }
 
 #[test]

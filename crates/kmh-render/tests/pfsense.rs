@@ -13,8 +13,11 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::process::Command;
 
-use common::{Rendered, article, other, render, try_tool};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::{Rendered, article, other, render, tool, try_tool};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
@@ -291,6 +294,67 @@ fn pre_shared_keys_are_per_tunnel_and_told_apart_by_the_peers_identity() {
         assert_eq!(one["pre-shared-key"], common::STUB);
         assert!(one.get("certref").is_none() && one.get("caref").is_none());
     }
+}
+
+/// The CAs of settings by reference, name and what `caref` leads to; then `caref` of the certificate and of the phases.
+fn trust(settings: &Value) -> (Vec<[String; 3]>, String, Vec<Option<String>>) {
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let field = |one: &Value, name: &str| text(&one[name]).unwrap_or_default();
+    let ca = settings["ca"].as_array().unwrap().iter().map(|ca| {
+        let pem = STANDARD.decode(ca["crt"].as_str().unwrap()).unwrap();
+        let mut openssl = Command::new("openssl");
+        let printed = common::feed(openssl.args(["x509", "-noout", "-subject"]), &pem).stdout;
+        let subject = String::from_utf8(printed).unwrap().trim().replace("subject=CN = ", "");
+        [field(ca, "refid"), subject, field(ca, "caref")]
+    });
+    let phases = settings["ipsec"]["phase1"].as_array().unwrap().iter().map(|one| text(&one["caref"]));
+    (ca.collect(), field(&settings["cert"][0], "caref"), phases.collect())
+}
+
+#[test]
+fn while_a_ca_is_rotated_a_chain_has_both_and_phases_name_none() {
+    let inventory = article();
+    let text = inventory.to_string();
+    let first = render(&inventory);
+    let store = first.dir.path().join("pki");
+    let pki = |args: &[&str]| {
+        tool("kmh-pki", &[args, &["--store", store.to_str().unwrap()]].concat(), text.as_bytes())
+    };
+    let stream = |pki: &str| tool("kmh-render", &[], tool("kmh-bgpcfg", &[], pki.as_bytes()).as_bytes());
+    let at = |router: &str| {
+        let stream = stream(&pki(&["--limit", "fw-flat,gw-vps"]));
+        let bundle = common::bundle_of(&stream);
+        trust(&settings(&Rendered { stream, bundle, dir: tempfile::tempdir().unwrap() }, router))
+    };
+    let ca = |refid: &str, name: &str, caref: &str| [refid, name, caref].map(ToOwned::to_owned);
+    let (current, name, second) = ("kmhipsecca", "kmh-ipsec-ca", "kmh-ipsec-ca 2");
+    let named = vec![Some(current.to_owned()); 2];
+    let none = vec![None; 2];
+    assert_eq!(at("fw-attic"), (vec![ca(current, name, "")], current.to_owned(), named.clone()));
+
+    pki(&["rotate", "ipsec"]);
+    let both = vec![ca(current, name, "kmhipsecnextca"), ca("kmhipsecnextca", second, "")];
+    assert_eq!(at("fw-attic"), (both, current.to_owned(), none.clone()));
+    // Two of one name would be one file.
+    let same = pki(&[]).replace("\"common_name\":\"kmh-ipsec-ca 2\"", "\"common_name\":\"kmh-ipsec-ca\"");
+    let (code, _, stderr) = try_tool("kmh-render", &[], tool("kmh-bgpcfg", &[], same.as_bytes()).as_bytes());
+    assert_eq!(code, 2, "{stderr}");
+    let why =
+        "cannot hold two CAs of one name: `ca/ipsec` and `ca/ipsec.next` are both called `kmh-ipsec-ca`";
+    assert!(stderr.contains(why) && stderr.contains("kmh-pki rotate ipsec --abort"), "{stderr}");
+
+    pki(&["rotate", "ipsec", "--deployed"]);
+    let old = "kmhipsecoldca";
+    let both = vec![ca(current, second, old), ca(old, name, "")];
+    assert_eq!(at("fw-flat"), (both.clone(), current.to_owned(), none.clone()));
+    // Whose certificate is the old one's still, has that first.
+    let turned = vec![ca(old, name, current), ca(current, second, "")];
+    assert_eq!(at("fw-attic"), (turned, old.to_owned(), none.clone()));
+    pki(&[]);
+    assert_eq!(at("fw-attic"), (both, current.to_owned(), none));
+
+    pki(&["rotate", "ipsec", "--deployed"]);
+    assert_eq!(at("fw-attic"), (vec![ca(current, second, "")], current.to_owned(), named));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! It runs inside the machine, because only there the document has its secrets and the interfaces their addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,7 @@ use std::process::Command;
 use kmh_cli::{Failure, file};
 use serde::Deserialize;
 
-use super::pfsense::{Interface, stand_in};
+use super::pfsense::{File, Interface, stand_in};
 use crate::machine;
 
 /// Where kmh-push puts the document.
@@ -34,13 +35,7 @@ pub fn run() -> Result<(), Failure> {
         .map(|link| (link.name.clone(), link.addresses.iter().filter_map(Address::global).collect()))
         .collect();
     let made = stand_in(&settings, &addresses)?;
-    for one in &made.files {
-        let path = Path::new(SWANCTL).join(&one.path);
-        if let Some(folder) = path.parent() {
-            file::make_dir(folder, 0o755)?;
-        }
-        file::write(&path, &one.content, one.mode)?;
-    }
+    put(Path::new(SWANCTL), &made.files)?;
     file::make_dir(&Path::new(SWANCTL).join("conf.d"), 0o755)?;
     file::write(&Path::new(SWANCTL).join("conf.d/kmh.conf"), made.conf.as_bytes(), 0o600)?;
     file::write(Path::new(CHARON.0), CHARON.1.as_bytes(), 0o644)?;
@@ -53,6 +48,35 @@ pub fn run() -> Result<(), Failure> {
         machine::output(ip(&call), &[])?;
     }
     Ok(())
+}
+
+/// Puts certificates and keys below swanctl's folder. What pfSense wrote there before is gone then: a CA that is trusted no
+/// more would be loaded again.
+fn put(swanctl: &Path, files: &[File]) -> Result<(), Failure> {
+    for folder in ["x509", "x509ca", "private"].map(|name| swanctl.join(name)) {
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries.map_err(|error| unreadable(&folder, error))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(&folder, error))?.path();
+            if files.iter().all(|one| swanctl.join(&one.path) != path) {
+                file::remove(&path)?;
+            }
+        }
+    }
+    for one in files {
+        let path = swanctl.join(&one.path);
+        if let Some(folder) = path.parent() {
+            file::make_dir(folder, 0o755)?;
+        }
+        file::write(&path, &one.content, one.mode)?;
+    }
+    Ok(())
+}
+
+fn unreadable(folder: &Path, error: std::io::Error) -> Failure {
+    Failure::world(format!("cannot read `{}`", folder.display())).because(error)
 }
 
 /// What is there stays and is set anew; tunnels that are no more go.
@@ -107,6 +131,17 @@ fn asked<T: serde::de::DeserializeOwned>(args: &[&str]) -> Result<T, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ca_that_is_trusted_no_more_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = |path: &str| File { path: path.to_owned(), mode: 0o644, content: b"text".to_vec().into() };
+        put(dir.path(), &[one("x509ca/a.0"), one("x509ca/b.0"), one("x509/cert-1.crt")]).unwrap();
+        put(dir.path(), &[one("x509ca/b.0"), one("x509/cert-1.crt")]).unwrap();
+        let there =
+            ["x509ca/a.0", "x509ca/b.0", "x509/cert-1.crt"].map(|path| dir.path().join(path).exists());
+        assert_eq!(there, [false, true, true]);
+    }
 
     #[test]
     fn what_is_there_stays_and_what_is_no_more_goes() {

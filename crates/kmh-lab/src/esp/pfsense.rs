@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use kmh_cli::Failure;
 use zeroize::Zeroizing;
 
+use super::authorities;
 use super::settings::{Algorithm, Phase1, Phase2, Settings, check};
 
 /// What a stand-in needs.
@@ -96,6 +97,7 @@ pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> R
     let mut text = String::from("connections {\n");
     let mut secrets = Zeroizing::new(String::new());
     let mut files = Vec::new();
+    let mut authorities = BTreeMap::new();
     let mut interfaces = Vec::new();
     let mut kept = Vec::new();
     let mut failures = Vec::new();
@@ -103,8 +105,9 @@ pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> R
         let seconds: Vec<&Phase2> =
             settings.ipsec.phase2.iter().filter(|second| second.ikeid == first.ikeid).collect();
         let done = check(first, &seconds)
-            .and_then(|()| connection(&mut text, first, &seconds, addresses))
-            .and_then(|()| secret(&settings, first, &mut secrets, &mut files));
+            .and_then(|()| connection(&mut text, &settings, first, &seconds, addresses))
+            .and_then(|()| secret(&settings, first, &mut secrets, &mut files))
+            .and_then(|()| trusted(&settings, first, &mut authorities));
         match done {
             Ok(()) => {
                 interfaces.extend(interface(&settings, first, &seconds));
@@ -114,16 +117,7 @@ pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> R
         }
     }
     text += "}\n";
-    for authority in &settings.ca {
-        match STANDARD.decode(&authority.crt) {
-            Ok(content) => files.push(File {
-                path: authority_path(&authority.refid),
-                mode: 0o644,
-                content: Zeroizing::new(content),
-            }),
-            Err(_) => failures.push(Failure::wrong(format!("the CA `{}` is no base64", authority.refid))),
-        }
-    }
+    files.extend(authorities::files(authorities));
     if let Some(failure) = Failure::all(failures) {
         return Err(failure);
     }
@@ -140,10 +134,6 @@ pub fn stand_in(settings: &[u8], addresses: &BTreeMap<String, Vec<IpAddr>>) -> R
 /// What pfSense calls a connection, and its child.
 fn name(first: &Phase1) -> String {
     format!("con{}", first.ikeid)
-}
-
-fn authority_path(refid: &str) -> String {
-    format!("x509ca/{refid}.0")
 }
 
 fn group(number: &str) -> Result<&'static str, Failure> {
@@ -180,6 +170,7 @@ fn rekey(lifetime: u32) -> u32 {
 
 fn connection(
     text: &mut String,
+    settings: &Settings,
     first: &Phase1,
     seconds: &[&Phase2],
     addresses: &BTreeMap<String, Vec<IpAddr>>,
@@ -226,9 +217,12 @@ fn connection(
     if first.method == "cert" {
         lines.push("send_cert = always".to_owned());
         here = vec!["auth = pubkey".to_owned(), format!("certs = cert-{id}.crt")];
-        let authority = first.caref.as_deref().unwrap_or_default();
-        let path = authority_path(word(authority)?);
-        there = vec!["auth = pubkey".to_owned(), format!("cacerts = {}", path.trim_start_matches("x509ca/"))];
+        there.push("auth = pubkey".to_owned());
+        // Without it, strongSwan takes whatever any CA signed that it has.
+        if let Some(refid) = authority(first) {
+            let name = authorities::file_name(authorities::find(settings, refid)?)?;
+            there.push(format!("cacerts = {name}"));
+        }
     } else {
         here.push("auth = psk".to_owned());
         there.push("auth = psk".to_owned());
@@ -309,6 +303,30 @@ fn child(first: &Phase1, seconds: &[&Phase2]) -> Result<Vec<String>, Failure> {
         lines.push(format!("close_action = {}", first.closeaction));
     }
     Ok(lines)
+}
+
+/// The one CA that a first phase believes; none: it names none.
+fn authority(first: &Phase1) -> Option<&str> {
+    first.caref.as_deref().filter(|refid| !refid.is_empty())
+}
+
+/// The CAs that strongSwan gets for a tunnel: those of the router's own certificate, and those of the first phase's. The
+/// others of the certificate manager stay there.
+fn trusted(
+    settings: &Settings,
+    first: &Phase1,
+    files: &mut BTreeMap<String, Vec<u8>>,
+) -> Result<(), Failure> {
+    if first.method != "cert" {
+        return Ok(());
+    }
+    let wanted = first.certref.as_deref().unwrap_or_default();
+    let own = settings.cert.iter().find(|certificate| certificate.refid == wanted);
+    let own = own.and_then(|certificate| certificate.caref.as_deref()).filter(|refid| !refid.is_empty());
+    for refid in own.into_iter().chain(authority(first)) {
+        authorities::add_chain(settings, refid, files)?;
+    }
+    Ok(())
 }
 
 /// A tunnel's key: of its own, or the router's, which pfSense writes once for each tunnel.

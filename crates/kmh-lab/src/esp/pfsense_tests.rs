@@ -7,6 +7,44 @@ use super::*;
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nnone\n-----END PRIVATE KEY-----\n";
 
+/// CAs that end in 2126: `CN=a-ca`, another of that name, and `CN=a-ca 2`.
+const ONE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUaah+BQL+7ScpraUqRgY2LvIGIhwwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEYS1jYTAgFw0yNjExMjgyMjIzNTRaGA8yMTI2MTEwNDIyMjM1
+NFowDzENMAsGA1UEAwwEYS1jYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABJjL
+JvYuOCpjk1l6jVNA81Ks1hQnpYdXQi9hva8UbXmj13ppTe+Tr+3A62VRxi090MHe
+DBviVOYNg87UUvSRBl2jUzBRMB0GA1UdDgQWBBS2s9iwiIy7B5MlVaDEjIPA3Yu2
+ajAfBgNVHSMEGDAWgBS2s9iwiIy7B5MlVaDEjIPA3Yu2ajAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCICkLFEtYhLZZuicsDLDHQUfEd0u0Fq2c2O2L
+0O7uNTgkAiEA6ld6KjIlZFTBDMHEtNUCnoN13neNL0vbOq/w0IyG/+4=
+-----END CERTIFICATE-----
+";
+const TWIN: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdDCCARugAwIBAgIUeExFw8NtTMq0ZQcbdoCEgOGZuKwwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEYS1jYTAgFw0yNjExMjgyMjIzNTVaGA8yMTI2MTEwNDIyMjM1
+NVowDzENMAsGA1UEAwwEYS1jYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCJ0
+/WfnIU7vfMZJ1TApGTV8xv49JaWTNpMCoRK+6Jfv4GIFShSLg8iDxLdU1gJPpBHt
+9FiPCVKjxqTgtmeZvZ6jUzBRMB0GA1UdDgQWBBSUWd3CHnsNB2n09iYREXHe8yXp
+zDAfBgNVHSMEGDAWgBSUWd3CHnsNB2n09iYREXHe8yXpzDAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIE1HF+0gxj/8gblkoxSTxc4Xsb4UYClEa3VE
+sjjpouRTAiABd2KBIh+z6ApFUT4N80dMBBTqXOePJ78u0FmtkxCEoQ==
+-----END CERTIFICATE-----
+";
+const TWO: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBejCCAR+gAwIBAgIUfEAjOWFIHrg5Yomcobuz+b1kpIIwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGYS1jYSAyMCAXDTI2MTEyODIyMjM1NloYDzIxMjYxMTA0MjIy
+MzU2WjARMQ8wDQYDVQQDDAZhLWNhIDIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQ+BMHY0H1xIjxYwCMHbcqUwK4dhIfOMoiEUxQRoeb36RMFLzbnnR7jvRd9BZbz
+lqvaQfcXorsRgui117VEQXZzo1MwUTAdBgNVHQ4EFgQUrEG14uX3YK65nKeDFOTm
+VKyTLPQwHwYDVR0jBBgwFoAUrEG14uX3YK65nKeDFOTmVKyTLPQwDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEAnTr7OOir5qh/X8nRl2BnSxkrIMbN
+uZl6wcEJbinC+FgCIQCVm5KQsv0WuH73ySSDuiicBeI7+H9seOKmuoC+tVXyZw==
+-----END CERTIFICATE-----
+";
+
 /// Settings with one tunnel, as kmh-render writes them.
 fn settings() -> Value {
     let algorithm = json!({"name": "aes256gcm", "keylen": "128"});
@@ -21,7 +59,7 @@ fn settings() -> Value {
     };
     json!({
         "format": "kmh.pfsense-settings/1",
-        "ca": [{"refid": "kmhipsecca", "descr": "kmh: tunnels", "crt": STANDARD.encode("authority")}],
+        "ca": [{"refid": "kmhipsecca", "descr": "kmh: tunnels", "crt": STANDARD.encode(ONE)}],
         "cert": [{
             "refid": "kmhipsecrouter", "caref": "kmhipsecca",
             "crt": STANDARD.encode("certificate"), "prv": STANDARD.encode(KEY),
@@ -85,7 +123,7 @@ fn a_tunnel_with_certificates_as_pfsense_writes_it() {
         }
         remote {
             auth = pubkey
-            cacerts = kmhipsecca.0
+            cacerts = 12c3d17d.0
             id = fqdn:b.x.ipsec.internal
         }
         children {
@@ -114,7 +152,7 @@ fn a_tunnel_with_certificates_as_pfsense_writes_it() {
         [
             ("x509/cert-2.crt", 0o644, b"certificate".as_slice()),
             ("private/cert-2.key", 0o600, KEY.as_bytes()),
-            ("x509ca/kmhipsecca.0", 0o644, b"authority"),
+            ("x509ca/12c3d17d.0", 0o644, ONE.as_bytes()),
         ]
     );
     assert_eq!(
@@ -127,6 +165,63 @@ fn a_tunnel_with_certificates_as_pfsense_writes_it() {
             "link set ipsec2 up",
         ]
     );
+}
+
+/// The CAs of a stand-in, by the names of their files.
+fn authorities(made: &StandIn) -> Vec<(&str, &str)> {
+    let names = made.files.iter().filter_map(|file| Some((file.path.strip_prefix("x509ca/")?, file)));
+    names.map(|(name, file)| (name, std::str::from_utf8(&file.content).unwrap())).collect()
+}
+
+const ONE_FILE: &str = "12c3d17d.0";
+const TWO_FILE: &str = "501de7c0.0";
+
+#[test]
+fn what_a_chain_of_carefs_leads_to_is_written_and_nothing_else() {
+    let ca = |refid: &str, pem: &str, caref: &str| json!({"refid": refid, "crt": STANDARD.encode(pem), "caref": caref});
+    let mut settings = settings();
+    // That of the router's certificate is there; another one is in the certificate manager only.
+    settings["ca"] = json!([ca("kmhipsecca", ONE, ""), ca("other", TWO, "")]);
+    settings["ipsec"]["phase1"][0].as_object_mut().unwrap().remove("caref");
+    let made = self::made(&settings);
+    assert_eq!(authorities(&made), [(ONE_FILE, ONE)]);
+    // And without one in the first phase, strongSwan is told of none.
+    assert!(!made.conf.contains("cacerts"), "{}", *made.conf);
+    settings["ipsec"]["phase1"][0]["caref"] = json!("");
+    assert!(!self::made(&settings).conf.contains("cacerts"));
+    // One leads to another, whoever signed it.
+    settings["ca"] = json!([ca("other", TWO, ""), ca("kmhipsecca", ONE, "other")]);
+    assert_eq!(authorities(&self::made(&settings)), [(ONE_FILE, ONE), (TWO_FILE, TWO)]);
+    // That of the first phase comes to those of the certificate.
+    settings["ca"] = json!([ca("kmhipsecca", ONE, ""), ca("other", TWO, "")]);
+    settings["ipsec"]["phase1"][0]["caref"] = json!("other");
+    let made = self::made(&settings);
+    assert_eq!(authorities(&made), [(ONE_FILE, ONE), (TWO_FILE, TWO)]);
+    assert!(made.conf.contains(&format!("cacerts = {TWO_FILE}\n")), "{}", *made.conf);
+}
+
+#[test]
+fn of_two_cas_with_one_subject_the_last_one_is_left() {
+    let mut settings = settings();
+    let ca = |refid: &str, pem: &str| json!({"refid": refid, "crt": STANDARD.encode(pem)});
+    settings["ca"] = json!([ca("kmhipsecca", ONE), ca("twin", TWIN)]);
+    settings["ca"][0]["caref"] = json!("twin");
+    assert_eq!(authorities(&made(&settings)), [(ONE_FILE, TWIN)]);
+}
+
+#[test]
+fn a_chain_that_cannot_be_followed_is_refused() {
+    let with = |change: fn(&mut Value)| {
+        let mut settings = settings();
+        change(&mut settings);
+        refused(&settings).notes[0].message.clone()
+    };
+    let lost = with(|settings| settings["ca"][0]["caref"] = json!("gone"));
+    assert_eq!(lost, "the settings have no CA `gone`");
+    let round = with(|settings| settings["ca"][0]["caref"] = json!("kmhipsecca"));
+    assert_eq!(round, "`caref` of the CA `kmhipsecca` leads back to it");
+    let none = with(|settings| settings["ca"][0]["crt"] = json!(STANDARD.encode("authority")));
+    assert_eq!(none, "the CA `kmhipsecca` is no certificate");
 }
 
 #[test]

@@ -18,12 +18,16 @@ pub(super) struct Settings {
 #[derive(Deserialize)]
 pub(super) struct Authority {
     pub(super) refid: String,
+    /// Another CA, of which pfSense makes a chain.
+    pub(super) caref: Option<String>,
     pub(super) crt: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Certificate {
     pub(super) refid: String,
+    /// The CA that signed it.
+    pub(super) caref: Option<String>,
     pub(super) crt: String,
     pub(super) prv: Zeroizing<String>,
 }

@@ -157,7 +157,7 @@ impl Gather<'_> {
         }
         // Where there are several, such as before and after a renewal: the one that is meant, has a key and ends last.
         let fits = |one: &Candidate| {
-            one.certificate.common_name == wanted.common_name && one.certificate.usages[..] == *wanted.usages
+            wanted.is_called(&one.certificate.common_name) && one.certificate.usages[..] == *wanted.usages
         };
         let best =
             found.into_iter().rev().max_by_key(|one| (fits(one), one.key.is_ok(), one.certificate.not_after));

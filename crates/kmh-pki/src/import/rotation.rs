@@ -11,6 +11,8 @@ use kmh_doc::pki::Generation;
 use super::finding::{Finding, Level};
 use super::gather::{Candidate, Gathered, NO_KEY};
 use crate::cert::Certificate;
+use crate::numbered::number;
+use crate::table;
 use crate::want::Wants;
 
 /// How to end a rotation of others.
@@ -19,7 +21,10 @@ const FINISH: &str =
 
 /// Whether these are several generations of one CA, and not a chain.
 pub(super) fn rotates(all: &[Certificate]) -> bool {
-    all.len() > 1 && all.iter().all(|one| one.is_ca && one.subject == all[0].subject)
+    let numbered =
+        |one: &Certificate| one.attributes == 1 && number(table::IPSEC_CA, &one.common_name).is_some();
+    let one_name = all.iter().all(|one| one.subject == all[0].subject) || all.iter().all(numbered);
+    all.len() > 1 && one_name && all.iter().all(|one| one.is_ca)
 }
 
 /// The generations of a CA besides the one that is taken.

@@ -11,7 +11,7 @@ use kmh_model::reload::{CONSUMERS, Held, IN_TURN, of};
 use serde::Serialize;
 
 use super::commands::Commands;
-use super::plan::{Act, Decision};
+use super::plan::{Act, Decision, by_hand};
 use crate::want::Wants;
 
 /// One thing to do, after all before it.
@@ -47,6 +47,8 @@ pub enum Kind {
     DeployOne,
     /// Of that push: machines in any order.
     Deploy,
+    /// What a push has put on machines and does not apply.
+    Apply,
     /// What runs in the cluster or people hold.
     Cluster,
     /// Time has to pass.
@@ -151,6 +153,7 @@ pub struct Guide<'a> {
 pub fn guide(g: &Guide<'_>, decision: Decision) -> Vec<Todo> {
     let mut todo = vec![document(g, decision)];
     todo.extend(deploy(g, decision));
+    todo.extend(apply(g, decision));
     todo.extend(afterwards(decision));
     todo.push(next(g, decision));
     todo
@@ -220,6 +223,27 @@ fn deploy(g: &Guide<'_>, decision: Decision) -> Vec<Todo> {
     [push].into_iter().chain(parts).collect()
 }
 
+/// What pfSense has to take out of its settings document.
+fn apply(g: &Guide<'_>, decision: Decision) -> Option<Todo> {
+    let machines = by_hand(g.model, decision.name);
+    let what = match decision.act {
+        Act::Begin => {
+            "a second CA, which `caref` of the first leads to, and phases 1 without `caref`, so that the peers of both \
+             are believed; pfSense's pages ask for one, its configuration does not"
+        }
+        Act::Switch => "the CAs and the router's new certificate; phases 1 have no `caref` still",
+        Act::End | Act::Abort => "one CA, and phases 1 with its `caref`",
+    };
+    (!machines.is_empty()).then(|| Todo {
+        machines: machines.into_iter().map(ToOwned::to_owned).collect(),
+        ..plain(
+            Kind::Apply,
+            format!("no push does this: bring the settings document into pfSense's configuration ({what})"),
+            None,
+        )
+    })
+}
+
 /// What no push does.
 fn afterwards(decision: Decision) -> Vec<Todo> {
     let cluster =
@@ -280,6 +304,8 @@ fn afterwards(decision: Decision) -> Vec<Todo> {
 fn next(g: &Guide<'_>, decision: Decision) -> Todo {
     let name = decision.name.as_str();
     let (report, said) = (g.commands.shown(name), g.commands.said(name));
+    // What no report shows has to be said.
+    let report = if by_hand(g.model, decision.name).is_empty() { report } else { said.clone() };
     let (say, command) = match (decision.act, decision.name) {
         (Act::Begin, Rotating::Encryption) => ("then the new key is written with", report),
         (Act::Begin, Rotating::ServiceAccount) => ("then the new key signs", report),

@@ -3,6 +3,7 @@
 //! The stage is not written down anywhere: it follows from which generations the store holds. So whatever interrupts a
 //! rotation, the next call finds it where it is.
 
+use kmh_doc::Label;
 use kmh_doc::inventory::{RouterKind, TunnelAuth};
 use kmh_doc::pki::{Generation, Rotating, Stage};
 use kmh_model::Model;
@@ -128,18 +129,15 @@ pub fn decide(s: &Situation<'_>, name: Rotating, abort: bool) -> Result<Decision
         Some(_) => (Act::End, None),
     };
     let mut objections: Vec<Objection> = match act {
-        Act::Begin => one_ca(s, name).into_iter().chain(root(s, name)).collect(),
+        Act::Begin => root(s, name).into_iter().collect(),
         // The inventory may be another than when it began.
-        Act::Switch => {
-            let objections = [one_ca(s, name), due(s, &subject), switch(s, name, &next)];
-            objections.into_iter().flatten().collect()
-        }
+        Act::Switch => due(s, &subject).into_iter().chain(switch(s, name, &next)).collect(),
         // With the key at hand they are due; without it they stay as they are.
         Act::End => due(s, &subject).or_else(|| signed_by_others(s, name)).into_iter().collect(),
         Act::Abort => vec![],
     };
     if act != Act::Begin {
-        objections.extend(deployed(s.proof, name, act, was));
+        objections.extend(deployed(s, name, act, was));
     }
     if objections.is_empty() { Ok(Decision { name, act, was, stage }) } else { Err(objections) }
 }
@@ -192,19 +190,16 @@ fn root(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
     })
 }
 
-/// Whether a router takes one CA only, and asks for certificates.
-fn one_ca(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
-    let pfsense = s.model.routers.iter().find(|router| router.kind == RouterKind::Pfsense)?;
-    // With pre-shared keys nobody looks at certificates.
-    if name != Rotating::Ipsec || s.model.tunnel_auth == TunnelAuth::Psk || s.model.tunnels.is_empty() {
-        return None;
+/// The pfSense routers that have certificates for their tunnels: no push applies their settings, and no report shows that
+/// somebody did. With pre-shared keys nobody looks at certificates.
+pub fn by_hand(model: &Model, name: Rotating) -> Vec<&str> {
+    if name != Rotating::Ipsec || model.tunnel_auth == TunnelAuth::Psk {
+        return vec![];
     }
-    // `caref` of a phase 1 is one CA, so from the first new certificate on half of the tunnels would be down.
-    Some(Objection {
-        what: format!("pfSense router `{}` takes its peers' certificates from one CA only", pfsense.name),
-        hint: "set `tunnels: {auth: psk}` and push; then rotate, which concerns nobody; then take it back and push"
-            .to_owned(),
-    })
+    let has_tunnel =
+        |name: &Label| model.tunnels.iter().any(|tunnel| tunnel.ends.iter().any(|end| end.router == *name));
+    let routers = model.routers.iter().filter(|router| router.kind == RouterKind::Pfsense);
+    routers.filter(|router| has_tunnel(&router.name)).map(|router| router.name.as_str()).collect()
 }
 
 /// Whether the next generation can do what the current one does.
@@ -238,16 +233,20 @@ fn signed_by_others(s: &Situation<'_>, name: Rotating) -> Option<Objection> {
     })
 }
 
-fn deployed(proof: &Proof, name: Rotating, act: Act, was: Option<Stage>) -> Option<Objection> {
+fn deployed(s: &Situation<'_>, name: Rotating, act: Act, was: Option<Stage>) -> Option<Objection> {
     let word = name.as_str();
     let stage = was.map_or("", Stage::as_str);
+    let by_hand = by_hand(s.model, name);
     // What no report can show.
     let more = match (name, act) {
-        (Rotating::Encryption, Act::End) => Some("that every Secret was written anew"),
-        (Rotating::ServiceAccount, Act::End) => Some("that every token of the old key has ended"),
+        (Rotating::Encryption, Act::End) => Some("that every Secret was written anew".to_owned()),
+        (Rotating::ServiceAccount, Act::End) => Some("that every token of the old key has ended".to_owned()),
+        (Rotating::Ipsec, _) if !by_hand.is_empty() => {
+            Some(format!("that pfSense has its settings on {}", by_hand.join(", ")))
+        }
         _ => None,
     };
-    let what = match (proof, more) {
+    let what = match (s.proof, &more) {
         (Proof::Said, _) | (Proof::Shown, None) => return None,
         (Proof::Shown, Some(more)) => format!("a report shows what is deployed, and not {more}"),
         (Proof::None(why), _) => format!("stage `{stage}` of `{word}` is not known to be deployed: {why}"),

@@ -79,7 +79,7 @@ pub(super) fn done(decision: Decision, dry_run: bool, todo: &[Todo]) -> String {
     for (number, todo) in todo.iter().enumerate() {
         let head = format!("{:>2}. ", number + 1);
         let mut say = todo.say.clone();
-        if matches!(todo.kind, Kind::DeployOne | Kind::Deploy) {
+        if matches!(todo.kind, Kind::DeployOne | Kind::Deploy | Kind::Apply) {
             let _ = write!(say, ": {}", todo.machines.join(", "));
         }
         let mut body = String::new();

@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kmh_doc::bundle::Encoding;
-use kmh_doc::pki::Class;
+use kmh_doc::pki::{Certificate, Class, Generation};
 use kmh_model::is_pfsense_interface;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ pub(crate) fn settings(t: &RouterTarget<'_>, frr: &str) -> Result<View, Fault> {
     Ok(View::with(Settings { settings }, slots))
 }
 
-/// The CA of the tunnels and this router's certificate; neither where every tunnel has a pre-shared key.
+/// The CAs of the tunnels and this router's certificate; neither where every tunnel has a pre-shared key.
 fn certificates(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<(Value, Value), Fault> {
     if !t.tunnels.is_empty() && t.tunnels.iter().all(|end| end.tunnel.psk.is_some()) {
         return Ok((json!([]), json!([])));
@@ -92,7 +92,7 @@ fn certificates(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<(Value, Value
     let pki = &t.shared.pki;
     let router = t.router.name.as_str();
     let certificate = pki.certificate(Class::IpsecRouter, router)?;
-    let authority = pki.certificate(Class::IpsecCa, router)?;
+    let current = pki.certificate(Class::IpsecCa, router)?;
     let key = certificate.key.as_deref().ok_or_else(|| {
         Fault::new(format!(
             "the key of `{}` is on its machine, and pfSense keeps keys in its configuration",
@@ -100,16 +100,48 @@ fn certificates(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<(Value, Value
         ))
         .hint("remove its .crt and .csr from the store: the next `kmh-pki ensure` makes a pair there")
     })?;
+    let mut trusted = pki.spec.trusted(Class::IpsecCa);
+    if let [one, other, ..] = trusted[..]
+        && one.common_name == other.common_name
+    {
+        // Its files of CAs are called by their subjects.
+        return Err(Fault::new(format!(
+            "pfSense router `{router}` cannot hold two CAs of one name: `{}` and `{}` are both called `{}`",
+            one.name, other.name, one.common_name
+        ))
+        .hint("take the rotation back with `kmh-pki rotate ipsec --abort` and begin it again; where it has gone too far, set `tunnels: {auth: psk}` until it is at its end"));
+    }
+    // The one that signed the router's certificate first.
+    let signer = certificate.issuer.as_deref().unwrap_or(&current.name);
+    trusted.sort_by_key(|one| one.name != signer);
+    let authorities = trusted.iter().enumerate().map(|(number, one)| {
+        let (refid, descr) = reference(one);
+        let mut fields = json!({"refid": refid, "descr": descr, "crt": STANDARD.encode(&one.pem)});
+        // None of them signed another, but strongSwan gets those only to which this leads from the router's certificate.
+        if let Some(other) = trusted.get(number + 1) {
+            fields["caref"] = json!(reference(other).0);
+        }
+        fields
+    });
     Ok((
-        json!([{"refid": CA_REF, "descr": "kmh: tunnels", "crt": STANDARD.encode(&authority.pem)}]),
+        authorities.collect(),
         json!([{
             "refid": CERT_REF,
             "descr": "kmh: this router",
-            "caref": CA_REF,
+            "caref": trusted.first().map_or(CA_REF, |one| reference(one).0),
             "crt": STANDARD.encode(&certificate.pem),
             "prv": slots.put(key, Encoding::Base64),
         }]),
     ))
+}
+
+/// Under which name a generation of the CA is referred to, and what people read.
+fn reference(authority: &Certificate) -> (&'static str, &'static str) {
+    match authority.generation() {
+        Generation::Current => (CA_REF, "kmh: tunnels"),
+        Generation::Next => ("kmhipsecnextca", "kmh: tunnels, next"),
+        Generation::Old => ("kmhipsecoldca", "kmh: tunnels, old"),
+    }
 }
 
 /// Keys of signed sessions, one row for a session: FRR only switches signatures on, FreeBSD's kernel has the keys.
@@ -184,7 +216,10 @@ fn first_phase(t: &RouterTarget<'_>, end: &End<'_>, slots: &mut Slots) -> Result
     } else {
         fields["authentication_method"] = json!("cert");
         fields["certref"] = json!(CERT_REF);
-        fields["caref"] = json!(CA_REF);
+        // One CA is all that it can name. Without any, strongSwan believes whomever one signed that it has.
+        if t.shared.pki.spec.trusted(Class::IpsecCa).len() == 1 {
+            fields["caref"] = json!(CA_REF);
+        }
     }
     // From another line to the same address: pfSense takes that only with this, and then leaves the way there to the
     // rules that send each line's own packets by its own gateway.

@@ -173,17 +173,24 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_pfsense_trusts_one_ca_and_none_with_shared_keys() {
-    let begin = |auth: &str| call(R::Ipsec, &[], |_, _, _, model, _| *model = cluster("pfsense", auth));
-    let what = refused(begin("certificates"));
-    assert_eq!(what, "pfSense router `rb` takes its peers' certificates from one CA only");
-    assert!(begin("psk").is_ok());
-    // Begun with shared keys, it does not go on with certificates.
-    let go_on = |auth: &str| {
-        call(R::Ipsec, &[Generation::Next], |_, _, _, model, _| *model = cluster("pfsense", auth))
+fn no_report_shows_that_a_pfsense_has_its_settings() {
+    let at = |name, there: &[Generation], auth: &str, said: Proof| {
+        call(name, there, |_, _, proof, model, _| {
+            (*model, *proof) = (cluster("pfsense", auth), said);
+        })
     };
-    assert_eq!(refused(go_on("certificates")), what);
-    assert!(go_on("psk").is_ok());
-    // Other CAs are no concern of its.
-    assert!(call(R::Etcd, &[], |_, _, _, model, _| *model = cluster("pfsense", "certificates")).is_ok());
+    // Nothing need be known when it begins.
+    assert!(at(R::Ipsec, &[], "certificates", Proof::Shown).is_ok());
+    for there in [Generation::Next, Generation::Old] {
+        let shown = at(R::Ipsec, &[there], "certificates", Proof::Shown);
+        let why = "a report shows what is deployed, and not that pfSense has its settings on rb";
+        let hint =
+            "`kmh-pki rotate ipsec --deployed` says that it is, and that pfSense has its settings on rb";
+        let objection = Objection { what: why.to_owned(), hint: hint.to_owned() };
+        assert_eq!(shown, Err(vec![objection]), "{there:?}");
+        assert!(at(R::Ipsec, &[there], "certificates", Proof::Said).is_ok());
+        // With shared keys nobody looks at certificates, and other CAs are no concern of a pfSense.
+        assert!(at(R::Ipsec, &[there], "psk", Proof::Shown).is_ok());
+        assert!(at(R::Etcd, &[there], "certificates", Proof::Shown).is_ok());
+    }
 }
