@@ -6,6 +6,8 @@ pub(crate) const BIRD_OF_NODE: &str = "kmh-lab-bird.service";
 pub(crate) const SSHD: &str = "kmh-lab-ssh.service";
 /// strongSwan as pfSense tells it.
 pub(crate) const IPSEC: &str = "kmh-lab-ipsec.service";
+/// Applies the cluster's manifests, which come with a push alone; no lab has an API server.
+pub(crate) const CLUSTER: &str = "kmh-cluster.service";
 /// Packet rules that the lab adds to a machine.
 pub(crate) const RULES: &str = "/etc/nftables.d/kmh-lab.nft";
 
