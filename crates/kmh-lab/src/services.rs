@@ -48,10 +48,10 @@ const ROWS: [Row; 12] = [
     },
     Row {
         unit: "strongswan.service",
-        start: "if userspace; then charons; tunnels; fit; load; else keep charon /usr/sbin/charon-systemd; \
+        start: "if userspace; then charons; tunnels; fit; load; call_again; else keep charon /usr/sbin/charon-systemd; \
                 until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt; fi",
         reload: "if userspace; then charons; tunnels; fit; load; else swanctl --load-all --noprompt; fi",
-        stop: "end_charons; end charon",
+        stop: "end keepalive; end_charons; end charon",
     },
     Row {
         unit: IPSEC,

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use kmh_lab::full::{Use, binfmt};
 use kmh_tests::sandbox::Ran;
 use serde_json::Value;
-use support::World;
+use support::{World, command};
 
 const MEMBERS: [&str; 3] = ["attic-1", "flat-1", "vps-1"];
 const ETCD: &str = "etcd.service";
@@ -65,15 +65,10 @@ impl Cluster {
         put("kube-apiserver", include_bytes!("members/kube-apiserver"));
     }
 
-    /// A line as the admin types it.
-    fn admin(&self, line: &str) -> Ran {
-        let quoted = line.replace('\'', "'\\''");
-        self.world.lab(&format!("exec operator -- sh -c '{quoted}'"))
-    }
-
     /// A push of everything to everybody; machines with their outcomes, and who had a turn.
     fn push(&self, more: &str, code: i32) -> (BTreeMap<String, Value>, Vec<String>) {
-        let ran = self.admin(&format!("kmh-push -i stream.json --store pki --to ssh {more}")).exits(code);
+        let ran =
+            self.world.admin(&format!("kmh-push -i stream.json --store pki --to ssh {more}")).exits(code);
         let report = ran.documents()["kmh.push/v1"]["spec"]["machines"].clone();
         let machines: BTreeMap<String, Value> = report
             .as_array()
@@ -94,7 +89,7 @@ impl Cluster {
         let found = found["units"].as_array().unwrap().iter().find(|one| one["name"] == unit).unwrap();
         let words: Vec<&str> =
             found["ready"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-        self.admin(&format!("ssh {machine} timeout 10 {} </dev/null", words.join(" ")))
+        self.world.admin(&format!("ssh {machine} timeout 10 {} </dev/null", words.join(" ")))
     }
 
     fn inside(&self, machine: &str, line: &str) -> String {
@@ -173,12 +168,6 @@ fn now() -> u64 {
     u64::try_from(now.as_micros()).unwrap()
 }
 
-/// Of a stage's answer: the command of a step.
-fn command(todo: &Value, kind: &str) -> String {
-    let one = todo.as_array().unwrap().iter().find(|one| one["kind"] == kind).unwrap();
-    one["command"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn etcd_serves_through_a_rotation_by_the_commands_that_are_printed() {
     let cluster = Cluster::start();
@@ -197,11 +186,11 @@ fn etcd_serves_through_a_rotation_by_the_commands_that_are_printed() {
     let begin = now();
     for restarts in [true, false, true] {
         let since = now();
-        let ran = cluster.admin(&format!("{next} -o json")).exits(0);
+        let ran = cluster.world.admin(&format!("{next} -o json")).exits(0);
         let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
         let todo = &answer["todo"];
-        cluster.admin(&command(todo, "document")).exits(0);
-        let ran = cluster.admin(&format!("{} -o text", command(todo, "push"))).exits(0);
+        cluster.world.admin(&command(todo, "document")).exits(0);
+        let ran = cluster.world.admin(&format!("{} -o text", command(todo, "push"))).exits(0);
         let all: &[&str] = if restarts { &MEMBERS } else { &[] };
         for name in MEMBERS {
             let told = format!("  {name}, in its turn: restart {ETCD}, {API}\n");
@@ -210,8 +199,7 @@ fn etcd_serves_through_a_rotation_by_the_commands_that_are_printed() {
         assert_eq!(cluster.restarted(ETCD, since), all, "{}", answer["stage"]);
         assert_eq!(cluster.restarted(API, since), all, "{}", answer["stage"]);
         cluster.written(3);
-        let last = todo.as_array().unwrap().last().unwrap();
-        next = last["command"].as_str().unwrap_or_default().to_owned();
+        next = command(todo, "next");
         stages.push(answer["stage"].clone());
     }
     assert_eq!(stages, [Value::from("trust"), Value::from("issue"), Value::Null]);

@@ -30,6 +30,12 @@ pub(crate) fn roots(wanted: &[(Arch, Use)]) -> PathBuf {
     folder
 }
 
+/// The command of a step, out of what a stage of a rotation says is to be done.
+pub(crate) fn command(todo: &Value, kind: &str) -> String {
+    let one = todo.as_array().expect("steps").iter().find(|one| one["kind"] == kind);
+    one.and_then(|one| one["command"].as_str()).unwrap_or_default().to_owned()
+}
+
 /// How many worlds there were.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -97,6 +103,12 @@ impl World {
     pub(crate) fn inside(&self, machine: &str, command: &str) -> String {
         let quoted = command.replace('\'', "'\\''");
         self.lab(&format!("exec {machine} -- sh -c '{quoted}'")).exits(0).stdout
+    }
+
+    /// A line as the admin types it, at their machine in the lab.
+    pub(crate) fn admin(&self, line: &str) -> Ran {
+        let quoted = line.replace('\'', "'\\''");
+        self.lab(&format!("exec operator -- sh -c '{quoted}'"))
     }
 
     /// Waits until every pod reaches every other one of its family.
