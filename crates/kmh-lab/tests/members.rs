@@ -272,9 +272,13 @@ fn a_member_that_hangs(cluster: &Cluster) {
     let since = now();
     let pid = cluster.inside("vps-1", &format!("systemctl show --property=MainPID --value {ETCD}"));
     cluster.inside("vps-1", &format!("kill -STOP {}", pid.trim()));
-    // Settings that somebody changed by hand, and a push that mends them.
+    // Settings that somebody changed by hand, and a push that mends them; the others have a leader.
     for name in ["attic-1", "flat-1"] {
         cluster.inside(name, "echo '# mine' >>/etc/etcd/etcd.yaml");
+        World::until("a leader", 60, || {
+            let ran = cluster.ready(name, ETCD);
+            if ran.code == 0 { Ok(()) } else { Err(format!("{ran:?}")) }
+        });
     }
     let (machines, _) = cluster.push("", 3);
     for name in ["attic-1", "flat-1"] {
