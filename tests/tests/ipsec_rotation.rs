@@ -2,7 +2,7 @@
 //! stage, and while only some of the routers have what the stage asks for, each believes each.
 //!
 //! What is shown is IKE, which certificates are for. Kernels without ESP cannot do the rest, and charon keeps the IKE SA
-//! then.
+//! then. crates/kmh-lab/tests/userspace.rs has packets flow through the same stages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
 use std::time::Duration;

@@ -6,6 +6,8 @@ pub(crate) const BIRD_OF_NODE: &str = "kmh-lab-bird.service";
 pub(crate) const SSHD: &str = "kmh-lab-ssh.service";
 /// strongSwan as pfSense tells it.
 pub(crate) const IPSEC: &str = "kmh-lab-ipsec.service";
+/// Applies the cluster's manifests, which come with a push alone; no lab has an API server.
+pub(crate) const CLUSTER: &str = "kmh-cluster.service";
 /// Packet rules that the lab adds to a machine.
 pub(crate) const RULES: &str = "/etc/nftables.d/kmh-lab.nft";
 
@@ -46,10 +48,10 @@ const ROWS: [Row; 12] = [
     },
     Row {
         unit: "strongswan.service",
-        start: "if userspace; then charons; tunnels; fit; load; else keep charon /usr/sbin/charon-systemd; \
+        start: "if userspace; then charons; tunnels; fit; load; call_again; else keep charon /usr/sbin/charon-systemd; \
                 until [ -S /run/charon.vici ]; do sleep 0.1; done; swanctl --load-all --noprompt; fi",
         reload: "if userspace; then charons; tunnels; fit; load; else swanctl --load-all --noprompt; fi",
-        stop: "end_charons; end charon",
+        stop: "end keepalive; end_charons; end charon",
     },
     Row {
         unit: IPSEC,

@@ -440,24 +440,13 @@ fn what_breaks_is_mended(world: &support::World) {
     assert!(!line.contains("198.18."), "{line}");
 }
 
-/// Makes the roots of a router and of `pi-1` where there is a network: in a lab's world there is none.
-fn roots_are_there() {
-    let lab = LabName::try_from(format!("c{}", std::process::id())).unwrap();
-    binfmt::provide(Arch::Arm64, &mut |_| {}).unwrap();
-    for (arch, of) in [(binfmt::native().unwrap(), Use::Router), (Arch::Arm64, Use::Node)] {
-        let recipe = Recipe::new(&full::root::own_release().unwrap(), arch, of);
-        let root = cache().root(&recipe, &lab, &mut |_| {});
-        root.unwrap_or_else(|failure| panic!("{}", failure.render("test", false)));
-    }
-}
-
 #[test]
 fn complete_machines_and_light_ones_make_one_network() {
     let _alone = EMULATOR.lock().unwrap_or_else(PoisonError::into_inner);
-    roots_are_there();
+    binfmt::provide(Arch::Arm64, &mut |_| {}).unwrap();
+    let roots = support::roots(&[(binfmt::native().unwrap(), Use::Router), (Arch::Arm64, Use::Node)]);
     let world = support::World::new(None);
     let before = world.traces();
-    let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots");
     let line = format!(
         "up -i stream.json --store pki -o json --full gw-vps --full pi-1 --full fw-attic --cache {}",
         roots.display()

@@ -10,7 +10,7 @@ use kmh_cli::args::Format;
 use kmh_cli::failure::Note;
 use kmh_cli::{Answer, Context, Exit, Failure, Outcome, Stream};
 use kmh_doc::Kind;
-use kmh_doc::bundle::{BundleSpec, MachineKind};
+use kmh_doc::bundle::{BundleSpec, MachineKind, Unit};
 use kmh_doc::check::CheckSpec;
 use kmh_doc::inventory::Inventory;
 use kmh_doc::push::{self, PushSpec};
@@ -24,7 +24,7 @@ use crate::programs::{self, Programs};
 use crate::report;
 use crate::ssh::{KnownHosts, Setup, SshTarget};
 use crate::target::{Target, Trouble};
-use crate::turns::{self, Job, Turns};
+use crate::turns::{self, Down, Job, Turns};
 use kmh_store::store::{self, Secrets};
 use kmh_store::wanted::{self, Wanted, note};
 
@@ -301,6 +301,10 @@ fn run_wave(
                                 done
                             }
                         },
+                        Job::Serves(machine, units) => {
+                            turns.answered(machine, down(machine, &units, place));
+                            continue;
+                        }
                         Job::Turn(machine) => {
                             let done = match work(machine, true) {
                                 Deployed::Done(done) => done,
@@ -334,6 +338,15 @@ fn run_wave(
         }
     });
     all
+}
+
+/// Which of these units of a machine do not serve; of one that cannot be asked it is taken that none does.
+fn down(machine: &Wanted, units: &[&Unit], place: &Place) -> Down {
+    let ask = || with_target(machine, place, |target| target.silent(units));
+    let asked = catch_unwind(AssertUnwindSafe(ask));
+    asked.unwrap_or_else(|_| Err(Trouble::failed("kmh-push itself failed; this is a defect"))).unwrap_or_else(
+        |trouble| units.iter().map(|unit| (unit.name.clone(), Some(trouble.message.clone()))).collect(),
+    )
 }
 
 fn with_target<T>(machine: &Wanted, place: &Place, run: impl FnOnce(&mut dyn Target) -> T) -> T {

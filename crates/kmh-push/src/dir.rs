@@ -13,6 +13,7 @@ use crate::body::Body;
 use crate::plan::{Found, Owners, Rules, Seen, Step};
 use crate::programs::Program;
 use crate::target::{Acted, Item, SHOWN, Set, Target, Trouble, Written, nonce};
+use crate::turns::Down;
 use kmh_store::folder::{AT_ONCE, Entry, Folder, errno};
 use kmh_store::store::explain;
 use kmh_store::wanted::{TEMPORARY, Wanted, folder};
@@ -250,5 +251,9 @@ impl Target for DirTarget {
 
     fn act(&mut self, _: &[Step], _: &[&Unit]) -> Acted {
         Acted::default()
+    }
+
+    fn silent(&mut self, _: &[&Unit]) -> Result<Down, Trouble> {
+        Ok(Down::new())
     }
 }

@@ -7,6 +7,7 @@ use kmh_doc::push::Outcome;
 
 use crate::body::Body;
 use crate::plan::{Found, Rules, Seen, Step};
+use crate::turns::Down;
 use kmh_store::wanted::{Wanted, WantedFile};
 
 /// Why a target failed.
@@ -98,6 +99,9 @@ pub(crate) trait Target {
 
     /// Acts on units; then waits until each of `serving` serves again.
     fn act(&mut self, steps: &[Step], serving: &[&Unit]) -> Acted;
+
+    /// Which of these units do not serve now, and what they said; they have some seconds each.
+    fn silent(&mut self, units: &[&Unit]) -> Result<Down, Trouble>;
 }
 
 /// Not more of a file is fetched for a diff.

@@ -3,11 +3,13 @@
 //!
 //! What these are is the bundle's to say ([`kmh_doc::bundle::Unit::ready`]). Whether a machine needs a turn shows when it has
 //! been looked at: a unit that does not run yet takes nothing away, so a first deployment is of all at once. Turns begin
-//! when all who may need one have been looked at, and what does not need one is done there.
+//! when all who may need one have been looked at, what does not need one is done there, and everybody has been asked
+//! whether it serves: what hangs runs, too.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use kmh_doc::bundle::Unit;
 use kmh_store::wanted::Wanted;
 
 use crate::plan::Turn;
@@ -31,10 +33,20 @@ pub(crate) fn serving(machine: &Wanted) -> impl Iterator<Item = &str> {
 pub(crate) enum Job<'a> {
     /// A machine is looked at, and done unless it needs a turn.
     Ask(&'a Wanted),
+    /// It is asked whether these of its units serve.
+    Serves(&'a Wanted, Vec<&'a Unit>),
     /// It has its turn.
     Turn(&'a Wanted),
     /// It is left as it is.
     Leave(&'a Wanted, Trouble),
+}
+
+/// Units that do not serve, each with what was said of it, where somebody was asked.
+pub(crate) type Down = BTreeMap<String, Option<String>>;
+
+/// Units that are known not to serve without having been asked.
+fn unasked(units: &[String]) -> Down {
+    units.iter().map(|unit| (unit.clone(), None)).collect()
 }
 
 /// A machine that waits for its turn.
@@ -49,18 +61,23 @@ struct State<'a> {
     /// How many that may need a turn have not said yet.
     open: usize,
     waiting: Vec<Waiting<'a>>,
-    /// Whether somebody has a turn.
-    busy: bool,
+    /// Who is still to be asked whether it serves; none before that is known.
+    questions: Option<VecDeque<Job<'a>>>,
+    /// How many of them have not said yet.
+    unanswered: usize,
+    /// For which units somebody has a turn.
+    busy: Option<Vec<String>>,
     /// Whose turn failed.
     failed: Option<String>,
-    /// Machines on which a unit is known not to serve.
-    down: BTreeMap<String, BTreeSet<String>>,
+    /// Machines on which a unit is known not to serve, by the unit.
+    down: BTreeMap<String, Down>,
 }
 
 /// The machines of a wave.
 pub(crate) struct Turns<'a> {
     state: Mutex<State<'a>>,
     changed: Condvar,
+    wave: Vec<&'a Wanted>,
     members: &'a BTreeMap<String, usize>,
 }
 
@@ -72,7 +89,7 @@ impl<'a> Turns<'a> {
         let open = first.clone().count();
         let asks = first.chain(wave.iter().filter(|machine| !may(machine))).copied().collect();
         let state = State { asks, open, ..State::default() };
-        Self { state: Mutex::new(state), changed: Condvar::new(), members }
+        Self { state: Mutex::new(state), changed: Condvar::new(), wave: wave.to_vec(), members }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<'a>> {
@@ -83,15 +100,13 @@ impl<'a> Turns<'a> {
     pub(crate) fn next(&self) -> Option<Job<'a>> {
         let mut state = self.lock();
         loop {
-            if state.open == 0 && !state.busy && !state.waiting.is_empty() {
-                // What a push before this one has left undone comes first: it may be what does not serve.
-                let place = state.waiting.iter().position(|one| one.turn.pending).unwrap_or(0);
-                let Waiting { machine, turn } = state.waiting.remove(place);
-                if let Some(trouble) = state.why_not(&machine.name, &turn, self.members) {
-                    return Some(Job::Leave(machine, trouble));
+            if state.open == 0 && !state.waiting.is_empty() {
+                if let Some(question) = state.question(&self.wave) {
+                    return Some(question);
                 }
-                state.busy = true;
-                return Some(Job::Turn(machine));
+                if state.unanswered == 0 && state.busy.is_none() {
+                    return Some(state.turn(self.members));
+                }
             }
             if let Some(machine) = state.asks.pop_front() {
                 return Some(Job::Ask(machine));
@@ -113,10 +128,18 @@ impl<'a> Turns<'a> {
         self.changed.notify_all();
     }
 
+    /// A machine was asked whether it serves; `down` are its units that do not.
+    pub(crate) fn answered(&self, machine: &Wanted, down: Down) {
+        let mut state = self.lock();
+        state.note(machine, down);
+        state.unanswered -= 1;
+        self.changed.notify_all();
+    }
+
     /// A machine is done without a turn; `down` are its units that do not serve.
     pub(crate) fn done(&self, machine: &Wanted, down: &[String]) {
         let mut state = self.lock();
-        state.note(machine, down);
+        state.note(machine, unasked(down));
         state.open -= usize::from(serving(machine).next().is_some());
         self.changed.notify_all();
     }
@@ -124,8 +147,11 @@ impl<'a> Turns<'a> {
     /// A machine has had its turn.
     pub(crate) fn had(&self, machine: &Wanted, failed: bool, down: &[String]) {
         let mut state = self.lock();
-        state.note(machine, down);
-        state.busy = false;
+        // What was restarted was waited for until it served.
+        for unit in state.busy.take().unwrap_or_default() {
+            state.down.get_mut(&unit).map(|machines| machines.remove(&machine.name));
+        }
+        state.note(machine, unasked(down));
         if failed {
             state.failed = Some(machine.name.clone());
         }
@@ -133,11 +159,59 @@ impl<'a> Turns<'a> {
     }
 }
 
-impl State<'_> {
-    fn note(&mut self, machine: &Wanted, down: &[String]) {
-        for unit in down {
-            self.down.entry(unit.clone()).or_default().insert(machine.name.clone());
+impl<'a> State<'a> {
+    fn note(&mut self, machine: &Wanted, down: Down) {
+        for (unit, said) in down {
+            self.down.entry(unit).or_default().insert(machine.name.clone(), said);
         }
+    }
+
+    fn is_down(&self, unit: &str, machine: &str) -> bool {
+        self.down.get(unit).is_some_and(|machines| machines.contains_key(machine))
+    }
+
+    /// Who is asked next whether it serves: everybody who has a unit that somebody waits to restart, and is not known to be
+    /// down. Who is alone stops nobody else.
+    fn question(&mut self, wave: &[&'a Wanted]) -> Option<Job<'a>> {
+        if self.questions.is_none() {
+            let turns: BTreeSet<&String> = self.waiting.iter().flat_map(|one| &one.turn.units).collect();
+            let all = wave.iter().map(|machine| {
+                let units = machine.units.iter().filter(|unit| {
+                    turns.contains(&unit.name)
+                        && !unit.ready.is_empty()
+                        && !self.is_down(&unit.name, &machine.name)
+                });
+                (*machine, units.collect::<Vec<&Unit>>())
+            });
+            let mut all: VecDeque<Job<'_>> = all
+                .filter(|(_, units)| !units.is_empty())
+                .map(|(machine, units)| Job::Serves(machine, units))
+                .collect();
+            if all.len() == 1 {
+                all.clear();
+            }
+            self.unanswered = all.len();
+            self.questions = Some(all);
+        }
+        self.questions.as_mut().and_then(VecDeque::pop_front)
+    }
+
+    /// Gives somebody who waits a turn, or a reason not to.
+    fn turn(&mut self, members: &BTreeMap<String, usize>) -> Job<'a> {
+        // First what a push before this one has left undone, and who does not serve: it takes nothing away, and the others
+        // may need it.
+        let rank = |one: &Waiting<'_>| {
+            let down = one.turn.units.iter().any(|unit| self.is_down(unit, &one.machine.name));
+            (!one.turn.pending, !down)
+        };
+        let ranks: Vec<_> = self.waiting.iter().map(rank).collect();
+        let place = (0..ranks.len()).min_by_key(|place| ranks[*place]).unwrap_or(0);
+        let Waiting { machine, turn } = self.waiting.remove(place);
+        if let Some(trouble) = self.why_not(&machine.name, &turn, members) {
+            return Job::Leave(machine, trouble);
+        }
+        self.busy = Some(turn.units);
+        Job::Turn(machine)
     }
 
     /// Why a machine may not have its turn now.
@@ -148,9 +222,8 @@ impl State<'_> {
                     .hint(format!("put `{failed}` right, and push again: what is done there is left alone")),
             );
         }
-        turn.units.iter().find_map(|unit| {
-            let others = self.down.get(unit).into_iter().flatten().filter(|other| *other != machine);
-            let down: Vec<String> = others.map(|other| format!("`{other}`")).collect();
+        turn.units.iter().filter(|unit| !self.is_down(unit, machine)).find_map(|unit| {
+            let down: Vec<String> = self.down.get(unit).into_iter().flatten().map(shown).collect();
             let all = members.get(unit).copied().unwrap_or(0);
             (!may_stop(all, down.len())).then(|| {
                 let what = format!(
@@ -162,6 +235,14 @@ impl State<'_> {
                 ))
             })
         })
+    }
+}
+
+/// A machine that is down, and what was said of it.
+fn shown((machine, said): (&String, &Option<String>)) -> String {
+    match said {
+        Some(said) => format!("`{machine}` ({said})"),
+        None => format!("`{machine}`"),
     }
 }
 
@@ -190,9 +271,22 @@ mod tests {
     fn word(job: Option<Job<'_>>) -> String {
         match job {
             Some(Job::Ask(machine)) => format!("ask {}", machine.name),
+            Some(Job::Serves(machine, units)) => {
+                let units: Vec<&str> = units.iter().map(|unit| unit.name.as_str()).collect();
+                format!("does {} serve: {}", machine.name, units.join(" "))
+            }
             Some(Job::Turn(machine)) => format!("turn {}", machine.name),
             Some(Job::Leave(machine, trouble)) => format!("leave {}: {}", machine.name, trouble.message),
             None => "none".into(),
+        }
+    }
+
+    fn everybody_serves(turns: &Turns<'_>, machines: &[&Wanted]) {
+        for machine in machines {
+            assert_eq!(word(turns.next()), format!("does {} serve: etcd.service", machine.name));
+        }
+        for machine in machines {
+            turns.answered(machine, Down::new());
         }
     }
 
@@ -231,6 +325,7 @@ mod tests {
         turns.waits(wave[1], turn(false));
         assert_eq!(word(turns.next()), "ask w-1");
         turns.waits(wave[2], turn(false));
+        everybody_serves(&turns, &wave[1..]);
         // What was left undone comes first.
         assert_eq!(word(turns.next()), "turn m-3");
         turns.had(wave[3], false, &[]);
@@ -253,10 +348,60 @@ mod tests {
         turns.done(wave[1], &["etcd.service".into()]);
         turns.waits(wave[0], turn(false));
         turns.done(wave[2], &[]);
+        everybody_serves(&turns, &[wave[0], wave[2]]);
         assert_eq!(
             word(turns.next()),
             "leave a: not touched: `etcd.service` is needed on most of 3 machines, and does not serve on `b`"
         );
         assert_eq!(word(turns.next()), "none");
+    }
+    #[test]
+    fn who_runs_and_does_not_serve_comes_first_and_nobody_before_it_serves() {
+        let machines = ["a", "b", "c"].map(|name| machine(name, &["etcd.service", "kube-apiserver.service"]));
+        let members = members(&machines);
+        let wave: Vec<&Wanted> = machines.iter().collect();
+        let hung = || Down::from([("etcd.service".to_owned(), Some("no leader".to_owned()))]);
+        let begin = |waiting: &[usize]| {
+            let turns = Turns::new(&wave, &members);
+            for (place, machine) in wave.iter().enumerate() {
+                turns.next();
+                if waiting.contains(&place) {
+                    turns.waits(machine, turn(false));
+                } else {
+                    turns.done(machine, &[]);
+                }
+            }
+            // Only what somebody waits to restart is asked about.
+            for name in ["a", "b", "c"] {
+                assert_eq!(word(turns.next()), format!("does {name} serve: etcd.service"));
+            }
+            for (place, down) in [Down::new(), Down::new(), hung()].into_iter().enumerate() {
+                turns.answered(wave[place], down);
+            }
+            turns
+        };
+        let turns = begin(&[0, 1, 2]);
+        assert_eq!(word(turns.next()), "turn c");
+        turns.had(wave[2], false, &[]);
+        assert_eq!(word(turns.next()), "turn a");
+        turns.had(wave[0], false, &[]);
+        assert_eq!(word(turns.next()), "turn b");
+
+        let turns = begin(&[0, 1]);
+        for name in ["a", "b"] {
+            let why = "`etcd.service` is needed on most of 3 machines, and does not serve on `c` (no leader)";
+            assert_eq!(word(turns.next()), format!("leave {name}: not touched: {why}"));
+        }
+        assert_eq!(word(turns.next()), "none");
+    }
+
+    #[test]
+    fn who_is_alone_is_not_asked() {
+        let machines = ["a", "b"].map(|name| machine(name, &["etcd.service"]));
+        let members = members(&machines);
+        let turns = Turns::new(&[&machines[0]], &members);
+        turns.next();
+        turns.waits(&machines[0], turn(false));
+        assert_eq!(word(turns.next()), "turn a");
     }
 }

@@ -17,15 +17,15 @@ const ROUTERS: [(&str, &str, &str); 3] = [
     ("gw-vps", "eth0", "203.0.113.7"),
 ];
 
-/// A folder with the routers' files, and a table `routers` of them.
-pub(crate) fn routers(auth: &str) -> Sandbox {
+/// A folder with the routers' files, and a table `routers` of them; those at home are of that kind.
+pub(crate) fn routers(auth: &str, kind: &str) -> Sandbox {
     assert!(is_root(), "this test makes network namespaces: run it as root (`make test` says so)");
     let sandbox = Sandbox::new();
     let inventory = sandbox.read("cluster.yaml");
     let one = format!("  tunnels: {{auth: {auth}, ");
     let changed = inventory.replace("  tunnels: {", &one);
     assert_ne!(changed, inventory, "the inventory says how tunnels are numbered");
-    sandbox.write("cluster.yaml", &changed);
+    sandbox.write("cluster.yaml", &changed.replace("kind: pfsense", &format!("kind: {kind}")));
     sandbox
         .sh("kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | \
              kmh-push --store pki --to dir:out -o text")
@@ -74,8 +74,10 @@ fn place(root: &Path, router: &str, line: &str, address: &str) -> Vec<Interface>
         fs::write(&conf, text.replace("/etc/swanctl/", &format!("{}/", folder.display()))).unwrap();
         fs::write(folder.join("swanctl.conf"), "include conf.d/*.conf\n").unwrap();
     }
+    let own = root.join(router).join("etc/strongswan.d/kmh.conf");
+    let own = if own.exists() { format!("include {}\n", own.display()) } else { String::new() };
     let settings = format!(
-        "charon-systemd {{\n  install_routes = no\n  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    \
+        "{own}charon-systemd {{\n  install_routes = no\n  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    \
          vici {{\n      socket = unix://{}\n    }}\n  }}\n}}\n",
         root.join(router).join("vici").display()
     );

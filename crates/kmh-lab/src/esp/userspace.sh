@@ -100,6 +100,22 @@ load() {
     done </etc/kmh-lab/tunnels
 }
 
+# Whoever calls and is refused does not call again by itself, and there is no trap of the kernel's that has it call when there
+# is traffic. In its place somebody looks whether the tunnels that this end begins are there.
+call_again() {
+    end keepalive
+    keep keepalive sh -c 'while sleep 5; do
+        for file in /etc/swanctl/kmh-lab-*.conf; do
+            grep -q "start_action = .*start" "$file" || continue
+            number=${file##*-}
+            at=unix:///run/kmh-lab-esp/${number%.conf}.vici
+            child=$(sed -n "/children {/{n;s/[ {]//g;p;q}" "$file")
+            swanctl --list-sas --child "$child" --uri "$at" | grep -q INSTALLED ||
+                swanctl --initiate --child "$child" --timeout 5 --uri "$at"
+        done
+    done'
+}
+
 end_charons() {
     for file in /run/kmh-lab/charon-*.pid; do
         [ -e "$file" ] || continue

@@ -12,11 +12,11 @@ use crate::args::Carrier;
 use crate::machine::{Place, ended, inside, output, said, shown};
 use crate::plan::{LabPlan, MachinePlan};
 use crate::run::Crew;
-use crate::services::{Act, SSHD};
+use crate::services::{Act, CLUSTER, SSHD};
 use crate::state::{Kind, LabName, Machine, Role, State};
 
 /// Marks the machines that are complete: those named, by their own name or a router's, and those that are it already. All
-/// their units are systemd's; its sshd runs anyway.
+/// their units are systemd's; its sshd runs anyway. The cluster's manifests wait for a push.
 pub(crate) fn complete(planned: &mut LabPlan, named: &[String], state: &State) -> Result<(), Failure> {
     let machine = |name: &String| planned.routers.get(name).map_or(name, |inner| &inner.machine).clone();
     let mut wanted: Vec<String> = named.iter().map(machine).collect();
@@ -28,7 +28,9 @@ pub(crate) fn complete(planned: &mut LabPlan, named: &[String], state: &State) -
     for (_, machine) in planned.machines.iter_mut().filter(|(name, _)| full.contains(*name)) {
         machine.full = true;
         machine.services.retain(|unit| unit != SSHD);
-        machine.services.append(&mut machine.idle);
+        let (cluster, own) = machine.idle.drain(..).partition(|unit| unit == CLUSTER);
+        machine.idle = cluster;
+        machine.services.extend::<Vec<String>>(own);
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Carrier;
 use crate::machine::PATH;
-use crate::services::{BIRD_OF_NODE, RULES};
+use crate::services::{BIRD_OF_NODE, CLUSTER, RULES};
 use crate::state::LabName;
 use archive::File;
 use boot::{Booted, Order};
@@ -161,6 +161,11 @@ fn own_files(wish: &Wish<'_>, user: &str) -> Vec<File> {
             0o440,
             &format!("{user} ALL=(ALL) NOPASSWD: ALL\n"),
         ));
+    }
+    if wish.of == Use::Node {
+        // It would wait for an API server, and fail.
+        let text = "[Service]\nExecStart=\nExecStart=/bin/true\n";
+        files.push(File::plain(&format!("/etc/systemd/system/{CLUSTER}.d/kmh-lab.conf"), 0o644, text));
     }
     if wish.tunnels == Carrier::Plain {
         // The lab has made the interfaces already, of a kind that this kernel has.

@@ -4,12 +4,37 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use kmh_doc::inventory::Arch;
+use kmh_lab::full::{self, Cache, Recipe, Use};
+use kmh_lab::state::LabName;
 use kmh_tests::sandbox::{Ran, Sandbox, is_root};
 use serde_json::Value;
+
+/// Makes roots of complete machines where there is a network: in a world there is none. They are kept in the folder that it
+/// gives, so a second run is a matter of seconds.
+pub(crate) fn roots(wanted: &[(Arch, Use)]) -> PathBuf {
+    assert!(is_root(), "this test makes complete machines: run it as root (`make test` says so)");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots");
+    let cache = Cache::new(folder.clone()).unwrap();
+    let lab = LabName::try_from(format!("c{}", std::process::id())).unwrap();
+    for (arch, of) in wanted {
+        let recipe = Recipe::new(&full::root::own_release().unwrap(), *arch, *of);
+        let root = cache.root(&recipe, &lab, &mut |_| {});
+        root.unwrap_or_else(|failure| panic!("{}", failure.render("test", false)));
+    }
+    folder
+}
+
+/// The command of a step, out of what a stage of a rotation says is to be done.
+pub(crate) fn command(todo: &Value, kind: &str) -> String {
+    let one = todo.as_array().expect("steps").iter().find(|one| one["kind"] == kind);
+    one.and_then(|one| one["command"].as_str()).unwrap_or_default().to_owned()
+}
 
 /// How many worlds there were.
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -78,6 +103,12 @@ impl World {
     pub(crate) fn inside(&self, machine: &str, command: &str) -> String {
         let quoted = command.replace('\'', "'\\''");
         self.lab(&format!("exec {machine} -- sh -c '{quoted}'")).exits(0).stdout
+    }
+
+    /// A line as the admin types it, at their machine in the lab.
+    pub(crate) fn admin(&self, line: &str) -> Ran {
+        let quoted = line.replace('\'', "'\\''");
+        self.lab(&format!("exec operator -- sh -c '{quoted}'"))
     }
 
     /// Waits until every pod reaches every other one of its family.

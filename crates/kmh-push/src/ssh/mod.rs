@@ -17,6 +17,7 @@ pub(crate) use session::Setup;
 use crate::body::Body;
 use crate::plan::{Found, Owners, Rules, Seen, Step};
 use crate::target::{Acted, SHOWN, Set, Target, Trouble, Written, nonce};
+use crate::turns::Down;
 use feed::{Feed, Piece};
 use kmh_store::content::{hex, unhex};
 use kmh_store::wanted::{Wanted, WantedFile, octal};
@@ -28,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const READING: Duration = Duration::from_secs(180);
 /// The same while units start: systemd's own limit is 90 s each.
 const STARTING: Duration = Duration::from_secs(300);
+/// So many seconds a unit that was not restarted may say that it does not serve, before it is believed: a member that loses
+/// its leader finds another sooner.
+const HANGS: u16 = 10;
 /// So many octets a slow card writes and adds up in a second, while nothing is said.
 const SLOW: u64 = 2 << 20;
 
@@ -132,6 +136,24 @@ fn todo(request: &mut String, steps: &[Step]) {
     for step in steps {
         line(request, &["todo", verb(step.action), &step.unit]);
     }
+}
+
+fn questions(request: &mut String, units: &[&Unit]) {
+    for unit in units {
+        let ready = unit.ready.iter().map(String::as_str);
+        line(request, &["serves", &unit.name].into_iter().chain(ready).collect::<Vec<_>>());
+    }
+}
+
+/// Reads which units do not serve.
+fn silent(lines: &[String]) -> Down {
+    let words = |text: &str| kmh_cli::text::printable(text.trim()).chars().take(200).collect::<String>();
+    let down = lines.iter().filter_map(|line| line.strip_prefix("silent "));
+    down.map(|line| {
+        let (unit, said) = line.split_once(' ').unwrap_or((line, ""));
+        (unit.to_owned(), Some(words(said)).filter(|said| !said.is_empty()))
+    })
+    .collect()
 }
 
 /// Reads the lines that say what stands at each path.
@@ -283,10 +305,7 @@ impl Target for SshTarget<'_> {
         let mut request = self.request([]);
         todo(&mut request, steps);
         line(&mut request, &["patience", &self.patience.to_string()]);
-        for unit in serving {
-            let ready = unit.ready.iter().map(String::as_str);
-            line(&mut request, &["serves", &unit.name].into_iter().chain(ready).collect::<Vec<_>>());
-        }
+        questions(&mut request, serving);
         request.push_str("go act\n");
         let output = self.run(&request, STARTING);
         let results = output
@@ -299,6 +318,18 @@ impl Target for SshTarget<'_> {
             })
             .collect();
         Acted { results, trouble: output.trouble }
+    }
+
+    fn silent(&mut self, units: &[&Unit]) -> Result<Down, Trouble> {
+        let mut request = self.request([]);
+        line(&mut request, &["patience", &self.patience.min(HANGS).to_string()]);
+        questions(&mut request, units);
+        request.push_str("go ask\n");
+        let output = self.run(&request, IDLE);
+        match output.trouble {
+            Some(trouble) => Err(trouble),
+            None => Ok(silent(&output.lines)),
+        }
     }
 }
 
@@ -346,6 +377,20 @@ mod tests {
             seen.files["/d"],
             Found::File { sum: [0; 32], mode: 0, owner: Some("root:root".to_owned()) }
         );
+    }
+
+    #[test]
+    fn who_does_not_serve_is_read_with_what_it_said() {
+        let lines = ["waits a.service", "silent a.service Error: \x1b[2J no leader ", "silent b.service "]
+            .map(str::to_owned);
+        let down = silent(&lines);
+        assert_eq!(down.keys().collect::<Vec<_>>(), ["a.service", "b.service"]);
+        let said = down["a.service"].as_deref().unwrap();
+        assert!(
+            said.starts_with("Error: ") && said.ends_with(" no leader") && !said.contains('\x1b'),
+            "{said}"
+        );
+        assert_eq!(down["b.service"], None);
     }
 
     #[test]

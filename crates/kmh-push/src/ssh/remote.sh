@@ -265,34 +265,50 @@ act() {
     finished=yes
 }
 
-# What was restarted must serve before the next machine has its turn. Where its own program cannot be asked, systemd has
-# been: it calls neither etcd nor an API server started before they said so themselves.
+# Asks whether the unit of a line serves, for a while: $name is the unit, $answer what was said last. Where its own program
+# cannot be asked, systemd has been: it calls neither etcd nor an API server started before they said so themselves.
+is_served() {
+    name=${1%% *}
+    set -- ${1#* }
+    command -v "$1" >/dev/null || return 0
+    bound=
+    ! command -v timeout >/dev/null || bound="timeout 10"
+    end=$(($(date +%s) + patience))
+    until answer=$($bound "$@" </dev/null 2>&1); do
+        [ "$(date +%s)" -lt "$end" ] || return 1
+        say "waits $name"
+        sleep 1
+    done
+}
+
+# What was restarted must serve before the next machine has its turn.
 wait_for_all() {
     rest=$serves
     while [ -n "$rest" ]; do
-        one=${rest%%"
-"*}
+        if ! is_served "${rest%%"
+"*}"; then
+            # The next push does not take it for done.
+            remember "restart $name
+"
+            printf '%s\n' "$answer"
+            journal "$name"
+            stop "$name was restarted, and does not serve after $patience s"
+        fi
         rest=${rest#*"
 "}
-        name=${one%% *}
-        set -- ${one#* }
-        command -v "$1" >/dev/null || continue
-        bound=
-        ! command -v timeout >/dev/null || bound="timeout 10"
-        end=$(($(date +%s) + patience))
-        until answer=$($bound "$@" </dev/null 2>&1); do
-            if [ "$(date +%s)" -ge "$end" ]; then
-                # The next push does not take it for done.
-                remember "restart $name
-"
-                printf '%s\n' "$answer"
-                journal "$name"
-                stop "$name was restarted, and does not serve after $patience s"
-            fi
-            say "waits $name"
-            sleep 1
-        done
     done
+}
+
+# Which units do not serve, each with the end of what it says.
+ask() {
+    rest=$serves
+    while [ -n "$rest" ]; do
+        is_served "${rest%%"
+"*}" || say "silent $name $(printf '%s' "$answer" | tail -n 2 | tr '\n' ' ' | head -c 1000)"
+        rest=${rest#*"
+"}
+    done
+    finished=yes
 }
 
 root=
@@ -333,5 +349,6 @@ case $job in
     fetch) fetch ;;
     write) write ;;
     act) act ;;
+    ask) ask ;;
     *) stop "the request did not arrive whole" ;;
 esac

@@ -21,12 +21,16 @@ impl Members {
         let sshds: Vec<Sshd> = (1..=4).map(start).collect();
         std::fs::write(world.at("known"), sshds.iter().map(Sshd::known).collect::<String>()).unwrap();
         for (name, sshd) in MEMBERS.iter().zip(&sshds) {
-            // It writes down how many members have been restarted by then, of all pushes since the last look.
+            // It writes down how many members have been restarted by then, of all pushes since the last look. One that is
+            // broken shows it when it was restarted; one that hangs does so until then.
             let script = format!(
-                "#!/bin/sh\ncd {}\necho \"{name} $(cat sshd-*/systemctl.log | grep -c 'restart -- etcd.service')\" >>order\n\
-                 [ ! -e {name}.broken ] || {{ echo 'it has no leader'; exit 1; }}\n\
+                "#!/bin/sh\ncd {}\necho \"{name} $(cat sshd-*/systemctl.log 2>/dev/null | grep -c 'restart -- etcd.service')\" >>order\n\
+                 restarted() {{ grep -qs 'restart -- etcd.service' {log}; }}\n\
+                 if [ -e {name}.broken ] && restarted; then echo 'it has no leader'; exit 1; fi\n\
+                 if [ -e {name}.hangs ] && ! restarted; then echo 'it waits'; exit 1; fi\n\
                  [ -e {name}.asked ] || {{ touch {name}.asked; exit 1; }}\nrm {name}.asked\n",
-                world.path().display()
+                world.path().display(),
+                log = sshd.file("systemctl.log").display()
             );
             std::fs::write(sshd.file("ready"), script).unwrap();
             chmod(&sshd.file("ready"), 0o755);
@@ -51,6 +55,11 @@ impl Members {
         nodes.push(self.sshds[3].node("a-worker", &[file(&self.sshds[3], "kubelet.service")]));
         let args = ["--to", "ssh", "--known-hosts", "known", "--identity", "id"];
         self.world.push(&[&args[..], more].concat(), &bundle(&nodes))
+    }
+
+    /// Who was asked after somebody was restarted, and how many had been by then.
+    fn turns(&self) -> Vec<String> {
+        self.order().into_iter().filter(|line| !line.ends_with(" 0")).collect()
     }
 
     /// Who was asked, and how many had been restarted then.
@@ -89,7 +98,12 @@ fn members_are_restarted_one_after_another_each_when_the_last_serves() {
     for jobs in ["8", "1"] {
         let ran = members.push(jobs, &["--jobs", jobs]).exits(0);
         assert_eq!(Members::outcomes(&ran), ["changed"; 4]);
-        assert_eq!(members.order(), ["m-1 1", "m-1 1", "m-2 2", "m-2 2", "m-3 3", "m-3 3"]);
+        // First everybody is asked.
+        let mut order = members.order();
+        let turns = order.split_off(6);
+        order.sort();
+        assert_eq!(order, ["m-1 0", "m-1 0", "m-2 0", "m-2 0", "m-3 0", "m-3 0"]);
+        assert_eq!(turns, ["m-1 1", "m-1 1", "m-2 2", "m-2 2", "m-3 3", "m-3 3"]);
         for name in MEMBERS {
             assert_eq!(ran.machine(name)["in_turn"], true);
         }
@@ -121,11 +135,11 @@ fn who_comes_after_a_failure_is_not_touched() {
     members.order();
     let again = members.push("3", &["--patience", "1"]).exits(3);
     assert_eq!(Members::outcomes(&again), ["changed", "untouched", "failed", "untouched"]);
-    assert!(members.order().iter().all(|line| line == "m-2 1"));
+    assert!(members.turns().iter().all(|line| line == "m-2 1"));
     std::fs::remove_file(members.world.at("m-2.broken")).unwrap();
     let healed = members.push("3", &[]).exits(0);
     assert_eq!(Members::outcomes(&healed), ["unchanged", "changed", "changed", "changed"]);
-    assert_eq!(members.order(), ["m-2 1", "m-2 1", "m-1 2", "m-1 2", "m-3 3", "m-3 3"]);
+    assert_eq!(members.turns(), ["m-2 1", "m-2 1", "m-1 2", "m-1 2", "m-3 3", "m-3 3"]);
 }
 
 #[test]
@@ -144,9 +158,31 @@ fn nobody_stops_while_another_member_is_away() {
         "not touched: `etcd.service` is needed on most of 3 machines, and does not serve on `m-1`"
     );
     ran.says("hint: put that right first; `--limit m-2` pushes to this one all the same");
-    assert_eq!(members.order(), Vec::<String>::new());
+    assert_eq!(members.turns(), Vec::<String>::new());
     // Who chooses one knows what he does.
     let one = members.push("2", &["--limit", "m-2"]).exits(0);
     assert_eq!(Members::outcomes(&one), ["changed"]);
     assert_eq!(members.order(), ["m-2 1", "m-2 1"]);
+}
+
+#[test]
+fn a_member_that_hangs_counts_as_one_that_is_away_and_is_restarted_first() {
+    let members = Members::start();
+    members.push("1", &[]).exits(0);
+    members.order();
+    // It runs, as far as systemd knows.
+    std::fs::write(members.world.at("m-3.hangs"), "").unwrap();
+    let others: &[&str] = &["--limit", "m-1,m-3", "--patience", "1"];
+    let conf = members.sshds[2].root.join("conf");
+    std::fs::write(&conf, "2").unwrap();
+    let ran = members.push("2", others).exits(3);
+    assert_eq!(Members::outcomes(&ran), ["untouched", "unchanged"]);
+    assert_eq!(
+        ran.machine("m-1")["error"],
+        "not touched: `etcd.service` is needed on most of 3 machines, and does not serve on `m-3` (it waits)"
+    );
+    assert_eq!((members.turns(), ran.written("m-1")), (vec![], 0));
+    let ran = members.push("3", &["--patience", "1"]).exits(0);
+    assert_eq!(Members::outcomes(&ran), ["changed"; 4]);
+    assert_eq!(members.turns(), ["m-3 1", "m-3 1", "m-1 2", "m-1 2", "m-2 3", "m-2 3"]);
 }
