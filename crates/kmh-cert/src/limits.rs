@@ -17,8 +17,11 @@ const RANGES: [usize; 2] = [8, 32];
 pub struct Limits {
     permitted: Names,
     excluded: Names,
-    /// Whether it limits names of other kinds too: directory names, mail addresses.
+    /// Whether it limits names of kinds that are not judged here and that its leaves may have: directory names and rarer.
     pub others: bool,
+    /// Whether that stands in a critical extension. Go then refuses all that it signs, because it does not know the kind
+    /// (crypto/x509, `parseNameConstraintsExtension`; RFC 5280, 4.2.1.10, wants the extension critical).
+    pub unknown: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,10 +40,11 @@ impl Limits {
     /// The same from its DER form.
     pub fn from_der(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let found = certificate.extensions().iter().find_map(|one| match one.parsed_extension() {
-            ParsedExtension::NameConstraints(found) => Some(found),
-            _ => None,
-        })?;
+        let (found, critical) =
+            certificate.extensions().iter().find_map(|one| match one.parsed_extension() {
+                ParsedExtension::NameConstraints(found) => Some((found, one.critical)),
+                _ => None,
+            })?;
         let mut limits = Self::default();
         let sides = [
             (&mut limits.permitted, &found.permitted_subtrees),
@@ -53,10 +57,13 @@ impl Limits {
                     GeneralName::IPAddress(range) if RANGES.contains(&range.len()) => {
                         names.ranges.push(range.to_vec());
                     }
+                    // No certificate here has one.
+                    GeneralName::RFC822Name(_) | GeneralName::URI(_) => {}
                     _ => limits.others = true,
                 }
             }
         }
+        limits.unknown = limits.others && critical;
         Some(limits)
     }
 
@@ -160,8 +167,13 @@ mod tests {
 
     #[test]
     fn other_kinds_are_told_of() {
-        let found = limits(vec![Tree::Rfc822Name("example.net".to_owned())], vec![]).unwrap();
-        assert!(found.others);
+        let mail = limits(vec![Tree::Rfc822Name("example.net".to_owned())], vec![]).unwrap();
+        assert!(!mail.others && !mail.unknown, "no certificate here has a mail address");
+        let mut name = rcgen::DistinguishedName::new();
+        name.push(rcgen::DnType::OrganizationName, "a company");
+        let found = limits(vec![Tree::DirectoryName(name)], vec![]).unwrap();
+        // The library's extension is critical.
+        assert!(found.others && found.unknown);
         assert_eq!(forbidden(&found, &["a.test"], &["10.0.0.1"]), [""; 0]);
         assert_eq!(limits(vec![], vec![]), None);
     }

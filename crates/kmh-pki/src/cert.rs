@@ -118,6 +118,11 @@ impl Certificate {
             && is_signed(&self.der(), &authority.der()).is_ok()
     }
 
+    /// Whether it is the same CA as another certificate: of that name and of that key.
+    pub fn is_renewal_of(&self, other: &Self) -> bool {
+        self.subject == other.subject && self.public == other.public
+    }
+
     /// SHA-256 of the DER form, in hexadecimal.
     pub fn fingerprint(&self) -> String {
         hex(&self.digest)

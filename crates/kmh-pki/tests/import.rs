@@ -315,7 +315,7 @@ fn an_export_in_the_middle_of_a_rotation_says_loudly_what_it_leaves() {
     let told = told(&ran);
     let of = |file: &str| findings(&told, file).concat();
     for (file, says) in [
-        (ca, "it holds 2 CAs of one name: a rotation goes on. Only one is taken (serial "),
+        (ca, "it holds 2 generations of one CA: a rotation goes on. Only one is taken (serial "),
         (ca, "after the next push no machine trusts the other"),
         (sa, "it holds 2 keys: a rotation goes on. Only that of `etc/kubernetes/pki/sa.key` is taken"),
     ] {
@@ -337,7 +337,7 @@ fn generations_of_the_tunnels_ca_are_no_chain() {
     place.pki(&export, SMALL).exits(0);
     let ran = import(&place, &["--from", "out"], SMALL).exits(0);
     assert!(
-        ran.stderr.contains("it holds 2 CAs of one name: a rotation goes on. Only one is"),
+        ran.stderr.contains("it holds 2 generations of one CA: a rotation goes on. Only one is"),
         "{}",
         ran.stderr
     );
@@ -369,6 +369,42 @@ openssl req -new -key apiserver-kubelet-client.key -subj /CN=kube-apiserver-kube
     <(printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\nauthorityKeyIdentifier=keyid\n') 2>&-
 ";
 
+/// A CA of kubeadm's is renewed with the key that it had, and what it was before stands beside it still.
+const RENEWED: &str = r"set -e
+cd cp-1/etc/kubernetes/pki
+printf '[req]\ndistinguished_name=d\n[d]\n[x]\nbasicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n' >../ca.cnf
+cp ca.crt ../old.crt
+openssl req -new -x509 -config ../ca.cnf -extensions x -key ca.key -subj /CN=kubernetes -days 7000 -out ../new.crt
+cat ../$ORDER.crt >ca.crt
+[ $ORDER = new ] && cat ../old.crt >>ca.crt || cat ../new.crt >>ca.crt
+";
+
+#[test]
+fn a_ca_that_was_renewed_with_its_key_is_no_rotation() {
+    for order in ["new", "old"] {
+        let place = made(KUBEADM, "cp-1", &format!("KIND=ec USE=digitalSignature {CP1}"));
+        place.sh(&format!("ORDER={order}; {RENEWED}"), "").exits(0);
+        // A worker may have what it was before alone.
+        let worker =
+            "mkdir -p w-1/etc/kubernetes/pki && cp cp-1/etc/kubernetes/old.crt w-1/etc/kubernetes/pki/ca.crt";
+        place.sh(worker, "").exits(0);
+        let ran = import(&place, &["--from", "cp-1=cp-1", "--from", "w-1=w-1"], SMALL).exits(0);
+        assert_eq!(ran.stderr, "");
+        let told = told(&ran);
+        let names = imported(&told);
+        let taken = names.iter().filter(|name| name.starts_with("ca/"));
+        assert!(taken.eq(["ca/cluster", "ca/etcd", "ca/front-proxy"]), "{names:?}");
+        let which = if order == "new" { "first" } else { "one that its key belongs to" };
+        let ca = &findings(&told, "cp-1/etc/kubernetes/pki/ca.crt")[0];
+        assert_eq!(*ca, format!("warning: it holds 2 certificates, and the {which} is taken"));
+        // The one that ends last, and what the key signed before is good.
+        let new = std::fs::read(place.path().join("cp-1/etc/kubernetes/new.crt")).unwrap();
+        assert_eq!(place.files()["ca/cluster.crt"], new);
+        ensure_keeps(&place, SMALL, &told);
+        place.pki(&["verify", "--store", "store"], SMALL).exits(0);
+    }
+}
+
 #[test]
 fn a_rotation_of_kubeadm_goes_on_with_the_ca_before_the_current_one() {
     for order in ["new", "old"] {
@@ -389,7 +425,7 @@ fn a_rotation_of_kubeadm_goes_on_with_the_ca_before_the_current_one() {
         assert!(names.contains(&"nodes/cp-1/apiserver-kubelet-client".to_owned()), "{names:?}");
         let ca = findings(&told, "cp-1/etc/kubernetes/pki/ca.crt").concat();
         for says in [
-            "note: it holds 2 CAs of one name: a rotation goes on. That of its key is taken (serial ",
+            "note: it holds 2 generations of one CA: a rotation goes on. That of its key is taken (serial ",
             "and as `ca/cluster.old`, which is still trusted, one that signed what is here (serial ",
         ] {
             assert!(ca.contains(says), "{ca}");
@@ -416,7 +452,9 @@ fn a_rotation_of_kubeadm_goes_on_with_the_ca_before_the_current_one() {
         // Without its key nobody knows which of the two signs.
         place.sh("rm cp-1/etc/kubernetes/pki/ca.key", "").exits(0);
         let ran = import(&place, &["--from", "cp-1"], SMALL).exits(0);
-        ran.says("pki/ca.crt: it holds 2 CAs of one name: a rotation goes on. Only one is taken (serial ");
+        ran.says(
+            "pki/ca.crt: it holds 2 generations of one CA: a rotation goes on. Only one is taken (serial ",
+        );
         assert!(!place.store().join("ca/cluster.old.crt").exists());
     }
 }

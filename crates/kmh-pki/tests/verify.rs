@@ -130,7 +130,7 @@ subjectAltName=email:a@example.net""#, Takes),
     ("chain.name-constraints", "routers/gw/ipsec", r#"ca ca/ipsec "$GOODCA
 nameConstraints=critical,permitted;DNS:example.net""#, Refuses),
     ("chain.limits", "ca/ipsec", r#"ca ca/ipsec "$GOODCA
-nameConstraints=critical,excluded;email:example.net""#, Takes),
+nameConstraints=critical,excluded;otherName:1.2.3.4;UTF8:x""#, Takes),
     ("chain.outlives-ca", LEAF, "leaf \"$GOOD\" -days 9999", Takes),
     ("chain.no-ca", "routers/gw/ipsec", "rm ca/ipsec.crt", NotAsked),
     ("chain.retired", "nodes/cp-1/etcd-peer", "for e in crt key; do cp ca/etcd.$e ca/etcd.old.$e; done; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca/etcd.key; CASUBJ=/CN=etcd-ca; ca ca/etcd \"$GOODCA\"", NotAsked),
@@ -351,10 +351,25 @@ nameConstraints=critical,{limits}\" -days 7200"
         assert_eq!(report(&verify(&place, 0, &["--strict"]).exits(0))["findings"], serde_json::json!([]));
         assert_eq!(place.pki(&["--store", "store"], SMALL).exits(0).stderr, "");
     }
+    // Nor what only a mail address could break.
     let place = broken(&plain, &ipsec("permitted;email:example.net"));
+    assert_eq!(report(&verify(&place, 0, &["--strict"]).exits(0))["findings"], serde_json::json!([]));
+    let other = "permitted;otherName:1.2.3.4;UTF8:x";
+    let place = broken(&plain, &ipsec(other));
     let all = report(&verify(&place, 0, &[]).exits(0));
     assert_eq!(found(&all), [("chain.limits".to_owned(), "ca/ipsec".to_owned())].into());
     let warned = "CA `ca/ipsec` has name constraints of a kind that is not judged: ask `openssl verify` of what it signed";
+    place.pki(&["--store", "store"], SMALL).exits(0).says(warned);
+    // Go refuses all that such a CA signs, and all but the tunnels are Go's.
+    let place = broken(&plain, &limited("cluster", "kubernetes", 0, other));
+    let all = report(&verify(&place, 1, &[]).exits(1));
+    let limits: Vec<_> =
+        all["findings"].as_array().unwrap().iter().filter(|one| one["id"] == "chain.limits").collect();
+    assert_eq!(
+        (limits.len(), &limits[0]["state"], &limits[0]["subject"]),
+        (1, &"critical".into(), &"ca/cluster".into())
+    );
+    let warned = "CA `ca/cluster` has critical name constraints of a kind that Go does not know: Kubernetes and etcd refuse what it signs; `kmh-pki rotate cluster` makes one without";
     place.pki(&["--store", "store"], SMALL).exits(0).says(warned);
 }
 

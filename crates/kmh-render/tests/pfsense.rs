@@ -358,6 +358,42 @@ fn while_a_ca_is_rotated_a_chain_has_both_and_phases_name_none() {
 }
 
 #[test]
+fn a_pfsense_without_tunnels_believes_nobody_and_holds_one_ca() {
+    let text = "kind: kmh.inventory/v1
+spec:
+  cluster: {name: small, versions: {kubernetes: 1.36.2, etcd: 3.6.8, containerd: 2.1.4, calico: 3.31.2}, pod_cidrs: 10.200.0.0/16, service_cidrs: 10.201.0.0/16, api: {host: k8s.example.net}}
+  sites:
+    - name: b
+      network: 10.20.0.0/24
+      pod_cidrs: 10.200.64.0/18
+      routers: [{name: rb, id: 3, kind: pfsense, asn: 65020, address: 10.20.0.1, interface: opt1}]
+  nodes:
+    - {name: cp-1, site: b, address: 10.20.0.11, roles: [control-plane, etcd]}
+";
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("pki");
+    let pki = |args: &[&str]| {
+        tool("kmh-pki", &[args, &["--store", store.to_str().unwrap()]].concat(), text.as_bytes())
+    };
+    let held = |pki: &str| {
+        let stream = tool("kmh-render", &[], tool("kmh-bgpcfg", &[], pki.as_bytes()).as_bytes());
+        let bundle = common::bundle_of(&stream);
+        trust(&settings(&Rendered { stream, bundle, dir: tempfile::tempdir().unwrap() }, "rb"))
+    };
+    let one = |refid: &str, name: &str| {
+        (vec![[refid, name, ""].map(ToOwned::to_owned)], refid.to_owned(), Vec::new())
+    };
+    assert_eq!(held(&pki(&["--init"])), one("kmhipsecca", "kmh-ipsec-ca"));
+    pki(&["rotate", "ipsec"]);
+    // Two of one name, too, as a rotation has them that was begun before they had numbers.
+    let same = pki(&[]).replace("\"common_name\":\"kmh-ipsec-ca 2\"", "\"common_name\":\"kmh-ipsec-ca\"");
+    assert_eq!(held(&same), one("kmhipsecca", "kmh-ipsec-ca"));
+    pki(&["rotate", "ipsec", "--deployed"]);
+    pki(&[]);
+    assert_eq!(held(&pki(&[])), one("kmhipsecca", "kmh-ipsec-ca 2"));
+}
+
+#[test]
 fn every_cipher_in_pfsenses_words() {
     for (cipher, phase1, phase2) in [
         (

@@ -133,9 +133,10 @@ impl Gather<'_> {
         }
         if authority && let Some(first) = found.iter().find(|one| one.key.is_ok()).or(found.first()) {
             let digest = first.certificate.digest;
-            // In the middle of a rotation a file without a key may have another one first.
+            // In the middle of a rotation a file without a key may have another one first; and a renewal is no other CA.
             let knows = |one: &Candidate| {
                 one.certificate.digest == digest
+                    || first.certificate.is_renewal_of(&one.certificate)
                     || first.key.is_ok()
                         && one.key.is_err()
                         && one.others.iter().any(|one| one.digest == digest)
@@ -152,7 +153,7 @@ impl Gather<'_> {
                 );
                 return;
             }
-            let rotating = Rotating::of(&found, digest);
+            let rotating = Rotating::of(&found, &first.certificate);
             self.done.rotating.extend(rotating.map(|one| (wanted.name.clone(), one)));
         }
         // Where there are several, such as before and after a renewal: the one that is meant, has a key and ends last.
@@ -227,9 +228,13 @@ impl Gather<'_> {
             }
         };
         let key = key.map(|(bytes, _)| private_key(&bytes));
-        // In a file with several the first counts, or the one that the key belongs to.
+        // In a file with several the first counts, or the one that the key belongs to; of several of one key, such as a CA and
+        // what it was renewed from, the one that ends last.
         let own = match &key {
-            Some(Ok(key)) => all.iter().position(|one| one.public == key.public),
+            Some(Ok(key)) => {
+                let own = all.iter().enumerate().filter(|(_, one)| one.public == key.public);
+                own.max_by_key(|(_, one)| one.not_after).map(|(at, _)| at)
+            }
             _ => Some(0),
         };
         if all.len() > 1 && !rotates(&all) {
@@ -247,7 +252,7 @@ impl Gather<'_> {
         };
         let others = if rotates(&all) { all.clone() } else { Vec::new() };
         let certificate = all.swap_remove(own.unwrap_or(0));
-        let others = others.into_iter().filter(|one| one.digest != certificate.digest).collect();
+        let others = others.into_iter().filter(|one| one.public != certificate.public).collect();
         Some(Candidate { file, certificate, key, others })
     }
 

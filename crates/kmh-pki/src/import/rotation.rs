@@ -24,7 +24,9 @@ pub(super) fn rotates(all: &[Certificate]) -> bool {
     let numbered =
         |one: &Certificate| one.attributes == 1 && number(table::IPSEC_CA, &one.common_name).is_some();
     let one_name = all.iter().all(|one| one.subject == all[0].subject) || all.iter().all(numbered);
-    all.len() > 1 && one_name && all.iter().all(|one| one.is_ca)
+    // Of one key they are one CA and what it was renewed from.
+    let keys = all.iter().any(|one| one.public != all[0].public);
+    keys && one_name && all.iter().all(|one| one.is_ca)
 }
 
 /// The generations of a CA besides the one that is taken.
@@ -36,11 +38,12 @@ pub(super) struct Rotating {
 
 impl Rotating {
     /// Of what was found of a CA; none when that is one generation.
-    pub(super) fn of(found: &[Candidate], current: [u8; 32]) -> Option<Self> {
+    pub(super) fn of(found: &[Candidate], current: &Certificate) -> Option<Self> {
         let file = found.iter().find(|one| !one.others.is_empty())?.file.clone();
-        let mut known = BTreeSet::from([current]);
+        let mut known = BTreeSet::new();
         let all = found.iter().flat_map(|one| one.others.iter().chain([&one.certificate]));
-        let others = all.filter(|one| known.insert(one.digest)).cloned().collect();
+        let others =
+            all.filter(|one| one.public != current.public && known.insert(one.digest)).cloned().collect();
         Some(Self { file, others })
     }
 }
@@ -61,7 +64,8 @@ pub(super) fn settle(gathered: &mut Gathered, wants: &Wants) {
         }
         let named = |one: &Certificate| format!("serial {}…", one.serial.get(..8).unwrap_or(&one.serial));
         let its = named(&current.certificate);
-        let holds = format!("it holds {} CAs of one name: a rotation goes on", 1 + old.len() + left.len());
+        let holds =
+            format!("it holds {} generations of one CA: a rotation goes on", 1 + old.len() + left.len());
         if !left.is_empty() {
             let only = if old.is_empty() { format!(". Only one is taken ({its})") } else { String::new() };
             let left = left.iter().map(named).collect::<Vec<_>>().join(", ");

@@ -156,19 +156,22 @@ fn limits(wanted: &Wanted, is: &Certificate, wants: &Wants, rotates: bool) -> Op
         let names = limits.forbidden(one.dns_names.iter(), one.addresses.iter());
         (!names.is_empty()).then(|| (&one.name, names.join(", ")))
     });
+    let short = base.rsplit('/').next().unwrap_or(base);
+    let hint = if rotates { format!("; `kmh-pki rotate {short}` makes one without") } else { String::new() };
     match refused.next() {
         Some((leaf, names)) => {
             let more = match refused.count() {
                 0 => String::new(),
                 count => format!(", nor names of {count} more"),
             };
-            let short = base.rsplit('/').next().unwrap_or(base);
-            let hint =
-                if rotates { format!("; `kmh-pki rotate {short}` makes one without") } else { String::new() };
             Some(format!(
                 "the name constraints of CA `{name}` do not permit {names} of `{leaf}`{more}: programs refuse what it signs for them{hint}"
             ))
         }
+        // Tunnels are no program's in Go.
+        None if limits.unknown && wanted.class != Class::IpsecCa => Some(format!(
+            "CA `{name}` has critical name constraints of a kind that Go does not know: Kubernetes and etcd refuse what it signs{hint}"
+        )),
         None if limits.others => Some(format!(
             "CA `{name}` has name constraints of a kind that is not judged: ask `openssl verify` of what it signed"
         )),

@@ -131,7 +131,10 @@ pub fn decide(s: &Situation<'_>, name: Rotating, abort: bool) -> Result<Decision
     let mut objections: Vec<Objection> = match act {
         Act::Begin => root(s, name).into_iter().collect(),
         // The inventory may be another than when it began.
-        Act::Switch => due(s, &subject).into_iter().chain(switch(s, name, &next)).collect(),
+        Act::Switch => {
+            let objections = [due(s, &subject), switch(s, name, &next), one_name(s, name, [&subject, &next])];
+            objections.into_iter().flatten().collect()
+        }
         // With the key at hand they are due; without it they stay as they are.
         Act::End => due(s, &subject).or_else(|| signed_by_others(s, name)).into_iter().collect(),
         Act::Abort => vec![],
@@ -200,6 +203,20 @@ pub fn by_hand(model: &Model, name: Rotating) -> Vec<&str> {
         |name: &Label| model.tunnels.iter().any(|tunnel| tunnel.ends.iter().any(|end| end.router == *name));
     let routers = model.routers.iter().filter(|router| router.kind == RouterKind::Pfsense);
     routers.filter(|router| has_tunnel(&router.name)).map(|router| router.name.as_str()).collect()
+}
+
+/// Whether a pfSense cannot hold both CAs: its files of them are called by their subjects.
+fn one_name(s: &Situation<'_>, name: Rotating, both: [&str; 2]) -> Option<Objection> {
+    let router = *by_hand(s.model, name).first()?;
+    let certificate = |ca: &str| s.observed.pairs.get(ca)?.certificate.there();
+    let [current, next] = [certificate(both[0])?, certificate(both[1])?];
+    (current.subject == next.subject).then(|| Objection {
+        what: format!(
+            "`{}` and `{}` are both called `{}`, and pfSense router `{router}` can hold one of them",
+            both[0], both[1], next.common_name
+        ),
+        hint: format!("take it back with `kmh-pki rotate {} --abort`, and begin again", name.as_str()),
+    })
 }
 
 /// Whether the next generation can do what the current one does.

@@ -138,10 +138,19 @@ impl One<'_> {
                 notes.push(note(id, state, reason.to_string()));
             }
         }
-        if self.is_authority() && Limits::of(self.facts).is_some_and(|limits| limits.others) {
-            let message = "it has name constraints of a kind that is not judged here, and programs hold them against what it signs";
-            let hint = "ask `openssl verify` of what it signed";
-            notes.push(Note::new("chain.limits", self.name, State::Warning, message, hint));
+        if self.is_authority()
+            && let Some(limits) = Limits::of(self.facts).filter(|limits| limits.others)
+        {
+            // Tunnels are no program's in Go.
+            let tunnels = self.wanted.is_some_and(|wanted| wanted.class == Class::IpsecCa);
+            notes.push(if limits.unknown && !tunnels {
+                let message = "it has critical name constraints of a kind that Go does not know: Kubernetes and etcd refuse what it signs";
+                Note::new("chain.limits", self.name, State::Critical, message, hints::rotate(self.name))
+            } else {
+                let message = "it has name constraints of a kind that is not judged here, and programs hold them against what it signs";
+                let hint = "ask `openssl verify` of what it signed";
+                Note::new("chain.limits", self.name, State::Warning, message, hint)
+            });
         }
         notes.extend(self.chain(all));
         notes

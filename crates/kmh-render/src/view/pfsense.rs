@@ -100,7 +100,13 @@ fn certificates(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<(Value, Value
         ))
         .hint("remove its .crt and .csr from the store: the next `kmh-pki ensure` makes a pair there")
     })?;
+    // The one that signed the router's certificate.
+    let signer = certificate.issuer.as_deref().unwrap_or(&current.name);
     let mut trusted = pki.spec.trusted(Class::IpsecCa);
+    // Without a tunnel there is no peer to believe.
+    if t.tunnels.is_empty() {
+        trusted.retain(|one| one.name == signer);
+    }
     if let [one, other, ..] = trusted[..]
         && one.common_name == other.common_name
     {
@@ -111,8 +117,6 @@ fn certificates(t: &RouterTarget<'_>, slots: &mut Slots) -> Result<(Value, Value
         ))
         .hint("take the rotation back with `kmh-pki rotate ipsec --abort` and begin it again; where it has gone too far, set `tunnels: {auth: psk}` until it is at its end"));
     }
-    // The one that signed the router's certificate first.
-    let signer = certificate.issuer.as_deref().unwrap_or(&current.name);
     trusted.sort_by_key(|one| one.name != signer);
     let authorities = trusted.iter().enumerate().map(|(number, one)| {
         let (refid, descr) = reference(one);

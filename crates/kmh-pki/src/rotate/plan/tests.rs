@@ -3,8 +3,10 @@
 use kmh_doc::pki::Rotating as R;
 
 use super::*;
+use crate::issue;
 use crate::observed::{Bare, Pair};
-use crate::want::wants;
+use crate::secret::Key;
+use crate::want::{Wanted, wants};
 
 const CLUSTER: &str = "\
 kind: kmh.inventory/v1
@@ -193,4 +195,28 @@ fn no_report_shows_that_a_pfsense_has_its_settings() {
         assert!(at(R::Ipsec, &[there], "psk", Proof::Shown).is_ok());
         assert!(at(R::Etcd, &[there], "certificates", Proof::Shown).is_ok());
     }
+}
+
+#[test]
+fn a_pfsense_cannot_go_on_with_two_cas_of_one_name() {
+    let go_on = |kind: &str, next: &str| {
+        call(R::Ipsec, &[Generation::Next], |observed, _, _, model, _| {
+            *model = cluster(kind, "certificates");
+            let wanted = wants(model).certificates["ca/ipsec"].clone();
+            let now = time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+            for (ca, name) in [("ca/ipsec", "kmh-ipsec-ca"), ("ca/ipsec.next", next)] {
+                let wanted = Wanted { common_name: name.to_owned(), ..Wanted::clone(&wanted) };
+                let made = issue::authority(&wanted, &Key::generate(wanted.algorithm).unwrap(), now).unwrap();
+                observed.pairs.get_mut(ca).unwrap().certificate = Half::There(made);
+            }
+        })
+    };
+    let objection = Objection {
+        what: "`ca/ipsec` and `ca/ipsec.next` are both called `kmh-ipsec-ca`, and pfSense router `rb` can hold one of them"
+            .to_owned(),
+        hint: "take it back with `kmh-pki rotate ipsec --abort`, and begin again".to_owned(),
+    };
+    assert_eq!(go_on("pfsense", "kmh-ipsec-ca"), Err(vec![objection]));
+    assert!(go_on("pfsense", "kmh-ipsec-ca 2").is_ok());
+    assert!(go_on("linux", "kmh-ipsec-ca").is_ok());
 }
