@@ -4,7 +4,7 @@
 //! What these are is the bundle's to say ([`kmh_doc::bundle::Unit::ready`]). Whether a machine needs a turn shows when it has
 //! been looked at: a unit that does not run yet takes nothing away, so a first deployment is of all at once. Turns begin
 //! when all who may need one have been looked at, what does not need one is done there, and everybody has been asked
-//! whether it serves: what hangs runs, too.
+//! whether it serves: what hangs runs, too. Who did not is asked again after each turn, which may have brought it back.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -41,12 +41,15 @@ pub(crate) enum Job<'a> {
     Leave(&'a Wanted, Trouble),
 }
 
-/// Units that do not serve, each with what was said of it, where somebody was asked.
+/// Units that do not serve by a machine's answer, each with what was said of it, if anything.
 pub(crate) type Down = BTreeMap<String, Option<String>>;
 
-/// Units that are known not to serve without having been asked.
-fn unasked(units: &[String]) -> Down {
-    units.iter().map(|unit| (unit.clone(), None)).collect()
+/// How it is known that a unit does not serve.
+enum Why {
+    /// It does not run, or nobody knows, because work on its machine failed: this holds for the whole push.
+    Seen,
+    /// Its machine was asked, and this was said, if anything: this holds until somebody has had a turn.
+    Asked(Option<String>),
 }
 
 /// A machine that waits for its turn.
@@ -70,7 +73,7 @@ struct State<'a> {
     /// Whose turn failed.
     failed: Option<String>,
     /// Machines on which a unit is known not to serve, by the unit.
-    down: BTreeMap<String, Down>,
+    down: BTreeMap<String, BTreeMap<String, Why>>,
 }
 
 /// The machines of a wave.
@@ -131,7 +134,7 @@ impl<'a> Turns<'a> {
     /// A machine was asked whether it serves; `down` are its units that do not.
     pub(crate) fn answered(&self, machine: &Wanted, down: Down) {
         let mut state = self.lock();
-        state.note(machine, down);
+        state.note(machine, down.into_iter().map(|(unit, said)| (unit, Why::Asked(said))));
         state.unanswered -= 1;
         self.changed.notify_all();
     }
@@ -139,7 +142,7 @@ impl<'a> Turns<'a> {
     /// A machine is done without a turn; `down` are its units that do not serve.
     pub(crate) fn done(&self, machine: &Wanted, down: &[String]) {
         let mut state = self.lock();
-        state.note(machine, unasked(down));
+        state.note(machine, seen(down));
         state.open -= usize::from(serving(machine).next().is_some());
         self.changed.notify_all();
     }
@@ -151,18 +154,24 @@ impl<'a> Turns<'a> {
         for unit in state.busy.take().unwrap_or_default() {
             state.down.get_mut(&unit).map(|machines| machines.remove(&machine.name));
         }
-        state.note(machine, unasked(down));
+        state.note(machine, seen(down));
         if failed {
             state.failed = Some(machine.name.clone());
         }
+        state.ask_again(&self.wave);
         self.changed.notify_all();
     }
 }
 
+/// Units that need not be asked.
+fn seen(units: &[String]) -> impl Iterator<Item = (String, Why)> {
+    units.iter().map(|unit| (unit.clone(), Why::Seen))
+}
+
 impl<'a> State<'a> {
-    fn note(&mut self, machine: &Wanted, down: Down) {
-        for (unit, said) in down {
-            self.down.entry(unit).or_default().insert(machine.name.clone(), said);
+    fn note(&mut self, machine: &Wanted, down: impl Iterator<Item = (String, Why)>) {
+        for (unit, why) in down {
+            self.down.entry(unit).or_default().insert(machine.name.clone(), why);
         }
     }
 
@@ -170,39 +179,45 @@ impl<'a> State<'a> {
         self.down.get(unit).is_some_and(|machines| machines.contains_key(machine))
     }
 
-    /// Who is asked next whether it serves: everybody who has a unit that somebody waits to restart, and is not known to be
-    /// down. Who is alone stops nobody else.
+    /// Who is asked next whether it serves: at first everybody who has a unit that somebody waits to restart, and is not
+    /// known to be down. Who is alone with them stops nobody else.
     fn question(&mut self, wave: &[&'a Wanted]) -> Option<Job<'a>> {
         if self.questions.is_none() {
-            let turns: BTreeSet<&String> = self.waiting.iter().flat_map(|one| &one.turn.units).collect();
-            let all = wave.iter().map(|machine| {
-                let units = machine.units.iter().filter(|unit| {
-                    turns.contains(&unit.name)
-                        && !unit.ready.is_empty()
-                        && !self.is_down(&unit.name, &machine.name)
-                });
-                (*machine, units.collect::<Vec<&Unit>>())
+            let turns: BTreeSet<&str> =
+                self.waiting.iter().flat_map(|one| &one.turn.units).map(String::as_str).collect();
+            let has = |machine: &&&Wanted| serving(machine).any(|unit| turns.contains(unit));
+            let alone = wave.iter().filter(has).count() == 1;
+            let all = questions(wave, |unit, machine| {
+                !alone && turns.contains(unit) && !self.is_down(unit, machine)
             });
-            let mut all: VecDeque<Job<'_>> = all
-                .filter(|(_, units)| !units.is_empty())
-                .map(|(machine, units)| Job::Serves(machine, units))
-                .collect();
-            if all.len() == 1 {
-                all.clear();
-            }
-            self.unanswered = all.len();
-            self.questions = Some(all);
+            self.ask(all);
         }
         self.questions.as_mut().and_then(VecDeque::pop_front)
     }
 
+    /// Drops what was answered before a turn, and asks anew: the majority that somebody lacked may have come with it.
+    fn ask_again(&mut self, wave: &[&'a Wanted]) {
+        let asked = |why: &Why| matches!(why, Why::Asked(_));
+        let all = questions(wave, |unit, machine| {
+            self.down.get(unit).and_then(|machines| machines.get(machine)).is_some_and(asked)
+        });
+        self.down.values_mut().for_each(|machines| machines.retain(|_, why| !asked(why)));
+        self.ask(all);
+    }
+
+    fn ask(&mut self, all: VecDeque<Job<'a>>) {
+        self.unanswered = all.len();
+        self.questions = Some(all);
+    }
+
     /// Gives somebody who waits a turn, or a reason not to.
     fn turn(&mut self, members: &BTreeMap<String, usize>) -> Job<'a> {
-        // First what a push before this one has left undone, and who does not serve: it takes nothing away, and the others
-        // may need it.
+        // Of those who may, first who does not serve: it takes nothing away, and the others may need it. Then what a push
+        // before this one has left undone.
         let rank = |one: &Waiting<'_>| {
+            let why_not = self.why_not(&one.machine.name, &one.turn, members);
             let down = one.turn.units.iter().any(|unit| self.is_down(unit, &one.machine.name));
-            (!one.turn.pending, !down)
+            (why_not.is_some(), !down, !one.turn.pending)
         };
         let ranks: Vec<_> = self.waiting.iter().map(rank).collect();
         let place = (0..ranks.len()).min_by_key(|place| ranks[*place]).unwrap_or(0);
@@ -214,15 +229,18 @@ impl<'a> State<'a> {
         Job::Turn(machine)
     }
 
-    /// Why a machine may not have its turn now.
+    /// Why a machine may not have its turn now. Where nothing serves that is restarted, there is nothing to lose.
     fn why_not(&self, machine: &str, turn: &Turn, members: &BTreeMap<String, usize>) -> Option<Trouble> {
+        let mut serving = turn.units.iter().filter(|unit| !self.is_down(unit, machine)).peekable();
+        serving.peek()?;
         if let Some(failed) = &self.failed {
-            return Some(
-                Trouble::untouched(format!("not touched: `{failed}`, whose turn came before, failed"))
-                    .hint(format!("put `{failed}` right, and push again: what is done there is left alone")),
-            );
+            let what = format!("not touched: `{failed}`, whose turn came before, failed");
+            return Some(Trouble::untouched(what).hint(format!(
+                "put `{failed}` right, and push again: what is done there is left alone; \
+                 `--limit {machine}` pushes to this one all the same"
+            )));
         }
-        turn.units.iter().filter(|unit| !self.is_down(unit, machine)).find_map(|unit| {
+        serving.find_map(|unit| {
             let down: Vec<String> = self.down.get(unit).into_iter().flatten().map(shown).collect();
             let all = members.get(unit).copied().unwrap_or(0);
             (!may_stop(all, down.len())).then(|| {
@@ -238,11 +256,21 @@ impl<'a> State<'a> {
     }
 }
 
+/// Questions to the machines of a wave about those of their units that are chosen by their name and the machine's.
+fn questions<'a>(wave: &[&'a Wanted], chosen: impl Fn(&str, &str) -> bool) -> VecDeque<Job<'a>> {
+    let units = |machine: &'a Wanted| -> Vec<&'a Unit> {
+        let units = machine.units.iter().filter(|unit| !unit.ready.is_empty());
+        units.filter(|unit| chosen(&unit.name, &machine.name)).collect()
+    };
+    let all = wave.iter().map(|machine| (*machine, units(machine)));
+    all.filter(|(_, units)| !units.is_empty()).map(|(machine, units)| Job::Serves(machine, units)).collect()
+}
+
 /// A machine that is down, and what was said of it.
-fn shown((machine, said): (&String, &Option<String>)) -> String {
-    match said {
-        Some(said) => format!("`{machine}` ({said})"),
-        None => format!("`{machine}`"),
+fn shown((machine, why): (&String, &Why)) -> String {
+    match why {
+        Why::Asked(Some(said)) => format!("`{machine}` ({said})"),
+        Why::Asked(None) | Why::Seen => format!("`{machine}`"),
     }
 }
 
@@ -393,6 +421,154 @@ mod tests {
             assert_eq!(word(turns.next()), format!("leave {name}: not touched: {why}"));
         }
         assert_eq!(word(turns.next()), "none");
+    }
+
+    /// Everybody has been looked at: these need a turn, of these etcd does not run, and the others are done.
+    fn looked_at<'a>(
+        wave: &[&'a Wanted],
+        members: &'a BTreeMap<String, usize>,
+        waiting: &[(&str, Turn)],
+        down: &[&str],
+    ) -> Turns<'a> {
+        let turns = Turns::new(wave, members);
+        for machine in wave {
+            turns.next();
+            match waiting.iter().find(|(name, _)| *name == machine.name) {
+                Some((_, turn)) => turns.waits(machine, turn.clone()),
+                None if down.contains(&machine.name.as_str()) => {
+                    turns.done(machine, &["etcd.service".into()]);
+                }
+                None => turns.done(machine, &[]),
+            }
+        }
+        turns
+    }
+
+    /// That machine is asked next about those units, and answers that these of them do not serve.
+    fn answers(turns: &Turns<'_>, machine: &Wanted, asked: &str, silent: &[&str]) {
+        assert_eq!(word(turns.next()), format!("does {} serve: {asked}", machine.name));
+        turns.answered(machine, silent.iter().map(|unit| ((*unit).to_owned(), None)).collect());
+    }
+
+    #[test]
+    fn who_did_not_serve_is_asked_again_after_a_turn() {
+        let machines = ["a", "b", "c"].map(|name| machine(name, &["etcd.service"]));
+        let count = members(&machines);
+        let wave: Vec<&Wanted> = machines.iter().collect();
+        for back in [true, false] {
+            // `a` hangs, so that `c` is without a majority.
+            let turns = looked_at(&wave, &count, &[("a", turn(false)), ("c", turn(false))], &["b"]);
+            answers(&turns, wave[0], "etcd.service", &["etcd.service"]);
+            answers(&turns, wave[2], "etcd.service", &["etcd.service"]);
+            assert_eq!(word(turns.next()), "turn a");
+            turns.had(wave[0], false, &[]);
+            answers(&turns, wave[2], "etcd.service", if back { &[] } else { &["etcd.service"] });
+            let why =
+                "not touched: `etcd.service` is needed on most of 3 machines, and does not serve on `b`";
+            let then = if back { format!("leave c: {why}") } else { "turn c".to_owned() };
+            assert_eq!(word(turns.next()), then);
+        }
+
+        // What is restarted of `c` is not all that did not serve there.
+        let machines = ["a", "b", "c"].map(|name| machine(name, &["etcd.service", "kube-apiserver.service"]));
+        let count = members(&machines);
+        let wave: Vec<&Wanted> = machines.iter().collect();
+        let both =
+            Turn { units: vec!["etcd.service".into(), "kube-apiserver.service".into()], pending: false };
+        let waiting = [("a", both.clone()), ("b", both), ("c", turn(true))];
+        for back in [true, false] {
+            let turns = looked_at(&wave, &count, &waiting, &[]);
+            let all = "etcd.service kube-apiserver.service";
+            answers(&turns, wave[0], all, &[]);
+            answers(&turns, wave[1], all, &[]);
+            answers(&turns, wave[2], all, &["etcd.service", "kube-apiserver.service"]);
+            assert_eq!(word(turns.next()), "turn c");
+            turns.had(wave[2], false, &[]);
+            let unit = "kube-apiserver.service";
+            answers(&turns, wave[2], unit, if back { &[] } else { &["kube-apiserver.service"] });
+            let why =
+                format!("not touched: `{unit}` is needed on most of 3 machines, and does not serve on `c`");
+            let then = if back { "turn a".to_owned() } else { format!("leave a: {why}") };
+            assert_eq!(word(turns.next()), then);
+        }
+    }
+
+    #[test]
+    fn who_does_not_serve_has_a_turn_whoever_failed() {
+        let machines = ["a", "b", "c"].map(|name| machine(name, &["etcd.service"]));
+        let members = members(&machines);
+        let wave: Vec<&Wanted> = machines.iter().collect();
+        // `c` hangs; `a` is without a majority, and cannot serve alone.
+        let failed = || {
+            let turns = looked_at(&wave, &members, &[("a", turn(false)), ("c", turn(false))], &["b"]);
+            answers(&turns, wave[0], "etcd.service", &["etcd.service"]);
+            answers(&turns, wave[2], "etcd.service", &["etcd.service"]);
+            assert_eq!(word(turns.next()), "turn a");
+            turns.had(wave[0], true, &["etcd.service".into()]);
+            turns
+        };
+        let turns = failed();
+        answers(&turns, wave[2], "etcd.service", &["etcd.service"]);
+        assert_eq!(word(turns.next()), "turn c");
+        // Whatever brought it back meanwhile, it is needed now.
+        let turns = failed();
+        answers(&turns, wave[2], "etcd.service", &[]);
+        let Some(Job::Leave(_, trouble)) = turns.next() else { panic!("it has a turn") };
+        assert_eq!(trouble.message, "not touched: `a`, whose turn came before, failed");
+        assert_eq!(
+            trouble.hint.as_deref(),
+            Some(
+                "put `a` right, and push again: what is done there is left alone; `--limit c` pushes to this one all the same"
+            )
+        );
+
+        // The next push: it is the only one left to be asked, and not alone.
+        let turns = looked_at(&wave, &members, &[("c", turn(false))], &["a", "b"]);
+        answers(&turns, wave[2], "etcd.service", &["etcd.service"]);
+        assert_eq!(word(turns.next()), "turn c");
+    }
+
+    #[test]
+    fn who_may_not_have_a_turn_yet_lets_others_pass() {
+        let machines = ["a", "b", "c", "d", "e"].map(|name| machine(name, &["etcd.service"]));
+        let wave: Vec<&Wanted> = machines.iter().collect();
+        let three = members(&machines[..3]);
+        let turns = looked_at(&wave[..3], &three, &[("a", turn(true)), ("c", turn(false))], &[]);
+        for (machine, silent) in wave.iter().zip([&[][..], &[], &["etcd.service"]]) {
+            answers(&turns, machine, "etcd.service", silent);
+        }
+        assert_eq!(word(turns.next()), "turn c");
+        turns.had(wave[2], false, &[]);
+        assert_eq!(word(turns.next()), "turn a");
+
+        let five = members(&machines);
+        let waiting = [("a", turn(true)), ("d", turn(false)), ("e", turn(false))];
+        let turns = looked_at(&wave, &five, &waiting, &[]);
+        for (machine, silent) in wave.iter().zip([&[][..], &[], &[], &["etcd.service"], &["etcd.service"]]) {
+            answers(&turns, machine, "etcd.service", silent);
+        }
+        assert_eq!(word(turns.next()), "turn d");
+        turns.had(wave[3], false, &[]);
+        answers(&turns, wave[4], "etcd.service", &["etcd.service"]);
+        // By now `a` may, too.
+        assert_eq!(word(turns.next()), "turn e");
+        turns.had(wave[4], false, &[]);
+        assert_eq!(word(turns.next()), "turn a");
+
+        // Of `a` only a part does not serve, and the other part is needed as long as `c` hangs.
+        let names = ["etcd.service", "kube-apiserver.service"];
+        let machines = ["a", "b", "c"].map(|name| machine(name, &names));
+        let members = members(&machines);
+        let wave: Vec<&Wanted> = machines.iter().collect();
+        let both = || Turn { units: names.map(str::to_owned).to_vec(), pending: false };
+        let turns = looked_at(&wave, &members, &[("a", both()), ("c", both())], &[]);
+        for (machine, silent) in wave.iter().zip([&names[1..], &[], &names]) {
+            answers(&turns, machine, &names.join(" "), silent);
+        }
+        assert_eq!(word(turns.next()), "turn c");
+        turns.had(wave[2], false, &[]);
+        answers(&turns, wave[0], names[1], &names[1..]);
+        assert_eq!(word(turns.next()), "turn a");
     }
 
     #[test]

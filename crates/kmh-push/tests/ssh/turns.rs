@@ -22,12 +22,14 @@ impl Members {
         std::fs::write(world.at("known"), sshds.iter().map(Sshd::known).collect::<String>()).unwrap();
         for (name, sshd) in MEMBERS.iter().zip(&sshds) {
             // It writes down how many members have been restarted by then, of all pushes since the last look. One that is
-            // broken shows it when it was restarted; one that hangs does so until then.
+            // broken shows it when it was restarted; one that hangs does so until then, and one that lacks another until
+            // that was restarted.
             let script = format!(
                 "#!/bin/sh\ncd {}\necho \"{name} $(cat sshd-*/systemctl.log 2>/dev/null | grep -c 'restart -- etcd.service')\" >>order\n\
                  restarted() {{ grep -qs 'restart -- etcd.service' {log}; }}\n\
                  if [ -e {name}.broken ] && restarted; then echo 'it has no leader'; exit 1; fi\n\
                  if [ -e {name}.hangs ] && ! restarted; then echo 'it waits'; exit 1; fi\n\
+                 if [ -e {name}.lacks ] && ! grep -qs 'restart -- etcd.service' \"$(cat {name}.lacks)\"; then echo 'no leader'; exit 1; fi\n\
                  [ -e {name}.asked ] || {{ touch {name}.asked; exit 1; }}\nrm {name}.asked\n",
                 world.path().display(),
                 log = sshd.file("systemctl.log").display()
@@ -36,6 +38,13 @@ impl Members {
             chmod(&sshd.file("ready"), 0o755);
         }
         Self { world, sshds }
+    }
+
+    /// Nobody knows that member.
+    fn loses(&self, place: usize) {
+        let known = self.sshds[place].known();
+        let gone = std::fs::read_to_string(self.world.at("known")).unwrap().replace(&known, "");
+        std::fs::write(self.world.at("known"), gone).unwrap();
     }
 
     /// The three members and a worker, each with a file of that content.
@@ -148,9 +157,7 @@ fn nobody_stops_while_another_member_is_away() {
     members.push("1", &[]).exits(0);
     members.order();
     // Of three members two are needed: with one of which nobody knows, no other may stop.
-    let known = members.sshds[0].known();
-    let gone = std::fs::read_to_string(members.world.at("known")).unwrap().replace(&known, "");
-    std::fs::write(members.world.at("known"), gone).unwrap();
+    members.loses(0);
     let ran = members.push("2", &[]).exits(3);
     assert_eq!(Members::outcomes(&ran), ["changed", "failed", "untouched", "untouched"]);
     assert_eq!(
@@ -185,4 +192,25 @@ fn a_member_that_hangs_counts_as_one_that_is_away_and_is_restarted_first() {
     let ran = members.push("3", &["--patience", "1"]).exits(0);
     assert_eq!(Members::outcomes(&ran), ["changed"; 4]);
     assert_eq!(members.turns(), ["m-3 1", "m-3 1", "m-1 2", "m-1 2", "m-2 3", "m-2 3"]);
+}
+
+#[test]
+fn a_member_that_serves_again_after_the_turn_of_another_is_needed_then() {
+    let members = Members::start();
+    members.push("1", &[]).exits(0);
+    members.order();
+    members.loses(0);
+    std::fs::write(members.world.at("m-2.hangs"), "").unwrap();
+    let log = members.sshds[1].file("systemctl.log");
+    std::fs::write(members.world.at("m-3.lacks"), log.to_str().unwrap()).unwrap();
+    let ran = members.push("2", &["--patience", "10"]).exits(3);
+    assert_eq!(Members::outcomes(&ran), ["changed", "failed", "changed", "untouched"]);
+    assert_eq!(
+        ran.machine("m-3")["error"],
+        "not touched: `etcd.service` is needed on most of 3 machines, and does not serve on `m-1`"
+    );
+    assert_eq!(
+        (members.turns(), ran.written("m-3")),
+        (["m-2 1", "m-2 1", "m-3 1", "m-3 1"].map(str::to_owned).to_vec(), 0)
+    );
 }
