@@ -67,7 +67,7 @@ fn established(sas: &str) -> Vec<(String, String)> {
 }
 
 fn meet(auth: &str, suite: &str) {
-    let sandbox = routers(auth, "pfsense");
+    let sandbox = routers(auth);
     let ran = Command::new("unshare")
         .args(["-n", "-m", "-p", "-f", "--kill-child", "sh", "-c", SCRIPT])
         .env("dir", sandbox.path())

@@ -96,8 +96,8 @@ fn a_guest_takes_commands_and_keeps_to_itself() {
 }
 
 /// The routers of the article's cluster, with IPsec and the kernel's ESP: XFRM interfaces beside the line where the router
-/// is the machine, and moved into its namespace where it is one. Their charons know no tunnels yet.
-const ROUTERS: &str = r#"
+/// is the machine, and moved into its namespace where it is one. Then: what is on the lines, and what is without tunnels.
+const SCRIPT: &str = r#"
 set -eu
 mount --bind "$dir/hosts" /etc/hosts
 ip netns add internet
@@ -117,7 +117,6 @@ while read -r router line address; do
     else
         # Where its own namespace is mounted outlives `ip netns exec`, so not by that.
         for unit in netns tunnels; do
-            [ -e $dir/out/$router/usr/local/lib/kmh/$unit.sh ] || continue
             nsenter --net=/run/netns/$router sh -c 'umount -l /sys; mount -t sysfs sysfs /sys && exec sh "$0"' \
                 $dir/out/$router/usr/local/lib/kmh/$unit.sh
         done
@@ -127,18 +126,13 @@ done <"$dir/routers"
 ask() {
     SWANCTL_DIR=$dir/$1/etc/swanctl STRONGSWAN_CONF=$dir/$1/strongswan.conf swanctl $2 --uri unix://$dir/$1/vici 2>&1
 }
-load() {
-    tries=0
-    while [ ! -S $dir/$1/vici ]; do tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 0.1; done
-    ask $1 '--load-all --noprompt' >"$dir/$1/load" || { cat "$dir/$1/load" >&2; exit 1; }
-}
-"#;
-
-/// Then: what is on the lines, and what is without tunnels.
-const TRAFFIC: &str = r#"
 ip netns exec internet tcpdump -n -i any -U -w /run/capture 2>/dev/null &
 capture=$!
-for router in gw-vps fw-flat fw-attic; do load $router; done
+for router in gw-vps fw-flat fw-attic; do
+    tries=0
+    while [ ! -S $dir/$router/vici ]; do tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 0.1; done
+    ask $router '--load-all --noprompt' >"$dir/$router/load" || { cat "$dir/$router/load" >&2; exit 1; }
+done
 tries=0
 while [ "$(for router in fw-attic fw-flat gw-vps; do ask $router --list-sas; done | grep -c INSTALLED)" -lt 6 ]; do
     tries=$((tries + 1))
@@ -184,10 +178,10 @@ echo end
 
 #[test]
 fn esp_and_xfrm_interfaces_carry_the_articles_tunnels_and_nothing_else_is_on_the_lines() {
-    let sandbox: Sandbox = standin::routers("certificates", "pfsense");
+    let sandbox: Sandbox = standin::routers("certificates");
     let vm = Vm::boot();
     let line = format!("dir={} unshare -m sh -s", sandbox.path().display());
-    let ran = vm.run(&["sh", "-c", &line], &[ROUTERS, TRAFFIC].concat()).exits(0);
+    let ran = vm.run(&["sh", "-c", &line], SCRIPT).exits(0);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     let tunnels = [
         "tunnel fw-attic 10.255.0.6",
@@ -204,39 +198,6 @@ fn esp_and_xfrm_interfaces_carry_the_articles_tunnels_and_nothing_else_is_on_the
         "two pings and their answers in each of six directions: {outer}"
     );
     assert_eq!(lines[7..], ["end"], "{ran:?}");
-}
-
-/// A router that does not know its tunnels yet refuses whoever calls; BFD's packets have the caller call again.
-const REFUSED: &str = r#"
-calls() { ask fw-attic '--list-sas --ike fw-attic--gw-vps'; }
-load fw-attic
-ip netns exec fw-attic ping -q -i 0.5 10.255.0.10 >/dev/null &
-ping=$!
-tries=0
-until [ -S $dir/gw-vps/vici ]; do tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 0.1; done
-ask fw-attic '--initiate --child fw-attic--gw-vps --timeout 30' >"$dir/said" && exit 1
-grep -q 'received NO_PROPOSAL_CHOSEN' "$dir/said" || { cat "$dir/said" >&2; exit 1; }
-tries=0
-while [ -n "$(calls)" ]; do tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 0.2; done
-echo refused
-load gw-vps
-tries=0
-until calls | grep -q INSTALLED; do
-    tries=$((tries + 1))
-    [ $tries -lt 100 ] || { ask fw-attic --list-sas >&2; ip -n fw-attic xfrm state >&2; exit 1; }
-    sleep 1
-done
-echo called again
-kill $ping
-"#;
-
-#[test]
-fn a_linux_router_that_was_refused_calls_again() {
-    let sandbox: Sandbox = standin::routers("certificates", "linux");
-    let vm = Vm::boot();
-    let line = format!("dir={} unshare -m sh -s", sandbox.path().display());
-    let ran = vm.run(&["sh", "-c", &line], &[ROUTERS, REFUSED].concat()).exits(0);
-    assert_eq!(ran.stdout, "refused\ncalled again\n");
 }
 
 /// A lab of the article's cluster in a guest, by the command line; taken down when it is dropped.

@@ -16,15 +16,15 @@ const ROUTERS: [(&str, &str, &str); 3] = [
     ("gw-vps", "eth0", "203.0.113.7"),
 ];
 
-/// A folder with the routers' files, and a table `routers` of them; those at home are of that kind.
-pub(crate) fn routers(auth: &str, kind: &str) -> Sandbox {
+/// A folder with the routers' files, and a table `routers` of them.
+pub(crate) fn routers(auth: &str) -> Sandbox {
     assert!(is_root(), "this test makes network namespaces: run it as root (`make test` says so)");
     let sandbox = Sandbox::new();
     let inventory = sandbox.read("cluster.yaml");
     let one = format!("  tunnels: {{auth: {auth}, ");
     let changed = inventory.replace("  tunnels: {", &one);
     assert_ne!(changed, inventory, "the inventory says how tunnels are numbered");
-    sandbox.write("cluster.yaml", &changed.replace("kind: pfsense", &format!("kind: {kind}")));
+    sandbox.write("cluster.yaml", &changed);
     sandbox
         .sh("kmh-pki --init --store pki <cluster.yaml | kmh-bgpcfg | kmh-render | \
              kmh-push --store pki --to dir:out -o text")
